@@ -1,0 +1,1 @@
+"""Benchmarks: ratios against a bare command or a peer, measured in the same run. `python -m benchmarks`."""

@@ -1,0 +1,1 @@
+"""The commands, thin: each parses its arguments, calls the layers below and prints."""

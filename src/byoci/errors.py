@@ -1,0 +1,101 @@
+"""The exception tree. Every error that a person may see says what happened, the details, and what to do.
+
+Exit codes: 0 done; 1 the proposal or job failed; 2 wrong use or configuration; 3 nothing to do; 75 byoci failed, try
+again (`EX_TEMPFAIL` of sysexits.h).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ByociError(Exception):
+    """Base of all errors that byoci raises on purpose.
+
+    brief       one line: what happened
+    details     what exactly, as far as known: a path, a program's last words
+    resolution  what the reader can do
+    """
+
+    exit_code: ClassVar[int] = 75
+
+    def __init__(self, brief: str, *, details: str = "", resolution: str = "") -> None:
+        super().__init__(brief)
+        self.brief = brief
+        self.details = details
+        self.resolution = resolution
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.brief, self.details, self.resolution) if part)
+
+
+class UsageError(ByociError):
+    """The command was used wrongly: a bad argument, a proposal that does not exist, a right that is missing."""
+
+    exit_code = 2
+
+
+class ConfigError(ByociError):
+    """The configuration is wrong; nothing was done."""
+
+    exit_code = 2
+
+
+class RejectedError(ByociError):
+    """The proposal itself is at fault: an object that is not allowed, a source that breaks the URL policy."""
+
+    exit_code = 1
+
+
+class NothingToDoError(ByociError):
+    """There was nothing to do."""
+
+    exit_code = 3
+
+
+class UnavailableError(ByociError):
+    """Something outside did not answer or is not as it must be: a remote, a disk, a program. Trying again may help."""
+
+
+class UnreachableError(UnavailableError):
+    """A repository could not be read: gone, refused, or not answering."""
+
+
+class RevisionGoneError(RejectedError):
+    """A revision that was approved is no longer in its source."""
+
+
+class TrunkMovedError(UnavailableError):
+    """Trunk's tip is not the one the candidate was made on. Nothing was published; make a new candidate."""
+
+
+class PublishRefusedError(UnavailableError):
+    """Trunk's own server or working tree refused the push. Nothing was published."""
+
+
+class LeaseHeldError(UnavailableError):
+    """Another lander holds this trunk's lease."""
+
+
+class UnsealableError(UnavailableError):
+    """The sandbox cannot be made here. byoci never runs a test unsealed: it says what to change and stops."""
+
+
+class ProgramError(ByociError):
+    """A program that byoci started ended with another status than it should have."""
+
+    def __init__(self, argv: tuple[str, ...], status: int, stderr: str) -> None:
+        super().__init__(f"{argv[0]} ended with status {status}", details=stderr.strip())
+        self.argv = argv
+        self.status = status
+        self.stderr = stderr
+
+
+class ProgramMissingError(ByociError):
+    """A program that byoci needs is not installed."""
+
+    exit_code = 2
+
+
+class ProgramTimeoutError(UnavailableError):
+    """A program did not end in its time and was killed with all that it started."""

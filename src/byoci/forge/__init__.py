@@ -1,0 +1,1 @@
+"""Forges: one protocol (`base`), one file a forge."""

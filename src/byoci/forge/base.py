@@ -1,0 +1,34 @@
+"""The Forge protocol: where proposals come from and where their fate is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from byoci.model import Ballot, Location, Proposal
+
+
+class Forge(Protocol):
+    """A place that holds proposals.
+
+    Order: none; every call stands alone and reads the forge afresh. Nothing is cached between calls.
+    Idempotence: all writes are; told twice, seen once.
+    Concurrency: any number of processes may use a forge at once; an object belongs to one thread.
+    Errors: `UsageError` for a proposal that the forge does not know, `UnavailableError` where it did not answer.
+    """
+
+    name: str
+
+    def proposals(self, target: Location) -> Sequence[Proposal]:
+        """The proposals into `target` that are not final, oldest first."""
+
+    def ballot_of(self, proposal: Proposal) -> Ballot:
+        """The proposal as it is now (its status may have changed since), its votes, requests and who is trusted."""
+
+    def comment(self, proposal: Proposal, key: str, text: str) -> None:
+        """Say `text` on the proposal, unless a comment with the same `key` stands there already."""
+
+    def mark_merged(self, proposal: Proposal, revision: str) -> None:
+        """Set the status to Merged with the trunk's `revision`. A proposal that is Merged already stays as it is."""

@@ -1,0 +1,151 @@
+"""The only place that starts programs: explicit environment, standard input closed, output streamed, a staged kill."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from byoci.errors import ProgramError, ProgramMissingError, ProgramTimeoutError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_STAGES: Final = ((signal.SIGINT, 2.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 10.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A program that ended: `status` is its exit code, or minus the signal's number."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text without the last line's end; bytes that are not UTF-8 survive as surrogates."""
+        return self.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def base_environment() -> dict[str, str]:
+    """The environment that programs start from: of the caller's only how to find programs and temporary files."""
+    environment = {"PATH": os.environ.get("PATH", SEARCH_PATH), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    if "TMPDIR" in os.environ:
+        environment["TMPDIR"] = os.environ["TMPDIR"]
+    return environment
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a program as the leader of its own process group; the caller talks to it and ends it.
+
+    Raises `ProgramMissingError` where there is no such program.
+    """
+    _log.debug("%s", shlex.join(argv))
+    try:
+        return subprocess.Popen(
+            argv,
+            env=dict(env),
+            cwd=cwd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=pass_fds,
+            process_group=0,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise UnavailableError(f"the folder {cwd} is gone") from error
+        raise ProgramMissingError(
+            f"{argv[0]} is not installed", resolution=f"Install the system package that provides {argv[0]}."
+        ) from error
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    timeout: float | None = None,
+    ok: Sequence[int] | None = (0,),
+    pass_fds: Sequence[int] = (),
+) -> Result:
+    """Run a program to its end and return what it wrote; meant for programs whose output is small.
+
+    `ok` are the exit codes that are no error (None: all of them); any other raises `ProgramError`. After `timeout`
+    seconds the program and its process group are ended and `ProgramTimeoutError` is raised.
+    """
+    process = start(argv, env=env, cwd=cwd, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, pass_fds=pass_fds)
+    try:
+        stdout, stderr = process.communicate(stdin or None, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        kill(process)
+        raise ProgramTimeoutError(
+            f"{argv[0]} did not end within {timeout:g} seconds", details=shlex.join(argv)
+        ) from error
+    except BaseException:
+        kill(process)
+        raise
+    if ok is not None and process.returncode not in ok:
+        raise ProgramError(tuple(argv), process.returncode, stderr.decode("utf-8", "replace"))
+    return Result(tuple(argv), process.returncode, stdout, stderr)
+
+
+def stream(
+    process: subprocess.Popen[bytes], on_output: Callable[[bytes], None], *, deadline: float | None = None
+) -> bool:
+    """Hand a started program's standard output on as it comes, until it is closed; False when `deadline` came first.
+
+    deadline  a time of `time.monotonic`
+    """
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            if selector.select(left):
+                chunk = os.read(process.stdout.fileno(), 65536)
+                if not chunk:
+                    return True
+                on_output(chunk)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a program and its process group: asked, then told, then killed. Safe when it has ended already."""
+    for number, patience in _STAGES:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # what the leader left behind in its group
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

@@ -1,0 +1,1 @@
+"""What a lander remembers in SQLite, and the lease that makes it the only one."""

@@ -1,0 +1,1 @@
+"""Version control: one protocol (`base`), one file a system."""

@@ -1,0 +1,59 @@
+"""The Vcs protocol: reading, merging in memory and publishing, without a working tree or anybody's configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from byoci.model import AlreadyMerged, Candidate, Conflict, LandedRevision, Lease, Location, MergeMeta
+
+
+class Vcs(Protocol):
+    """A version control system, seen from one project's private repository.
+
+    Order: `fetch` the base and the approved revision, then `merge`, then `export`, then `publish`. `tip` and
+    `landings` stand alone.
+    Idempotence: all but `publish` may be repeated at will; `publish` raises `TrunkMovedError` when trunk is not at
+    `expected_tip`, also where that is because of an earlier publish of the same candidate.
+    Concurrency: one lander a private repository (the landing lease); several processes may read.
+    Errors: `UnreachableError` (a repository does not answer or is none), `RevisionGoneError`, `RejectedError` (an
+    object or a URL that is not allowed), `TrunkMovedError`, `PublishRefusedError`. Nothing is half done after any of them.
+
+    Trust: a source is hostile. Its attributes, filters, hooks, drivers, plugins and configuration take no part, it is
+    opened only where the project's URL policy allows, and its new objects are checked.
+    """
+
+    name: str
+
+    def tip(self, location: Location) -> str:
+        """The id of the branch's newest revision. An unborn or missing branch raises `UnreachableError`."""
+
+    def fetch(self, location: Location, revision: str | None = None, *, trusted: bool = False) -> str:
+        """Bring `revision` (default: the branch's tip) into the private repository; returns its id.
+
+        The revision must be in that branch's history, or offered by its server. `trusted` is for trunk itself: its old
+        objects may break rules that a proposal's new ones may not.
+        """
+
+    def merge(self, base: str, revision: str, message: str, meta: MergeMeta) -> Candidate | Conflict | AlreadyMerged:
+        """Merge `revision` onto `base` in memory: the same arguments and VCS version give the same candidate id."""
+
+    def export(self, candidate: Candidate, folder: Path) -> None:
+        """Write exactly the candidate's files to `folder`, which must be empty or absent.
+
+        Bytes as stored, the execute bit, symbolic links as links, nothing written through one, no VCS folder. All or
+        nothing: after an error `folder` is not left half filled.
+        """
+
+    def publish(self, candidate: Candidate, location: Location, expected_tip: str, lease: Lease) -> None:
+        """Make the candidate trunk's tip if, and only if, trunk is still at `expected_tip`; `lease` proves the right."""
+
+    def landings(self, location: Location, after: str | None = None) -> Iterator[LandedRevision]:
+        """Landings on trunk's first-parent history, newest first, down to but without the revision `after`.
+
+        Reads the private repository as of its last `fetch` of `location`. An id counts only on a first-parent revision
+        by our committer whose second parent is the approved revision and whose id is the digest of its own fields.
+        """

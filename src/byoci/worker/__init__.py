@@ -1,0 +1,1 @@
+"""Workers, sealed and thrown away: one protocol (`base`), one file a back-end; test results."""

@@ -1,0 +1,89 @@
+"""The Worker protocol: a sealed, throw-away place for code that nobody trusts."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a worker may use. Sizes in bytes, time in seconds of wall clock; every limit ends the whole worker."""
+
+    memory: int = 2 * 1024**3
+    processes: int = 512
+    seconds: float = 3600.0
+    output: int = 64 * 1024**2
+    disk: int = 10 * 1024**3
+
+
+class Exceeded(enum.StrEnum):
+    """The limit that ended a worker."""
+
+    TIME = "time"
+    MEMORY = "memory"
+    OUTPUT = "output"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a command in a worker ended: its exit code (128 + N for signal N), or the limit that ended it."""
+
+    code: int
+    exceeded: Exceeded | None = None
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """The command ended by itself, with 0."""
+        return self.code == 0 and self.exceeded is None
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How the layer below the tests is made: from the image, `command` and `inputs` alone.
+
+    inputs   relative path → content, as the project's `setup.inputs` named them
+    network  whether the command may reach the network (user-mode, private ranges closed)
+    """
+
+    command: str
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+    network: bool = False
+    limits: Limits = field(default_factory=Limits)
+    refuse_bytes: tuple[bytes, ...] = ()
+
+
+class Worker(Protocol):
+    """A sandbox in which project code runs: no credential, no network, a read-only image, bounded.
+
+    Order: `prepare` once, then `run` any number of times, then `destroy`.
+    Idempotence: `destroy` may be called at any time, again, and after a failed start; `prepare` finds an equal layer
+    and re-uses it.
+    Concurrency: one command at a time in one worker; any number of workers at once.
+    Errors: `UnsealableError` where the sandbox cannot be made as it must be (nothing has run then); `ConfigError` for an
+    image that is not there; `RejectedError` for a setup that failed. That a command fails, or runs into a limit, is its
+    `ExitStatus`.
+    The end: no process that a worker started outlives `run`, nor the death of the process that called it.
+    """
+
+    def prepare(self, image: str, setup: Setup | None, on_output: Callable[[bytes], None]) -> None:
+        """Make ready: check that the sandbox works, find or make the setup layer.
+
+        image  "host", or the folder of a root file system
+        """
+
+    def run(self, command: str, workspace: Path, limits: Limits, on_output: Callable[[bytes], None]) -> ExitStatus:
+        """Run `command` by /bin/sh in `workspace`.
+
+        Its output (both streams, in order) is handed on as it comes, up to `limits.output` bytes.
+        """
+
+    def destroy(self) -> None:
+        """End all that still runs and remove all that this worker wrote, but for cached layers."""
