@@ -125,6 +125,7 @@ class Ballot:
 
     members  team → the persons in it, through nested teams; every team that was asked or may be trusted is a key
     trusted  persons whom the forge itself lets decide, used where the project's policy names nobody
+    prerequisite  the proposal that has to land first, as it is now
     """
 
     proposal: Proposal
@@ -132,6 +133,7 @@ class Ballot:
     requests: tuple[ReviewRequest, ...] = ()
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
     trusted: frozenset[str] = frozenset()
+    prerequisite: Proposal | None = None
 
 
 @dataclass(frozen=True, slots=True)

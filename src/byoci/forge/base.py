@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from byoci.model import Ballot, Location, Proposal
+    from byoci.model import Ballot, Location, Proposal, Status
 
 
 class Forge(Protocol):
@@ -29,6 +29,9 @@ class Forge(Protocol):
 
     def comment(self, proposal: Proposal, key: str, text: str) -> None:
         """Say `text` on the proposal, unless a comment with the same `key` stands there already."""
+
+    def set_status(self, proposal: Proposal, status: Status) -> None:
+        """Set a status other than Merged, as when tests failed and a person has to look again (Needs review)."""
 
     def mark_merged(self, proposal: Proposal, revision: str) -> None:
         """Set the status to Merged with the trunk's `revision`. A proposal that is Merged already stays as it is."""

@@ -63,13 +63,13 @@ class Setup:
 class Worker(Protocol):
     """A sandbox in which project code runs: no credential, no network, a read-only image, bounded.
 
-    Order: `prepare` once, then `run` any number of times, then `destroy`.
+    Order: `prepare` once, then `workspace` and `run` any number of times, then `destroy`.
     Idempotence: `destroy` may be called at any time, again, and after a failed start; `prepare` finds an equal layer
     and re-uses it.
     Concurrency: one command at a time in one worker; any number of workers at once.
-    Errors: `UnsealableError` where the sandbox cannot be made as it must be (nothing has run then); `ConfigError` for an
-    image that is not there; `RejectedError` for a setup that failed. That a command fails, or runs into a limit, is its
-    `ExitStatus`.
+    Errors: `UnsealableError` where the sandbox cannot be made as it must be (nothing has run then); `ConfigError` for
+    an image that is not there; `RejectedError` for a setup that failed. That a command fails, or runs into a limit, is
+    its `ExitStatus`.
     The end: no process that a worker started outlives `run`, nor the death of the process that called it.
     """
 
@@ -79,10 +79,23 @@ class Worker(Protocol):
         image  "host", or the folder of a root file system
         """
 
-    def run(self, command: str, workspace: Path, limits: Limits, on_output: Callable[[bytes], None]) -> ExitStatus:
-        """Run `command` by /bin/sh in `workspace`.
+    def workspace(self) -> Path:
+        """A new, empty folder that a tree can be exported to and that a worker can use; `destroy` removes it."""
 
-        Its output (both streams, in order) is handed on as it comes, up to `limits.output` bytes.
+    def run(
+        self,
+        command: str,
+        workspace: Path,
+        limits: Limits,
+        on_output: Callable[[bytes], None],
+        *,
+        network: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> ExitStatus:
+        """Run a shell command (pipelines fail when any part fails) in `workspace`, which it sees as its working folder.
+
+        Its output (both streams, in order) is handed on as it comes, up to `limits.output` bytes. `network` gives it a
+        user-mode network with loopback, link-local and private ranges closed. `environment` is added to the worker's own.
         """
 
     def destroy(self) -> None:
