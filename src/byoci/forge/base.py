@@ -24,6 +24,9 @@ class Forge(Protocol):
     def proposals(self, target: Location) -> Sequence[Proposal]:
         """The proposals into `target` that are not final, oldest first."""
 
+    def proposal(self, id_: str) -> Proposal:
+        """One proposal as it is now, whatever its status."""
+
     def ballot_of(self, proposal: Proposal) -> Ballot:
         """The proposal as it is now (its status may have changed since), its votes, requests and who is trusted."""
 

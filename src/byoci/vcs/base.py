@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from byoci.model import AlreadyMerged, Candidate, Conflict, LandedRevision, Lease, Location, MergeMeta
@@ -47,6 +47,9 @@ class Vcs(Protocol):
         Bytes as stored, the execute bit, symbolic links as links, nothing written through one, no VCS folder. All or
         nothing: after an error `folder` is not left half filled.
         """
+
+    def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """Contents of regular files of a revision in the private repository; a path that is none is left out."""
 
     def publish(self, candidate: Candidate, location: Location, expected_tip: str, lease: Lease) -> None:
         """Make the candidate trunk's tip if, and only if, trunk is still at `expected_tip`; `lease` proves the right."""

@@ -51,13 +51,15 @@ class Setup:
 
     inputs   relative path → content, as the project's `setup.inputs` named them
     network  whether the command may reach the network (user-mode, private ranges closed)
+    credentials  name → content, shown to the command alone, as files in $CREDENTIALS_DIRECTORY; a layer in which one of
+                 them is found is refused
     """
 
     command: str
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     network: bool = False
     limits: Limits = field(default_factory=Limits)
-    refuse_bytes: tuple[bytes, ...] = ()
+    credentials: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Worker(Protocol):
