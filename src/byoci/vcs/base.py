@@ -20,7 +20,8 @@ class Vcs(Protocol):
     `expected_tip`, also where that is because of an earlier publish of the same candidate.
     Concurrency: one lander a private repository (the landing lease); several processes may read.
     Errors: `UnreachableError` (a repository does not answer or is none), `RevisionGoneError`, `RejectedError` (an
-    object or a URL that is not allowed), `TrunkMovedError`, `PublishRefusedError`. Nothing is half done after any of them.
+    object or a URL that is not allowed), `TrunkMovedError`, `PublishRefusedError`. Nothing is half done after any of
+    them.
 
     Trust: a source is hostile. Its attributes, filters, hooks, drivers, plugins and configuration take no part, it is
     opened only where the project's URL policy allows, and its new objects are checked.
@@ -52,7 +53,7 @@ class Vcs(Protocol):
         """Contents of regular files of a revision in the private repository; a path that is none is left out."""
 
     def publish(self, candidate: Candidate, location: Location, expected_tip: str, lease: Lease) -> None:
-        """Make the candidate trunk's tip if, and only if, trunk is still at `expected_tip`; `lease` proves the right."""
+        """Make the candidate trunk's tip if, and only if, that is still `expected_tip`; `lease` proves the right."""
 
     def landings(self, location: Location, after: str | None = None) -> Iterator[LandedRevision]:
         """Landings on trunk's first-parent history, newest first, down to but without the revision `after`.
