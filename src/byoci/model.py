@@ -216,18 +216,28 @@ class LandedRevision:
 
 @dataclass(frozen=True, slots=True)
 class TestSummary:
-    """What a test result stream said, in numbers and names. Names are untrusted text."""
+    """What a test result stream said, in numbers and names. Names are untrusted text.
+
+    failed    the first of the failed tests' names
+    unnamed   how many more failed, beyond those that are named
+    """
 
     __test__ = False  # not a test class, whatever its name makes pytest think
 
     total: int
     failed: tuple[str, ...] = ()
     skipped: int = 0
+    unnamed: int = 0
+
+    @property
+    def failures(self) -> int:
+        """Tests that failed, named or not."""
+        return len(self.failed) + self.unnamed
 
     @property
     def passed(self) -> int:
         """Tests that ran and succeeded."""
-        return self.total - len(self.failed) - self.skipped
+        return self.total - self.failures - self.skipped
 
 
 class Outcome(enum.StrEnum):
