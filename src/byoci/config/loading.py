@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from byoci.config.paths import FILE_NAME, byoci_home, expand, system_files, user_file, user_home
+from byoci.config.paths import FILE_NAME, byoci_home, expand, system_files, user_file, user_home, working_folder
 from byoci.config.source import Source, read
 from byoci.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from byoci.config.origins import Origin
     from byoci.config.schema import Image, LocalForge, Project, Root, Site, Team, VcsSection, Worker
@@ -109,7 +109,7 @@ class Config:
         from byoci.config.trunks import canonical, resolve_trunk
 
         try:
-            wanted = canonical(resolve_trunk(trunk, Path.cwd(), self.user_home))
+            wanted = canonical(resolve_trunk(trunk, working_folder(), self.user_home))
         except ValueError:
             return None
         same_url = [project for project in self.projects.values() if canonical(project.trunk).url == wanted.url]
@@ -155,13 +155,13 @@ def find(path: Path | None, environ: Mapping[str, str]) -> Path:
         return expand(str(path), environ)
     if chosen := environ.get("BYOCI_CONFIG", ""):
         return expand(chosen, environ)
-    here = Path.cwd() / FILE_NAME
+    here = working_folder() / FILE_NAME
     if os.path.lexists(here):
         _refuse_strangers(here)
         return here
     others = [user_file(environ), *system_files(environ)]
     for other in others:
-        if other.exists():
+        if os.path.lexists(other):
             return other
     raise ConfigError(
         "there is no configuration yet",

@@ -40,7 +40,9 @@ def origins(root: Root, source: Source, namespace: str) -> list[Origin]:
     merged = source.merged(namespace)
     return [
         Origin(
-            dotted(path), _masked(path, value), _origin(path, source, namespace) if _set(merged, path) else "default"
+            _clean(dotted(path)),
+            _masked(path, value),
+            _origin(path, source, namespace) if _set(merged, path) else "default",
         )
         for path, value in _values(root, ())
     ]

@@ -27,7 +27,7 @@ def user_home(environ: Mapping[str, str]) -> Path:
                 details=f"$HOME is not set, and the system does not know user {os.getuid()}",
                 resolution="Set HOME, or BYOCI_HOME and --config.",
             ) from error
-    return Path(home).absolute()
+    return Path(home) if home.startswith("/") else working_folder() / home
 
 
 def byoci_home(environ: Mapping[str, str]) -> Path:
@@ -42,7 +42,15 @@ def expand(text: str, environ: Mapping[str, str]) -> Path:
     """An absolute path from one that may start with `~` or be relative to the working folder."""
     if text == "~" or text.startswith("~/"):
         return user_home(environ) / text[2:]
-    return Path(text).absolute()
+    return Path(text) if text.startswith("/") else working_folder() / text
+
+
+def working_folder() -> Path:
+    """The working folder. Raises `ConfigError` where it was deleted."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError("the working folder is gone", resolution="Go to another folder.") from error
 
 
 def user_file(environ: Mapping[str, str]) -> Path:

@@ -102,8 +102,8 @@ def _unknown(source: Source, namespace: str, path: Key, value: object) -> Iterat
 def nearest(path: Key) -> str:
     """A half sentence: the known keys that an unknown one may have meant, or those that its table has."""
     name, siblings = path[-1][:100], names_at(path[:-1])
-    if close := difflib.get_close_matches(name, siblings, n=1):
-        return f"; the nearest known name is {dotted((*path[:-1], close[0]))}"
+    if close := closest(name, siblings):
+        return f"; the nearest known name is {dotted((*path[:-1], close))}"
     pattern = pattern_of(path)
     ends = [known.path for known in known_keys() if known.path[-1] == name]
     ends.sort(key=lambda known: known[: len(pattern) - 1] != pattern[:-1])
@@ -136,13 +136,21 @@ def cross_checks(tables: dict[str, Any]) -> Iterator[tuple[Key, str]]:
         yield ("image", "host"), "has a name that means the system's own folders"
 
 
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` most likely stands for: the only one that starts so, or a letter or two are wrong."""
+    names = list(known)
+    starting = [other for other in names if len(name) > 1 and other.startswith(name)]
+    close = starting if len(starting) == 1 else difflib.get_close_matches(name[:100], names, n=1)
+    return close[0] if close else None
+
+
 def unknown_name(name: str, known: Iterable[str]) -> str:
     """A half sentence about a name that is not among the `known` ones."""
     names = sorted(known)
-    close = difflib.get_close_matches(name[:100], names, n=1)
+    close = closest(name, names)
     shown = printable(name[:100])
     if close:
-        return f'there is no "{shown}"; did you mean "{close[0]}"?'
+        return f'there is no "{shown}"; did you mean "{printable(close)}"?'
     listed = ", ".join(f'"{printable(other)}"' for other in names[:10])
     return f'there is no "{shown}"' + (f"; known: {listed}" if listed else "")
 

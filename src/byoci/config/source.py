@@ -93,13 +93,16 @@ def _contents(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"the configuration file cannot be read: {reason}", details=printable(str(path))) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ConfigError("the configuration must be a regular file", details=f"{path} is none")
         if facts.st_size > MAX_BYTES:
             raise ConfigError(f"the configuration file is larger than {MAX_BYTES} bytes", details=str(path))
-        return file.read(MAX_BYTES)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _decode(raw: bytes, path: Path) -> str:
