@@ -1,0 +1,103 @@
+# What ./test and ./byoci-install share: Python, system packages, and steps that are told. Sourced by bash.
+# The caller sets PROGRAM (its name) and LOG (a file for what steps write). People are told on standard error only.
+
+# Newer Pythons are tried when there is no other: packages with compiled parts may have no wheels for them yet.
+readonly PYTHONS="python3 python3.13 python3.12 python3.11 python3.14 python3.15"
+readonly PYTHON_RANGE="(3, 11) <= sys.version_info < (3, 14)"
+
+say() { printf '%s: %s\n' "$PROGRAM" "$*" >&2; }
+
+# die STATUS BRIEF DETAILS RESOLUTION: the three parts that every error of byoci has, then the end.
+die() {
+    local status=$1 part
+    shift
+    for part; do [ -z "$part" ] || printf '%s\n' "$part" >&2; done
+    exit "$status"
+}
+
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# step WORDS COMMAND…: run it with its output in $LOG, and say how long it took, or show its last words and return 1.
+step() {
+    local words=$1 started=$SECONDS from
+    shift
+    say "$words …"
+    from=$(($(wc -l <"$LOG" 2>/dev/null || echo 0) + 1))
+    if "$@" </dev/null >>"$LOG" 2>&1; then
+        say "$words: done in $((SECONDS - started)) s"
+    else
+        say "$words: failed; the last lines of $LOG:"
+        tail -n "+$from" "$LOG" | tail -n 15 | sed 's/^/    /' >&2
+        return 1
+    fi
+}
+
+# find_python: prints the Python to use: one that can make virtual environments, if any can. 1: there is none.
+find_python() {
+    local check candidate
+    for check in "import sys, venv, ensurepip; sys.exit(not $PYTHON_RANGE)" \
+        "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))" \
+        "import sys; sys.exit(sys.version_info < (3, 11))"; do
+        for candidate in ${BYOCI_PYTHON:-$PYTHONS}; do
+            if "$candidate" -I -c "$check" </dev/null >/dev/null 2>&1; then
+                "$candidate" -I -c 'import sys; print(sys.executable)'
+                return
+            fi
+        done
+    done
+    return 1
+}
+
+# venv_package PYTHON: prints the package that lets it make virtual environments, if that is missing.
+venv_package() {
+    "$1" -I -c 'import venv, ensurepip' >/dev/null 2>&1 ||
+        "$1" -I -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
+}
+
+# python_packages: prints the newest Python that the system offers, with what it needs to make virtual environments.
+python_packages() {
+    local version
+    for version in 3.13 3.12 3.11; do
+        if apt-cache show "python$version-venv" >/dev/null 2>&1; then
+            echo "python$version" "python$version-venv"
+            return
+        fi
+    done
+    echo "python3 (3.11 or newer)"
+}
+
+# missing_packages PROGRAM:PACKAGE…: prints the packages of the programs that are not there.
+missing_packages() {
+    local pair
+    for pair; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
+    done
+}
+
+has_seccomp() { "$1" -I -c 'import ctypes; ctypes.CDLL("libseccomp.so.2")' 2>/dev/null; }
+
+# install_command PACKAGE…: prints what a person types to install them.
+install_command() {
+    if command -v apt-get >/dev/null; then
+        local sudo="sudo "
+        is_root && sudo=""
+        echo "${sudo}apt-get install $*"
+    else
+        echo "(your system's package manager) install $*"
+    fi
+}
+
+can_install() { is_root && command -v apt-get >/dev/null; }
+
+# install_packages PACKAGE…: as root, by apt-get.
+install_packages() { step "installing $*" _apt_install "$@"; }
+
+_apt_install() {
+    local options=(-y --no-install-recommends -o DPkg::Lock::Timeout=300)
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install "${options[@]}" "$@" || { apt-get update && apt-get install "${options[@]}" "$@"; }
+}
+
+# Pip, as both use it: only wheels, so that no package's own code runs while it is installed, and only what is locked.
+readonly PIP_OPTIONS=(--no-input --disable-pip-version-check --progress-bar off)
+readonly LOCKED=(--require-hashes --only-binary ":all:")
