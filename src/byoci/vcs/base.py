@@ -42,8 +42,8 @@ class Vcs(Protocol):
     def merge(self, base: str, revision: str, message: str, meta: MergeMeta) -> Candidate | Conflict | AlreadyMerged:
         """Merge `revision` onto `base` in memory: the same arguments and VCS version give the same candidate id."""
 
-    def export(self, candidate: Candidate, folder: Path) -> None:
-        """Write exactly the candidate's files to `folder`, which must be empty or absent.
+    def export(self, revision: str, folder: Path) -> None:
+        """Write exactly a fetched revision's, or a candidate's, files to `folder`, which must be empty or absent.
 
         Bytes as stored, the execute bit, symbolic links as links, nothing written through one, no VCS folder. All or
         nothing: after an error `folder` is not left half filled.
