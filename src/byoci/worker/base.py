@@ -97,7 +97,8 @@ class Worker(Protocol):
         """Run a shell command (pipelines fail when any part fails) in `workspace`, which it sees as its working folder.
 
         Its output (both streams, in order) is handed on as it comes, up to `limits.output` bytes. `network` gives it a
-        user-mode network with loopback, link-local and private ranges closed. `environment` is added to the worker's own.
+        user-mode network with loopback, link-local and private ranges closed. `environment` is added to the worker's
+        own.
         """
 
     def destroy(self) -> None:

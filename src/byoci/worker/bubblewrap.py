@@ -1,0 +1,183 @@
+"""Workers in bubblewrap: Linux namespaces, made without any privilege, by a program that distributions package."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import json
+import os
+import resource
+import shutil
+import threading
+import time
+from io import FileIO
+from typing import TYPE_CHECKING, Final
+
+from byoci import proc
+from byoci.errors import ProgramMissingError, UnsealableError, UsageError
+from byoci.worker import folders, images, launch, sandbox_args, seccomp, tree
+from byoci.worker.base import ExitStatus
+from byoci.worker.supervise import Supervision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from byoci.worker.base import Limits, Setup
+    from byoci.worker.guard import Request
+
+_KILLED: Final = 128 + 9
+_FILES: Final = 4096  # descriptors a process
+_TAIL: Final = 2000  # bytes of a failed start's output that an error shows
+
+
+class BubblewrapWorker:
+    """A worker (`byoci.worker.base.Worker`) in bubblewrap.
+
+    state  the site's state folder, `$BYOCI_HOME/NAMESPACE`
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._base = folders.base_of(state)
+        self._folder = _session(self._base).new_worker()
+        self._image: images.Image | None = None
+        self._sandbox: launch.Sandbox | None = None
+        self._workspaces = 0
+
+    def prepare(self, image: str, setup: Setup | None, on_output: Callable[[bytes], None]) -> None:  # noqa: ARG002
+        """See `Worker.prepare`."""
+        self._image = images.load(image, self._base.path)
+        if setup is not None:
+            raise NotImplementedError
+
+    def workspace(self) -> Path:
+        """See `Worker.workspace`."""
+        self._workspaces += 1
+        path = self._folder / f"workspace-{self._workspaces}"
+        path.mkdir(mode=0o700)
+        return path
+
+    def run(
+        self,
+        command: str,
+        workspace: Path,
+        limits: Limits,
+        on_output: Callable[[bytes], None],
+        *,
+        network: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> ExitStatus:
+        """See `Worker.run`."""
+        if self._image is None:
+            raise UsageError("prepare the worker first")
+        if network:
+            raise NotImplementedError
+        self._hand_over(workspace)
+        variables = sandbox_args.environment(self._image) | dict(environment or {})
+        options = list(sandbox_args.options(self._image, workspace, variables, limits.memory))
+        return self._supervised(options, self._image.shell(command), limits, on_output)
+
+    def _supervised(
+        self, options: Sequence[str], command: Sequence[str], limits: Limits, on_output: Callable[[bytes], None]
+    ) -> ExitStatus:
+        started = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            output, output_end = _pipe(stack)
+            status, status_end = _pipe(stack)
+            arguments = _memory_file(stack, b"".join(os.fsencode(option) + b"\0" for option in options))
+            rules = _memory_file(stack, seccomp.program())
+            request: Request = {
+                "argv": [_bwrap(), "--args", "3", "--seccomp", "4", "--json-status-fd", "5", "--", *command],
+                "env": {},
+                "uid": self._base.uid,
+                "cgroups": [],
+                "rlimits": _rlimits(limits),
+            }
+            given = [file.fileno() for file in (output_end, output_end, arguments, rules, status_end)]
+            sandbox = launch.start(request, given)
+            stack.callback(sandbox.close)
+            output_end.close()
+            status_end.close()
+            last = _Tail(on_output)
+            exceeded = Supervision(sandbox, output.fileno(), limits).watch(last)
+            sandbox.wait()
+            code = _exit_code(status.read())
+            if code is None and exceeded is None:
+                raise UnsealableError("the sandbox could not be made", details=last.text())
+            return ExitStatus(_KILLED if exceeded else code or 0, exceeded, time.monotonic() - started)
+
+    def _hand_over(self, workspace: Path) -> None:
+        with tree.opened(workspace) as fd:
+            if self._base.uid is not None:
+                tree.hand_over(fd, self._base.uid)
+
+    def destroy(self) -> None:
+        """See `Worker.destroy`."""
+        tree.remove(self._folder)
+
+
+class _Tail:
+    """Hands output on and remembers the end of it."""
+
+    def __init__(self, on_output: Callable[[bytes], None]) -> None:
+        self._on_output = on_output
+        self._last = b""
+
+    def __call__(self, chunk: bytes) -> None:
+        self._last = (self._last + chunk)[-_TAIL:]
+        self._on_output(chunk)
+
+    def text(self) -> str:
+        return self._last.decode("utf-8", "replace").strip()
+
+
+def _pipe(stack: contextlib.ExitStack) -> tuple[FileIO, FileIO]:
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    return stack.enter_context(FileIO(reading, "rb")), stack.enter_context(FileIO(writing, "wb"))
+
+
+def _memory_file(stack: contextlib.ExitStack, content: bytes) -> FileIO:
+    file = stack.enter_context(FileIO(os.memfd_create("byoci"), "r+b"))
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+def _rlimits(limits: Limits) -> list[tuple[int, int]]:
+    return [
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, _FILES),
+        (resource.RLIMIT_FSIZE, limits.disk),
+    ]
+
+
+def _exit_code(status: bytes) -> int | None:
+    """The command's exit code in what bubblewrap wrote to `--json-status-fd`; None where it never started."""
+    for line in status.splitlines():
+        code = json.loads(line).get("exit-code")
+        if code is not None:
+            return int(code)
+    return None
+
+
+@functools.cache
+def _bwrap() -> str:
+    path = shutil.which("bwrap", path=proc.SEARCH_PATH)
+    if path is None:
+        raise ProgramMissingError("bwrap is not installed", resolution="Install the system package bubblewrap.")
+    return path
+
+
+_sessions: dict[tuple[int, Path], folders.Session] = {}
+_lock = threading.Lock()
+
+
+def _session(base: folders.Base) -> folders.Session:
+    """The folder of this process below `base`."""
+    with _lock:
+        key = (os.getpid(), base.path)
+        if key not in _sessions or not _sessions[key].path.exists():
+            _sessions[key] = folders.Session(base)
+            atexit.register(_sessions[key].close)
+        return _sessions[key]

@@ -1,0 +1,154 @@
+"""Where workers live on disk: within reach of their ordinary user, out of others' hands, and nothing stays.
+
+As an ordinary user everything is below the site's state folder. As root it is below `/var/lib/byoci/workers`, since the
+worker's user could not pass through `/root` or another private home to reach its workspace.
+
+    etc-DIGEST/     what the image's /etc shows in a worker
+    layers/         setup layers
+    live/P/lock     held (flock) by the process that owns P as long as it lives
+    live/P/W/       one worker's folders
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from byoci.errors import UnavailableError
+from byoci.worker import tree
+
+SYSTEM_BASE: Final = Path("/var/lib/byoci/workers")
+_UIDS: Final = range(60706, 61184)  # Debian and systemd give these to nobody; they exist in small user namespaces too
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The folder of a site's workers, and the user who runs them: `uid` is None where that is ourselves."""
+
+    path: Path
+    uid: int | None
+
+    @property
+    def owner(self) -> int:
+        """The user id, outside of the sandbox, of what runs in a worker."""
+        return os.getuid() if self.uid is None else self.uid
+
+
+def base_of(state: Path) -> Base:
+    """The base of the site whose state folder is `state`; made where it is not there.
+
+    Raises `UnavailableError` where somebody else could tamper with it.
+    """
+    if os.geteuid() != 0:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = state.resolve() / "workers"
+        path.mkdir(mode=0o700, exist_ok=True)
+        with tree.opened(path) as fd:
+            _own(path, os.fstat(fd))
+        return Base(path, None)
+    digest = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()
+    _make_chain(SYSTEM_BASE / digest[:16])
+    return Base(SYSTEM_BASE / digest[:16], _UIDS[int(digest[16:24], 16) % len(_UIDS)])
+
+
+def _make_chain(path: Path) -> None:
+    """Make folders from the root on, each of them root's own and passable for others, none of them a link."""
+    fd = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for depth, name in enumerate(path.parts[1:], 2):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o711, dir_fd=fd)
+            try:
+                below = tree.open_folder(name, fd)
+            except OSError as error:
+                raise _tampered(Path(*path.parts[:depth]), str(error)) from error
+            os.close(fd)
+            fd = below
+            _own(Path(*path.parts[:depth]), os.fstat(fd))
+            if not os.fstat(fd).st_mode & stat.S_IXOTH:
+                raise _tampered(Path(*path.parts[:depth]), "other users cannot pass through it")
+    finally:
+        os.close(fd)
+
+
+def _own(path: Path, found: os.stat_result) -> None:
+    if found.st_uid != os.geteuid():
+        raise _tampered(path, f"it belongs to user {found.st_uid}")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX:
+        raise _tampered(path, "other users may write to it")
+
+
+def _tampered(path: Path, why: str) -> UnavailableError:
+    return UnavailableError(
+        f"workers cannot be kept in {path}",
+        details=why,
+        resolution=f"Make {path} a folder of user {os.geteuid()} that no other user may write to.",
+    )
+
+
+class Session:
+    """The folder of this process in `live`; it is recognised as abandoned once the process is gone."""
+
+    def __init__(self, base: Base) -> None:
+        self.owner = os.getpid()
+        live = base.path / "live"
+        live.mkdir(mode=0o711, exist_ok=True)
+        _reap(live)
+        self.path, self._lock = _claim(live)
+
+    def new_worker(self) -> Path:
+        """A new folder for one worker."""
+        path = Path(tempfile.mkdtemp(prefix="", dir=self.path))
+        path.chmod(0o711)
+        return path
+
+    def close(self) -> None:
+        """Remove the folder with all that is in it."""
+        if self._lock >= 0 and self.owner == os.getpid():
+            tree.remove(self.path)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _claim(live: Path) -> tuple[Path, int]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=live))
+        lock = _locked(path)
+        if lock is not None:
+            path.chmod(0o711)
+            return path, lock
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds the lock of a process' folder; None where another process holds it, or removed it."""
+    try:
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_ino == (path / "lock").stat().st_ino:
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(lock)
+    return None
+
+
+def _reap(live: Path) -> None:
+    """Remove the folders of processes that are gone."""
+    for path in live.iterdir():
+        lock = _locked(path)
+        if lock is not None:
+            try:
+                tree.remove(path)
+            finally:
+                os.close(lock)

@@ -1,0 +1,177 @@
+"""What of a system a worker sees: the host's own, cut down to what tools need, or a root file system in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from byoci.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UID: Final = 1000
+HOME: Final = "/home/worker"
+WORKSPACE: Final = "/workspace"
+RESOLVER: Final = "169.254.1.53"  # where a worker with network finds its name server
+
+_HOST_FOLDERS: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_OURS: Final = frozenset(
+    ("proc", "dev", "sys", "tmp", "run", "home", "root", "etc", "workspace", "boot", "mnt", "media", "lost+found")
+)
+_HOST_ETC: Final = """
+    ld.so.cache ld.so.conf ld.so.conf.d alternatives localtime timezone locale.alias locale.conf
+    debian_version os-release lsb-release redhat-release fedora-release system-release alpine-release dpkg/origins
+    ssl/certs ssl/openssl.cnf ca-certificates ca-certificates.conf pki/tls/certs pki/ca-trust crypto-policies
+    services protocols rpc networks ethertypes gai.conf host.conf mime.types magic magic.mime
+    inputrc terminfo shells profile bash.bashrc login.defs xattr.conf manpath.config
+    python3 python3.* perl java java-*-openjdk vim fonts xml sgml groff texmf glvnd X11/rgb.txt
+""".split()  # noqa: SIM905 -- easier to read
+"""What tools read and none of which is a place for secrets. Files that not everybody may read are left out anyway."""
+_SYSTEM_USERS: Final = (
+    "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+)
+_SYSTEM_GROUPS: Final = "root:x:0:\nnogroup:x:65534:\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A system that can be shown to a worker.
+
+    root      "/" for the host's own
+    etc       the folder that is shown as /etc
+    identity  a digest that changes when the system does, as far as its package database and its name tell
+    """
+
+    root: Path
+    etc: Path
+    identity: str
+
+    def arguments(self) -> Iterator[str]:
+        """Arguments of bubblewrap that show it, read-only."""
+        names = _HOST_FOLDERS if self.root == Path("/") else sorted({path.name for path in self.root.iterdir()} - _OURS)
+        for name in names:
+            path = self.root / name
+            if path.is_symlink():
+                yield from ("--symlink", str(path.readlink()), f"/{name}")
+            elif path.is_dir():
+                yield from ("--ro-bind", str(path), f"/{name}")
+        yield from ("--ro-bind", str(self.etc), "/etc")
+
+    def shell(self, command: str) -> list[str]:
+        """The program that runs a command; a pipeline fails when any part fails, where the image has bash."""
+        for bash in ("bin/bash", "usr/bin/bash"):
+            if (self.root / bash).exists():
+                return [f"/{bash}", "-o", "pipefail", "-c", command]
+        return ["/bin/sh", "-c", command]
+
+    def certificates(self) -> str | None:
+        """Where its bundle of trusted certificate authorities is."""
+        for bundle in ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/cert.pem"):
+            if (self.etc / bundle.removeprefix("etc/")).exists():
+                return f"/{bundle}"
+        return None
+
+
+def load(name: str, base: Path) -> Image:
+    """The image `name`: "host", or the folder of a root file system. What is made of it is kept in `base`.
+
+    Raises `ConfigError` where there is no such image.
+    """
+    root = Path("/") if name == "host" else Path(name)
+    if not (root.is_absolute() and (root / "usr/bin").is_dir() and (root / "bin/sh").exists()):
+        raise ConfigError(
+            f"there is no image {name}",
+            details="" if name == "host" else f"{root} is not an absolute path of a folder with usr/bin and bin/sh",
+            resolution='Name the folder of a root file system, or "host".',
+        )
+    files: dict[str, Path | str] = dict(_host_etc() if name == "host" else _whole(root / "etc", ""))
+    files |= _generated(root if name != "host" else None)
+    return Image(root, _snapshot(files, base), _identity(root))
+
+
+def _host_etc() -> Iterator[tuple[str, Path]]:
+    for pattern in _HOST_ETC:
+        for path in Path("/etc").glob(pattern):
+            yield from _whole(path, str(path.relative_to("/etc")))
+
+
+def _whole(path: Path, name: str) -> Iterator[tuple[str, Path]]:
+    """All that everybody may read, at and below `path`: name below /etc → where it is."""
+    found = path.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_IXOTH and found.st_mode & stat.S_IROTH:
+        for child in path.iterdir():
+            yield from _whole(child, f"{name}/{child.name}".lstrip("/"))
+    elif stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IROTH):
+        yield name, path
+
+
+def _generated(root: Path | None) -> dict[str, str]:
+    """The files that say who and where one is; `root` is the image, unless it is the host's system."""
+    users, groups = _SYSTEM_USERS, _SYSTEM_GROUPS
+    if root is not None:
+        users, groups = (
+            (root / "etc" / name).read_text() if (root / "etc" / name).is_file() else default
+            for name, default in (("passwd", users), ("group", groups))
+        )
+    return {
+        "passwd": f"{users}worker:x:{UID}:{UID}:worker:{HOME}:/bin/sh\n",
+        "group": f"{groups}worker:x:{UID}:\n",
+        "hosts": "127.0.0.1 localhost worker\n::1 localhost ip6-localhost ip6-loopback\n",
+        "hostname": "worker\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+        "resolv.conf": f"nameserver {RESOLVER}\n",
+    }
+
+
+def _snapshot(files: dict[str, Path | str], base: Path) -> Path:
+    """A folder with these files: paths are copied (links as links), text is written. An equal one is found again."""
+    digest = hashlib.sha256()
+    for name, source in sorted(files.items()):
+        found = source if isinstance(source, str) else _signature(source)
+        digest.update(f"{name}\0{found}\0".encode("utf-8", "surrogateescape"))
+    folder = base / f"etc-{digest.hexdigest()[:16]}"
+    if folder.is_dir():
+        return folder
+    building = Path(tempfile.mkdtemp(prefix="building-", dir=base))
+    building.chmod(0o755)
+    for name, source in files.items():
+        target = building / name
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if isinstance(source, str):
+            target.write_text(source)
+            target.chmod(0o644)
+        else:
+            shutil.copy2(source, target, follow_symlinks=False)
+    try:
+        building.rename(folder)
+    except OSError:  # another process was faster
+        shutil.rmtree(building)
+    return folder
+
+
+def _signature(path: Path) -> str:
+    found = path.lstat()
+    link = path.readlink() if stat.S_ISLNK(found.st_mode) else ""
+    return f"{found.st_mode:o} {found.st_size} {found.st_mtime_ns} {link}"
+
+
+def _identity(root: Path) -> str:
+    digest = hashlib.sha256(os.fsencode(root.resolve()))
+    for name in (
+        "etc/os-release",
+        "var/lib/dpkg/status",
+        "var/lib/rpm/rpmdb.sqlite",
+        "lib/apk/db/installed",
+        "usr",
+        "usr/bin",
+    ):
+        path = root / name
+        digest.update(f"{name} {_signature(path) if path.exists() else ''}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

@@ -1,0 +1,192 @@
+"""Folders that untrusted code has written to, handled without following a link: removing, handing over, measuring.
+
+Everything works on descriptors of folders and names within them, never on paths, and needs a few descriptors however
+deep a tree is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from typing import TYPE_CHECKING, Final
+
+from byoci.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ALL: Final = stat.S_IRWXU
+
+
+def open_folder(name: str | Path, parent: int | None = None) -> int:
+    """A descriptor of a folder; never of what a link points to. One that denies its owner access is opened to him.
+
+    Raises `OSError`, with ENOTDIR or ELOOP where it is a link or no folder.
+    """
+    try:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    except PermissionError:
+        handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            os.chmod(f"/proc/self/fd/{handle}", _ALL)  # noqa: PTH101 -- the descriptor's folder, not a name's
+        finally:
+            os.close(handle)
+        return os.open(name, _FOLDER, dir_fd=parent)
+
+
+@contextlib.contextmanager
+def opened(name: str | Path, parent: int | None = None) -> Iterator[int]:
+    """`open_folder`, closed at the end."""
+    fd = open_folder(name, parent)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, link or folder with all that is in it. It is no error when it is gone already.
+
+    Nobody may write to it meanwhile. However deep, it takes time in proportion to the number of entries: what a folder
+    holds is moved up before the folder is removed.
+    """
+    try:
+        parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        try:
+            mode = os.lstat(path.name, dir_fd=parent).st_mode
+        except FileNotFoundError:
+            return
+        if not stat.S_ISDIR(mode):
+            os.unlink(path.name, dir_fd=parent)
+            return
+        with opened(path.name, parent) as top:
+            _empty(top)
+        os.rmdir(path.name, dir_fd=parent)
+    except OSError as error:
+        raise UnavailableError(f"{path} could not be removed", details=str(error)) from error
+    finally:
+        os.close(parent)
+
+
+def _empty(top: int) -> None:
+    prefix = f".removed-{secrets.token_hex(8)}-"  # a name that nobody could lay in wait at
+    moved = 0
+    waiting = _unlink_files(top)
+    while waiting:
+        name = waiting.pop()
+        with opened(name, top) as folder:
+            for child in _unlink_files(folder):
+                if not _removed_empty(child, folder):
+                    moved += 1
+                    _move_up(child, folder, top, f"{prefix}{moved}")
+                    waiting.append(f"{prefix}{moved}")
+        os.rmdir(name, dir_fd=top)
+
+
+def _unlink_files(folder: int) -> list[str]:
+    """Unlink all but the folders in a folder, which its owner may write to afterwards; returns the folders."""
+    if os.fstat(folder).st_mode & _ALL != _ALL:
+        os.fchmod(folder, _ALL)
+    folders = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=folder)
+    return folders
+
+
+def _removed_empty(name: str, folder: int) -> bool:
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def _move_up(name: str, folder: int, top: int, free: str) -> None:
+    """Rename a folder within `folder` to a free name in `top`."""
+    try:
+        os.rename(name, free, src_dir_fd=folder, dst_dir_fd=top)
+    except PermissionError:
+        with opened(name, folder) as child:
+            os.fchmod(child, _ALL)  # its own entry for its parent changes, which takes the right to write to it
+        os.rename(name, free, src_dir_fd=folder, dst_dir_fd=top)
+
+
+def hand_over(folder: int, uid: int) -> None:
+    """Make everything in a folder, and itself, `uid`'s own. Nobody else may write to it meanwhile.
+
+    A file that has other names elsewhere is replaced with a copy first, so that nothing outside changes its owner.
+    """
+    for parent, entries in walk(folder):
+        if os.fstat(parent).st_uid != uid:
+            os.fchown(parent, uid, uid)
+        for entry in entries:
+            found = entry.stat(follow_symlinks=False)
+            if found.st_uid == uid or stat.S_ISDIR(found.st_mode):
+                continue
+            if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
+                _unshare(entry.name, parent)
+            os.chown(entry.name, uid, uid, dir_fd=parent, follow_symlinks=False)
+
+
+def _unshare(name: str, folder: int) -> None:
+    """Replace a file with a copy of itself that has no other names."""
+    copy = f".copied-{secrets.token_hex(8)}"
+    with (
+        open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as source,  # noqa: PTH123
+        open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder), "wb") as target,  # noqa: PTH123
+    ):
+        shutil.copyfileobj(source, target)
+        os.fchmod(target.fileno(), stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777)
+    os.rename(copy, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def walk(folder: int) -> Iterator[tuple[int, list[os.DirEntry[str]]]]:
+    """Every folder from `folder` down: a descriptor, valid until the next step, and its entries.
+
+    It needs one descriptor at a time: the way up is "..", and it is checked to be where it came from; where it is not,
+    because somebody moves folders meanwhile, the walk ends early with `UnavailableError`.
+    """
+    here = os.dup(folder)
+    above: list[tuple[tuple[int, int], list[str]]] = []
+    try:
+        while True:
+            with os.scandir(here) as scan:
+                entries = list(scan)
+            yield here, entries
+            below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            while not below:
+                if not above:
+                    return
+                identity, below = above.pop()
+                here = _moved(here, "..")
+                found = os.fstat(here)
+                if (found.st_dev, found.st_ino) != identity:
+                    raise UnavailableError("a folder was moved while it was looked through")
+            found = os.fstat(here)
+            name = below.pop()
+            above.append(((found.st_dev, found.st_ino), below))
+            here = _moved(here, name)
+    finally:
+        os.close(here)
+
+
+def _moved(here: int, name: str) -> int:
+    """The folder `name` in the folder `here`, in its stead."""
+    there = open_folder(name, here)
+    os.close(here)
+    return there
