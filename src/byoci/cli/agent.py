@@ -1,0 +1,268 @@
+"""`byoci agent`: what jobs run on an agent, and the steps of a landing by hand."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from byoci.cli import complete, output
+from byoci.cli.main import Context, LazyGroup, json_option
+from byoci.errors import NothingToDoError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from byoci.worker.base import ExitStatus
+
+_BY_HAND = {
+    "merge": "byoci.cli.byhand:merge",
+    "commit": "byoci.cli.byhand:commit",
+    "push": "byoci.cli.byhand:push",
+}
+_CREDENTIALS_PREFIX = "with-credentials "
+
+_output_option = click.option(
+    "--output", "form", type=click.Choice(["text", "subunit"]), default="text", help="How to tell what ran."
+)
+_folder = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group(cls=LazyGroup, lazy=_BY_HAND)
+def agent() -> None:
+    """What jobs run on an agent: merge, test sealed off, publish.
+
+    TRUNK is a project's trunk, URL[;BRANCH]; CONTAINER is a worker's name, as in [worker.NAME].
+    """
+
+
+_vcs_option = click.option(
+    "--vcs", type=click.Choice(["git", "bzr"]), help="What system it is in, where it is no project's trunk."
+)
+
+
+@agent.command()
+@click.argument("trunk", metavar="TRUNK")
+@_vcs_option
+@json_option
+@click.pass_obj
+def approved(context: Context, trunk: str, vcs: str | None) -> int:
+    """List the proposals into TRUNK that may land, a line each; TRUNK may be one that no project names."""
+    from byoci.gate.rounds import landable
+
+    site = context.site
+    project = site.config.project_of_trunk(trunk)
+    gate = (
+        site.gate(project.name, output.progress)
+        if project
+        else site.loose_gate(_kind(trunk, vcs), trunk, output.progress)
+    )
+    found = landable(gate)
+    if context.json:
+        output.as_json([{"proposal": item.id, "source": str(item.source), "title": item.title} for item in found])
+    for item in () if context.json else found:
+        output.say(f"{item.id} {item.source} {item.title}")
+    return 0 if found else NothingToDoError.exit_code
+
+
+@agent.command()
+@click.argument("trunk", metavar="TRUNK")
+@click.argument("workdir", type=_folder)
+@click.argument("container", shell_complete=complete.workers)
+@json_option
+@click.pass_obj
+def land(context: Context, trunk: str, workdir: Path, container: str) -> int:
+    """Land the first proposal into TRUNK that may, testing it in WORKDIR in a worker of the kind CONTAINER.
+
+    WORKDIR is emptied first; afterwards it holds the tested tree with what the tests left, for the job to collect.
+    """
+    from byoci.cli.land import show
+    from byoci.gate.rounds import exit_code, land_first
+
+    site = context.site
+    project = site.project_of_trunk(trunk)
+    refuse_precious(context, workdir)
+    rows = land_first(
+        site.gate(project.name, output.progress, worker=container, workdir=workdir.absolute()), site.leases
+    )
+    show(context, rows)
+    return exit_code(rows)
+
+
+@agent.command("setup-tree")
+@click.argument("url", metavar="URL[;BRANCH]")
+@click.argument("folder", type=_folder)
+@_vcs_option
+@click.pass_obj
+def setup_tree(context: Context, url: str, folder: Path, vcs: str | None) -> int:
+    """Make FOLDER a clean tree of a branch's newest revision: its files, and nothing of a repository."""
+    from byoci.cli import workdirs
+    from byoci.model import Location
+
+    site = context.site
+    project = site.config.project_of_trunk(url)
+    location = project.trunk if project else Location.parse(url)
+    tool = site.vcs(project) if project else site.loose_vcs(_kind(url, vcs))
+    revision = tool.fetch(location, trusted=True)
+    refuse_precious(context, folder)
+    workdirs.empty(folder)
+    tool.export(revision, folder)
+    workdirs.remember(site, folder, project=project.name if project else None, revision=revision)
+    output.say(f"{folder}: {location} at {revision}")
+    return 0
+
+
+@agent.command("run-in-worker")
+@_output_option
+@click.argument("container", shell_complete=complete.workers)
+@click.argument("commands", metavar="CMD...", nargs=-1, required=True)
+@click.pass_obj
+def run_in_worker(context: Context, form: str, container: str, commands: tuple[str, ...]) -> int:
+    """Run shell commands, in turn, in a sealed worker that sees the current folder and nothing else of this machine.
+
+    Stops at the first command that fails. Quote each command: byoci agent run-in-worker default 'make' 'make check'.
+    """
+    from byoci.wiring import limits_of
+
+    for command in commands:
+        if command.startswith(_CREDENTIALS_PREFIX):
+            raise UsageError(
+                "a worker has no credentials to run a command with",
+                details=f"refused: {command}",
+                resolution="Let `setup.credentials` give them to the project's setup, which sees trunk's files only.",
+            )
+    site = context.site
+    kind = site.config.worker(container)
+    worker = site.worker(container)
+    show = _shower(form, f"{container}.run-in-worker")
+    status = None
+    try:
+        worker.prepare(site.config.image_of(kind), None, show.feed)
+        for command in commands:
+            status = worker.run(command, Path.cwd(), limits_of(kind), show.feed)
+            if not status.ok:
+                break
+    finally:
+        worker.destroy()
+    assert status is not None
+    show.end(status, "" if status.ok else _words(command, status))
+    return 0 if status.ok else 1
+
+
+@agent.command("run-tests")
+@_output_option
+@click.argument("workdir", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("container", shell_complete=complete.workers)
+@click.option("--project", shell_complete=complete.projects, help="Default: the one that WORKDIR was made for.")
+@click.pass_obj
+def run_tests(context: Context, form: str, workdir: Path, container: str, project: str | None) -> int:
+    """Run the project's setup and tests on the tree in WORKDIR, in a worker of the kind CONTAINER."""
+    from byoci.cli import workdirs
+    from byoci.gate import testing
+    from byoci.gate.byhand import refresh, remember_passed
+
+    site = context.site
+    made = workdirs.recall(site, workdir)
+    name = project or (made.project if made else None)
+    if name is None:
+        raise UsageError(
+            f"which project's tests? {workdir} was not made by `byoci agent setup-tree` or `merge`",
+            resolution="Name the project with --project.",
+        )
+    gate = site.gate(name, output.progress, worker=container)
+    by_hand = refresh(gate, site.config.state, workdir) if made and made.by_hand else None
+    plan = gate.project.tests
+    show = _shower(form, f"{name}.tests")
+    worker = gate.new_worker()
+    try:
+        setup = testing.setup_of(plan, lambda paths: workdirs.setup_inputs(gate, workdir, paths))
+        ran = testing.run_tests(worker, workdir.absolute(), plan, setup, show.feed)
+    finally:
+        worker.destroy()
+    show.end(ran.status, ran.reason)
+    if by_hand is not None and ran.passed:
+        remember_passed(gate, site.config.state, by_hand)
+    return 0 if ran.passed else 1
+
+
+@agent.command()
+@click.argument("workspace", type=_folder)
+@click.pass_obj
+def wipe(context: Context, workspace: Path) -> int:
+    """Empty WORKSPACE, whatever untrusted code has left in it; links in it are removed, never followed."""
+    from byoci.cli import workdirs
+
+    refuse_precious(context, workspace)
+    workdirs.empty(workspace)
+    output.say(f"{workspace} is empty")
+    return 0
+
+
+def _kind(url: str, vcs: str | None) -> str:
+    if vcs is None:
+        raise UsageError(f"{url} is no project's trunk", resolution="Say what system it is in: --vcs git or --vcs bzr.")
+    return vcs
+
+
+def refuse_precious(context: Context, folder: Path) -> None:
+    """Refuse to empty what is plainly no workspace: a home, a repository, a system's folder, byoci's own state."""
+    real = folder.resolve()
+    precious = {
+        Path.home().resolve(),
+        Path("/"),
+        context.site.config.home.resolve(),
+        context.site.config.state.resolve(),
+    }
+    if real in precious or any(real in place.parents for place in precious) or len(real.parts) < 3:
+        raise UsageError(f"{folder} is no workspace", resolution="Name a folder that holds nothing else.")
+    for name in (".git", ".bzr"):
+        if (real / name).exists():
+            raise UsageError(
+                f"{folder} is a repository or a working tree, and would be emptied",
+                details=f"it holds {name}",
+                resolution="Name a folder that holds nothing else.",
+            )
+
+
+class _Text:
+    """Hands output on to standard output as it is."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def feed(self, chunk: bytes) -> None:
+        self._stream.write(chunk)
+        self._stream.flush()
+
+    def end(self, _status: ExitStatus | None, reason: str) -> None:
+        if reason:
+            output.progress(reason)
+
+
+class _Subunit:
+    """Turns output into one subunit v2 stream on standard output."""
+
+    def __init__(self, stream: BinaryIO, test_id: str) -> None:
+        from byoci.worker.results_subunit import SubunitWriter
+
+        self._writer = SubunitWriter(stream, test_id)
+        self.feed: Callable[[bytes], None] = self._writer
+
+    def end(self, status: ExitStatus | None, reason: str) -> None:
+        if status is None:
+            self._writer.fail(reason)
+        else:
+            self._writer.finish(status)
+
+
+def _shower(form: str, test_id: str) -> _Text | _Subunit:
+    stream = sys.stdout.buffer
+    return _Subunit(stream, test_id) if form == "subunit" else _Text(stream)
+
+
+def _words(command: str, status: ExitStatus) -> str:
+    from byoci.gate.testing import reason_of
+
+    return reason_of(command, status, None)

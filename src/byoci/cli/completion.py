@@ -1,0 +1,26 @@
+"""`byoci completion`: the script that teaches a shell byoci's commands, projects and proposals."""
+
+from __future__ import annotations
+
+import click
+
+from byoci.cli.main import cli
+from byoci.errors import UsageError
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    r"""Print the completion script for SHELL.
+
+    \b
+      eval "$(byoci completion bash)"        # in ~/.bashrc; likewise zsh in ~/.zshrc
+      byoci completion fish >~/.config/fish/completions/byoci.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise UsageError(f"no completion for {shell}")
+    click.echo(found(cli, {}, "byoci", "_BYOCI_COMPLETE").source())
+    return 0

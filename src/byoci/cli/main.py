@@ -1,0 +1,147 @@
+"""The `byoci` command: its groups, its options, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from byoci import __version__, log
+from byoci.cli import output
+from byoci.errors import ByociError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from byoci.wiring import Site
+
+_EPILOG = """Exit codes: 0 done; 1 the proposal or job failed; 2 wrong use or configuration; 3 nothing to do; 75 byoci
+failed, try again."""
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "init": "byoci.cli.init:init",
+    "land": "byoci.cli.land:land",
+    "queue": "byoci.cli.land:queue",
+    "shadow": "byoci.cli.land:shadow",
+    "explain": "byoci.cli.land:explain",
+    "proposal": "byoci.cli.proposal:proposal",
+    "config": "byoci.cli.config:config",
+    "agent": "byoci.cli.agent:agent",
+    "completion": "byoci.cli.completion:completion",
+}
+
+
+@dataclass
+class Context:
+    """The options that every command shares, and the site that they name, opened when a command asks for it."""
+
+    config: Path | None = None
+    namespace: str = "testing"
+    json: bool = False
+    acting_for: str | None = None
+    _site: Site | None = None
+
+    @property
+    def site(self) -> Site:
+        """The configured site; loading it can raise `ConfigError`."""
+        if self._site is None:
+            from byoci.wiring import open_site
+
+            self._site = open_site(self.config, self.namespace)
+        return self._site
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = dict(lazy or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table, which is the order in which one meets them."""
+        return [*self._lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self._lazy[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="byoci")
+@click.option("--config", type=click.Path(path_type=Path), envvar="BYOCI_CONFIG", help="The configuration file.")
+@click.option(
+    "--namespace", "-N", default="testing", envvar="BYOCI_NAMESPACE", show_default=True, help="The site's namespace."
+)
+@click.option("--verbose", "-v", count=True, help="Tell what is done; twice: every program that is started.")
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None, namespace: str, verbose: int) -> None:
+    r"""Build Your Own CI: approved proposals are merged in memory, tested sealed off, and only then published.
+
+    \b
+    In your own git or bzr repository:
+      byoci init
+      byoci proposal create --source my-branch --title "What it does"
+      byoci proposal set-status 1 approved
+      byoci land
+    """
+    log.configure(verbose)
+    ctx.obj = Context(config, namespace)
+
+
+def json_option(function: Any) -> Any:
+    """The option `--json` of a command."""
+
+    def wanted(ctx: click.Context, _parameter: click.Parameter, value: bool) -> bool:
+        ctx.find_root().obj.json = value
+        return value
+
+    return click.option(
+        "--json", "json_wanted", is_flag=True, callback=wanted, expose_value=False, help="Print JSON, for programs."
+    )(function)
+
+
+def run(command: click.Command, arguments: Sequence[str] | None = None, program: str = "byoci") -> int:
+    """Run a command line; returns its exit code. Every error that byoci raises on purpose is told to a person."""
+    context = None
+    try:
+        with command.make_context(program, list(sys.argv[1:] if arguments is None else arguments)) as context:
+            result = command.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as problem:
+        problem.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("byoci: interrupted", err=True)
+        return 130
+    except (ByociError, OSError) as problem:
+        return _failed(context, problem)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(context: click.Context | None, problem: ByociError | OSError) -> int:
+    if isinstance(problem, BrokenPipeError):
+        # Whoever read our output has seen enough; Python would complain once more at its end.
+        sys.stdout = None
+        return 0
+    if isinstance(problem, OSError):
+        where = str(problem.filename) if problem.filename else ""
+        problem = UnavailableError(f"the system says: {problem.strerror or problem}", details=where)
+    wanted = context is not None and isinstance(context.obj, Context) and context.obj.json
+    output.error(problem, json_wanted=wanted)
+    return problem.exit_code
+
+
+def main() -> None:
+    """Entry point of the program `byoci`."""
+    sys.exit(run(cli))

@@ -1,0 +1,131 @@
+"""A landing step by step, by a person's hand: merge, test, commit, push. The gate stays: what is pushed was tested.
+
+What was merged is noted in the site's state. The candidate is deterministic, so noting what it was made from is enough:
+every step makes it again and works on exactly that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from byoci.errors import NothingToDoError, TrunkMovedError, UsageError
+from byoci.gate import land
+from byoci.model import Candidate, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from byoci.gate.plan import Gate
+    from byoci.model import Lease, Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """A merge by hand.
+
+    committed  whether the person has looked at it and wants it
+    passed     whether its tests passed, in a worker, on exactly its tree
+    """
+
+    proposal: str
+    candidate: str
+    base: str
+    workdir: str
+    committed: bool = False
+    passed: bool = False
+
+
+def merge(gate: Gate, lease: Lease, state: Path, proposal: Proposal, workdir: Path) -> ByHand | land.Stopped:
+    """Merge a proposal onto trunk's tip, whatever its ballot says; its tree goes to the empty folder `workdir`."""
+    merged = land.merge(gate, land.unjudged(gate, land.Chosen(proposal), lease), lease)
+    if isinstance(merged, land.Stopped):
+        return merged
+    gate.vcs.export(merged.candidate.id, workdir)
+    note = ByHand(proposal.id, merged.candidate.id, merged.candidate.base, str(workdir))
+    _write(gate, state, note)
+    return note
+
+
+def current(gate: Gate, state: Path) -> ByHand:
+    """The merge that was made by hand last. Raises `NothingToDoError` where there is none."""
+    try:
+        return ByHand(**json.loads(_place(gate, state).read_text()))
+    except FileNotFoundError:
+        raise NothingToDoError(
+            f"nothing of {gate.project.name} was merged by hand",
+            resolution="Start with `byoci agent merge PROPOSAL`.",
+        ) from None
+
+
+def refresh(gate: Gate, state: Path, workdir: Path) -> ByHand | None:
+    """Make `workdir` the candidate's exact tree again, before its tests; None where it is another merge's."""
+    from byoci.worker import tree
+
+    note = current(gate, state)
+    if note.workdir != str(workdir.absolute()):
+        return None
+    tree.remove(workdir)
+    gate.vcs.export(note.candidate, workdir)
+    return note
+
+
+def remember_passed(gate: Gate, state: Path, note: ByHand) -> None:
+    """Note that the candidate's tests passed."""
+    latest = current(gate, state)
+    if latest.candidate == note.candidate:
+        _write(gate, state, dataclasses.replace(latest, passed=True))
+
+
+def commit(gate: Gate, lease: Lease, state: Path) -> Candidate:
+    """Make the candidate's commit in the private repository for good, and say that it is wanted."""
+    note = current(gate, state)
+    candidate = _again(gate, lease, note)
+    _write(gate, state, dataclasses.replace(note, committed=True))
+    return candidate
+
+
+def push(gate: Gate, lease: Lease, state: Path) -> land.Stopped:
+    """Recheck, publish and report a merge that was committed and whose tests passed."""
+    note = current(gate, state)
+    missing = [] if note.passed else ["its tests have not passed: `byoci agent run-tests`"]
+    missing += [] if note.committed else ["it is not committed: `byoci agent commit`"]
+    if missing:
+        raise UsageError(f"the merge of proposal {note.proposal} cannot be pushed", details="; ".join(missing))
+    candidate = _again(gate, lease, note)
+    read = gate.forge.ballot_of(gate.forge.proposal(note.proposal))
+    tested = land.Tested(
+        land.Merged(land.Approved(read, candidate.revision), candidate), Verdict(passed=True, reason="the tests passed")
+    )
+    rechecked = land.recheck(gate, tested, lease)
+    if isinstance(rechecked, land.Stopped):
+        return rechecked
+    stopped = land.report(gate, land.publish(gate, rechecked, lease), lease)
+    _place(gate, state).unlink(missing_ok=True)
+    return stopped
+
+
+def _again(gate: Gate, lease: Lease, note: ByHand) -> Candidate:
+    proposal = gate.forge.proposal(note.proposal)
+    merged = land.merge(gate, land.unjudged(gate, land.Chosen(proposal), lease), lease)
+    if isinstance(merged, land.Stopped) or merged.candidate.id != note.candidate:
+        raise TrunkMovedError(
+            f"proposal {note.proposal} or trunk is another since it was merged by hand",
+            resolution=f"Merge and test it again: `byoci agent merge {note.proposal}`.",
+        )
+    return merged.candidate
+
+
+def _place(gate: Gate, state: Path) -> Path:
+    return state / "byhand" / f"{gate.project.name}.json"
+
+
+def _write(gate: Gate, state: Path, note: ByHand) -> None:
+    place = _place(gate, state)
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = place.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(dataclasses.asdict(note)))
+    draft.replace(place)

@@ -1,0 +1,134 @@
+"""Test a tree: a new worker, its setup layer, the project's commands in turn, and a verdict."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from byoci.errors import RejectedError
+from byoci.model import Verdict
+from byoci.worker import results, tree
+from byoci.worker.results_junit import read_junit
+from byoci.worker.results_subunit import OutputSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from byoci.gate.plan import TestPlan
+    from byoci.model import TestSummary
+    from byoci.worker.base import ExitStatus, Setup, Worker
+
+
+def setup_of(plan: TestPlan, read: Callable[[tuple[str, ...]], Mapping[str, bytes]]) -> Setup | None:
+    """The setup that `plan` asks for, its inputs read by `read`; None where the project has none."""
+    from byoci.worker.base import Setup
+
+    if plan.setup is None:
+        return None
+    return Setup(
+        command=plan.setup.command,
+        inputs=read(plan.setup.inputs) if plan.setup.inputs else {},
+        network=plan.setup.network,
+        limits=plan.limits,
+        credentials=plan.setup.credentials,
+    )
+
+
+def run_commands(
+    worker: Worker, workspace: Path, plan: TestPlan, on_output: Callable[[bytes], None]
+) -> tuple[str, ExitStatus | None]:
+    """Run the plan's commands until one fails: that command and how it ended, or "" and the last one's status."""
+    status = None
+    for command in plan.commands:
+        status = worker.run(
+            command, workspace, plan.limits, on_output, network=plan.network, environment=plan.environment
+        )
+        if not status.ok:
+            return command, status
+    return "", status
+
+
+def reason_of(command: str, status: ExitStatus | None, tests: TestSummary | None) -> str:
+    """A verdict's reason in words; `command` is the one that failed, or ""."""
+    numbers = f": {results.describe(tests)}" if tests is not None else ""
+    if status is None or not command:
+        return f"the tests passed{numbers}"
+    if status.exceeded is not None:
+        return f"“{command}” was ended: it exceeded its {status.exceeded} limit{numbers}"
+    if status.code > 128:
+        return f"“{command}” was killed by signal {status.code - 128}{numbers}"
+    return f"“{command}” ended with exit code {status.code}{numbers}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of a setup and the tests after it.
+
+    status  how the last command ended; None where none ran, because the setup failed
+    """
+
+    passed: bool
+    reason: str
+    tests: TestSummary | None = None
+    status: ExitStatus | None = None
+
+
+def run_tests(
+    worker: Worker, workspace: Path, plan: TestPlan, setup: Setup | None, on_output: Callable[[bytes], None]
+) -> Ran:
+    """Set up and run `plan` in a workspace that holds the tree.
+
+    Everything that setup and tests write goes to `on_output` as it comes. Results come from a subunit stream in the
+    output, and from the JUnit XML files that the plan names. A command that fails fails the tests, whatever their
+    results say; a result that fails does so too, whatever the command's status was.
+    """
+    output = OutputSummary(on_output)
+    try:
+        worker.prepare(plan.image, setup, output)
+    except RejectedError as error:
+        on_output(f"\n{error}\n".encode())
+        return Ran(passed=False, reason=error.brief)
+    failed, status = run_commands(worker, workspace, plan, output)
+    tests = results.combine((output.finish(), read_junit(workspace, plan.results)))
+    if not failed and tests is not None and tests.failures:
+        return Ran(False, f"tests failed: {results.describe(tests)}", tests, status)
+    return Ran(not failed, reason_of(failed, status, tests), tests, status)
+
+
+def _emptied(folder: Path) -> Path:
+    if folder.exists():
+        tree.remove(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def verdict(
+    new_worker: Callable[[], Worker],
+    plan: TestPlan,
+    setup: Setup | None,
+    export: Callable[[Path], None],
+    log_path: Path,
+    workdir: Path | None = None,
+) -> Verdict:
+    """Test what `export` writes, in a worker that is destroyed in the end; the log is kept at `log_path`.
+
+    workdir  where to test; it is emptied first. None: in a folder that goes with the worker
+    """
+    log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    started = time.monotonic()
+    worker = new_worker()
+    try:
+        with log_path.open("xb") as log:
+
+            def keep(chunk: bytes) -> None:
+                log.write(chunk)
+                log.flush()  # whoever reads along, or after a crash, finds all that was said
+
+            workspace = worker.workspace() if workdir is None else _emptied(workdir)
+            export(workspace)
+            ran = run_tests(worker, workspace, plan, setup, keep)
+    finally:
+        worker.destroy()
+    return Verdict(ran.passed, ran.reason, time.monotonic() - started, ran.tests, str(log_path))

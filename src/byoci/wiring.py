@@ -1,0 +1,224 @@
+"""From configuration to objects: the only file that names concrete back-ends. Each is imported when it is wanted."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pwd
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from byoci.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from byoci.config import schema
+    from byoci.config.loading import Config
+    from byoci.forge.local import LocalForge
+    from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
+    from byoci.store.landings import LandingStore
+    from byoci.store.leases import Leases
+    from byoci.vcs.base import Vcs
+    from byoci.worker.base import Limits, Worker
+
+
+def open_site(path: Path | None, namespace: str) -> Site:
+    """The configured site. Raises `ConfigError`."""
+    from byoci.config.loading import load
+
+    return Site(load(path, namespace))
+
+
+def unix_user() -> str:
+    """The name of the user whose process this is, from the real user id: the environment can say anything."""
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid-{uid}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A namespace of one configuration, and what it is made of; each part is opened once."""
+
+    config: Config
+
+    @functools.cached_property
+    def local_forge(self) -> LocalForge:
+        """The forge that byoci keeps itself."""
+        from byoci.forge.local import LocalForge
+
+        projects = self.config.projects
+        return LocalForge(
+            self.config.local_forge_path,
+            teams={name: team.members for name, team in self.config.teams.items()},
+            administrators=self.config.local_forge.administrators,
+            user=unix_user(),
+            trusted={name: project.approve.trusted for name, project in projects.items() if project.approve.trusted},
+        )
+
+    @functools.cached_property
+    def leases(self) -> Leases:
+        """The landing leases of this host."""
+        from byoci.store.leases import Leases
+
+        return Leases(self.config.state / "leases")
+
+    @functools.cached_property
+    def store(self) -> LandingStore:
+        """The lander's cache."""
+        return LandingStore(self.config.state / "lander.sqlite")
+
+    def gate(
+        self, name: str, tell: Callable[[str], None], *, worker: str | None = None, workdir: Path | None = None
+    ) -> Gate:
+        """A project with its tools.
+
+        worker, workdir  the kind of worker, where it is not the project's own, and where it is to test
+        """
+        from byoci.gate.plan import Gate
+
+        found = self.config.project(name)
+        if worker is not None:
+            found = found.model_copy(update={"worker": self.config.worker(worker).name})
+        return Gate(
+            project=self._project(found),
+            forge=self.local_forge,
+            vcs=self.vcs(found),
+            new_worker=lambda: self.worker(found.worker),
+            store=self.store,
+            logs=self.config.state / "logs" / name,
+            tell=tell,
+            workdir=workdir,
+        )
+
+    def project_of_trunk(self, trunk: str) -> schema.Project:
+        """The project whose trunk that is. Raises `UsageError` where there is none."""
+        found = self.config.project_of_trunk(trunk)
+        if found is None:
+            known = ", ".join(str(project.trunk) for project in self.config.projects.values())
+            raise UsageError(f"{trunk} is no project's trunk", details=f"known are {known or 'none'}")
+        return found
+
+    def vcs(self, project: schema.Project) -> Vcs:
+        """The project's version control system, with its private repository."""
+        # A team without a forge has its branches where its people work: on this machine's disks too.
+        return self._vcs(project.vcs, project.name, local=project.forge == "local")
+
+    def loose_vcs(self, kind: str) -> Vcs:
+        """A version control system for a branch that belongs to no project."""
+        return self._vcs(kind, "+loose", local=True)
+
+    def loose_gate(self, kind: str, trunk: str, tell: Callable[[str], None]) -> Gate:
+        """A gate for a trunk that no project names: ballots are judged by the default policy, and nothing lands."""
+        from byoci.gate.ballot import Policy
+        from byoci.gate.plan import Gate, Project, TestPlan
+        from byoci.model import Location
+
+        landing = self.config.site.landing
+        return Gate(
+            project=Project(
+                name=trunk,
+                trunk=Location.parse(trunk),
+                tests=TestPlan(commands=()),
+                policy=Policy(),
+                committer_name=landing.fullname,
+                committer_email=landing.email,
+            ),
+            forge=self.local_forge,
+            vcs=self.loose_vcs(kind),
+            new_worker=lambda: self.worker("default"),
+            store=self.store,
+            logs=self.config.state / "logs",
+            tell=tell,
+        )
+
+    def _vcs(self, kind: str, name: str, *, local: bool) -> Vcs:
+        from byoci.vcs.urls import UrlPolicy
+
+        private = self.config.state / "repositories" / f"{name}.{kind}"
+        policy = UrlPolicy(local=local, schemes=frozenset(self.config.vcs.sources.schemes))
+        rewrite: Mapping[str, str] = self.config.vcs.rewrite
+        if kind == "git":
+            from byoci.vcs.git import GitVcs
+
+            return GitVcs(private, policy, rewrite)
+        try:
+            from byoci.vcs.bzr import BzrVcs
+        except ImportError as error:
+            raise ConfigError(
+                "breezy is not installed, and a bzr branch needs it",
+                details=str(error),
+                resolution="Install byoci with its bzr side: pip install 'byoci[bzr]'.",
+            ) from error
+        return BzrVcs(private, policy, rewrite)
+
+    def worker(self, name: str) -> Worker:
+        """A new worker of the kind that the configuration calls `name`."""
+        self.config.worker(name)
+        from byoci.worker.bubblewrap import BubblewrapWorker
+
+        return BubblewrapWorker(self.config.state)
+
+    def test_plan(self, project: schema.Project) -> TestPlan:
+        """How a project's candidates are tested."""
+        from byoci.gate.plan import TestPlan
+
+        kind = self.config.worker(project.worker)
+        return TestPlan(
+            commands=project.tests.command,
+            image=self.config.image_of(kind),
+            limits=limits_of(kind),
+            network=project.tests.network,
+            environment=project.tests.environment,
+            results=project.tests.results,
+            setup=self._setup_plan(project),
+        )
+
+    def _setup_plan(self, project: schema.Project) -> SetupPlan | None:
+        from byoci.gate.plan import SetupPlan
+
+        if not project.setup.command:
+            return None
+        credentials = self._setup_credentials(project.name) if project.setup.credentials else {}
+        return SetupPlan(project.setup.script, project.setup.inputs, project.setup.network, credentials)
+
+    def _setup_credentials(self, project: str) -> Mapping[str, bytes]:
+        folder = self.config.state / "secrets" / "setup" / project
+        found = {path.name: path.read_bytes() for path in sorted(folder.glob("*")) if path.is_file()}
+        if not found:
+            raise ConfigError(
+                f"project {project} wants credentials for its setup, and there are none",
+                details=f"{folder} holds no file",
+                resolution="Put a file for each credential there, or set setup.credentials = false.",
+            )
+        return found
+
+    def _project(self, found: schema.Project) -> Project:
+        from byoci.gate.ballot import Policy
+        from byoci.gate.plan import Project
+
+        approve, landing = found.approve, self.config.site.landing
+        return Project(
+            name=found.name,
+            trunk=found.trunk,
+            tests=self.test_plan(found),
+            policy=Policy(
+                minimum=approve.minimum,
+                trusted=None if approve.trusted is None else frozenset(approve.trusted),
+                allow_self=approve.self,
+            ),
+            committer_name=landing.fullname,
+            committer_email=landing.email,
+            attempts=landing.attempts,
+        )
+
+
+def limits_of(kind: schema.Worker) -> Limits:
+    """A worker's limits, as its kind is configured."""
+    from byoci.worker.base import Limits
+
+    return Limits(memory=kind.memory, processes=kind.processes, seconds=kind.time, output=kind.output, disk=kind.disk)
