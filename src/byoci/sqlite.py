@@ -1,0 +1,193 @@
+"""SQLite files: opened, brought up to date by numbered migrations, safe among processes, errors in words.
+
+A database of byoci's says in its header which kind it is (`application_id`) and how many migrations it has seen
+(`user_version`), so that neither somebody else's file nor one of a newer byoci is ever written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from byoci.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_PATIENCE: Final = 30.0  # seconds to wait for another process's transaction
+
+
+class Database(sqlite3.Connection):
+    """A connection in autocommit mode with explicit transactions; it belongs to one thread, and to no child process."""
+
+    path: Path
+    kind: str
+    durable: bool
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """One unchanging view of the database for all that is read within."""
+        with _explained(self.path, self.kind, durable=self.durable), _transaction(self, "BEGIN"):
+            yield
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """All that is written within, or nothing: it is undone on any exception. Nobody else writes meanwhile."""
+        with _explained(self.path, self.kind, durable=self.durable), _transaction(self, "BEGIN IMMEDIATE"):
+            yield
+
+
+def open_database(
+    path: Path, migrations: Sequence[str], *, kind: str, mode: int = 0o600, durable: bool = False
+) -> Database:
+    """Open, or make, the database `path`, and bring it up to date.
+
+    migrations  SQL scripts; the first makes an empty database the schema 1, number n makes n of n-1. Only ever add
+                to the end. Each is applied in a transaction of its own
+    kind        what it is, for error messages, as in "local forge"; another kind's file is refused
+    mode        permissions of a new file (its folder's follow from them), less the umask. Folders above are private
+    durable     whether what was written survives a power failure, not only a killed process; False for a cache
+
+    Raises `UnavailableError` where it cannot be opened, is damaged, is no database of this kind, or is a newer byoci's.
+    """
+    try:
+        _make_file(path, mode)
+    except OSError as error:
+        raise UnavailableError(
+            f"the {kind} database {path} cannot be made",
+            details=f"{error.filename}: {error.strerror}",
+            resolution="Make sure that its folder exists and that you may write to it.",
+        ) from error
+    with _explained(path, kind, durable=durable):
+        database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, factory=Database)
+        database.path, database.kind, database.durable = path, kind, durable
+        try:
+            _prepare(database, migrations)
+        except BaseException:
+            database.close()
+            raise
+    return database
+
+
+@contextlib.contextmanager
+def _explained(path: Path, kind: str, *, durable: bool) -> Iterator[None]:
+    """Turn what SQLite says of the world (not what it says of our SQL) into an `UnavailableError`."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the module's own errors have none
+        damaged = "Put a backup in its place." if durable else "Remove it: it is a cache, and will be made anew."
+        raise UnavailableError(
+            f"the {kind} database {path} does not work",
+            details=str(error),
+            resolution=damaged if code in _DAMAGED else _RESOLUTIONS.get(code, ""),
+        ) from error
+
+
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_RESOLUTIONS: Final = {
+    sqlite3.SQLITE_BUSY: f"Another process has been writing for {_PATIENCE:g} seconds. Try again.",
+    sqlite3.SQLITE_FULL: "Make room on the disk and try again; nothing was changed.",
+    sqlite3.SQLITE_IOERR: "Look at the disk (is it full?) and try again; nothing was changed.",
+    sqlite3.SQLITE_CANTOPEN: "Make sure that you may read and write the file and its folder.",
+    sqlite3.SQLITE_PERM: "Make sure that you may read and write the file and its folder.",
+    sqlite3.SQLITE_READONLY: "Make sure that you may write to the file and its folder.",
+}
+
+
+def _make_file(path: Path, mode: int) -> None:
+    folders = [folder for folder in path.parents if not folder.exists()]
+    for folder in reversed(folders):
+        folder.mkdir(mode | (mode & 0o444) >> 2 if folder == path.parent else 0o700, exist_ok=True)
+    # Only ever made, never opened here: closing a descriptor would drop the locks of another connection of ours.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+
+
+def _prepare(database: Database, migrations: Sequence[str]) -> None:
+    database.execute("PRAGMA trusted_schema = OFF")
+    database.execute("PRAGMA foreign_keys = ON")
+    version = _version(database, len(migrations))
+    _use_wal(database)
+    database.execute(f"PRAGMA synchronous = {'FULL' if database.durable else 'NORMAL'}")
+    for number in range(version + 1, len(migrations) + 1):
+        _migrate(database, number, migrations[number - 1])
+
+
+def _use_wal(database: Database) -> None:
+    """Readers and a writer at once. SQLite does not wait by itself when several processes switch a new file over."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _version(database: Database, newest: int) -> int:
+    """How many migrations the file has seen; refuses a file that is not ours to write to."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (objects,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if (version or objects) and application != _application_id(database.kind):
+        raise UnavailableError(
+            f"{database.path} is not a {database.kind} database",
+            details="It is a SQLite file of another program, or of another part of byoci.",
+            resolution="Name another path.",
+        )
+    if version > newest:
+        raise UnavailableError(
+            f"the {database.kind} database {database.path} was written by a newer byoci",
+            details=f"Its schema is number {version}; this byoci knows {newest}.",
+            resolution="Update byoci.",
+        )
+    return int(version)
+
+
+def _migrate(database: Database, number: int, script: str) -> None:
+    with _transaction(database, "BEGIN IMMEDIATE"):
+        if database.execute("PRAGMA user_version").fetchone()[0] >= number:
+            return  # another process was faster
+        for statement in _statements(script):
+            database.execute(statement)
+        database.execute(f"PRAGMA application_id = {_application_id(database.kind)}")
+        database.execute(f"PRAGMA user_version = {number}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one; `executescript` would commit the transaction that they belong to."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
+def _application_id(kind: str) -> int:
+    return zlib.crc32(f"byoci {kind}".encode()) & 0x7FFFFFFF
+
+
+@contextlib.contextmanager
+def _transaction(database: Database, begin: str) -> Iterator[None]:
+    database.execute(begin)
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # SQLite undoes some failures, such as a full disk, by itself
+            database.execute("ROLLBACK")
+        raise
