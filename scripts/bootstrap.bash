@@ -18,12 +18,17 @@ die() {
 is_root() { [ "$(id -u)" = 0 ]; }
 
 # step WORDS COMMAND…: run it with its output in $LOG, and say how long it took, or show its last words and return 1.
+# Every ten seconds it says what the log said last.
 step() {
-    local words=$1 started=$SECONDS from
+    local words=$1 started=$SECONDS status=0 from watcher
     shift
     say "$words …"
     from=$(($(wc -l <"$LOG" 2>/dev/null || echo 0) + 1))
-    if "$@" </dev/null >>"$LOG" 2>&1; then
+    while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do say "    $(tail -n 1 "$LOG" | cut -c 1-100)"; done 9>&- &
+    watcher=$!
+    "$@" </dev/null >>"$LOG" 2>&1 || status=$?
+    kill "$watcher"
+    if [ "$status" = 0 ]; then
         say "$words: done in $((SECONDS - started)) s"
     else
         say "$words: failed; the last lines of $LOG:"
@@ -55,15 +60,23 @@ venv_package() {
 }
 
 # python_packages: prints the newest Python that the system offers, with what it needs to make virtual environments.
+# 1: it offers none.
 python_packages() {
     local version
+    ! can_install || [ -n "$(apt-cache search --names-only '^python3$')" ] || apt-get update >>"$LOG" 2>&1 || true
     for version in 3.13 3.12 3.11; do
         if apt-cache show "python$version-venv" >/dev/null 2>&1; then
-            echo "python$version" "python$version-venv"
+            printf '%s\n' "python$version" "python$version-venv"
             return
         fi
     done
-    echo "python3 (3.11 or newer)"
+    return 1
+}
+
+no_python() {
+    die 2 "Python 3.11 or newer is not installed" \
+        "found: $(python3 --version 2>&1 || true); the system's packages offer no newer one" \
+        "Install one, from https://www.python.org for example, and name it: BYOCI_PYTHON=/path/to/python3.12 $0"
 }
 
 # missing_packages PROGRAM:PACKAGE…: prints the packages of the programs that are not there.
@@ -98,6 +111,12 @@ _apt_install() {
     apt-get install "${options[@]}" "$@" || { apt-get update && apt-get install "${options[@]}" "$@"; }
 }
 
-# Pip, as both use it: only wheels, so that no package's own code runs while it is installed, and only what is locked.
-readonly PIP_OPTIONS=(--no-input --disable-pip-version-check --progress-bar off)
-readonly LOCKED=(--require-hashes --only-binary ":all:")
+# pip PYTHON SUBCOMMAND…: without questions and news.
+pip() {
+    local python=$1 subcommand=$2
+    shift 2
+    "$python" -I -m pip "$subcommand" --no-input --disable-pip-version-check --progress-bar off "$@"
+}
+
+# pip_locked PYTHON SUBCOMMAND…: what the lock names, by hash; only wheels, so that no package's own code runs meanwhile.
+pip_locked() { pip "$@" --require-hashes --only-binary :all:; }

@@ -16,8 +16,8 @@ from byoci.worker import results_junit
 from byoci.worker.results_junit import read_junit
 from byoci.worker.results_subunit import OutputSummary
 
-pytest.importorskip("subunit", reason="needs the extra 'results'")
-pytest.importorskip("defusedxml", reason="needs the extra 'results'")
+pytest.importorskip("subunit", reason="missing: the extra results")
+pytest.importorskip("defusedxml", reason="missing: the extra results")
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from byoci.model import TestSummary
 
-pytestmark = pytest.mark.worker
+pytestmark = pytest.mark.agent
 
 GOOD = '<testsuite><testcase name="x"/></testsuite>'
 

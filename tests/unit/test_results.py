@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from byoci.model import TestSummary
 from byoci.worker.results import NAME_LENGTH, NAMES_KEPT, Tally, combine, describe, harmless
 
-pytestmark = pytest.mark.worker
+pytestmark = pytest.mark.agent
 
 
 def test_describe_tells_what_failed_by_name() -> None:

@@ -11,12 +11,12 @@ import pytest
 from byoci.errors import UsageError
 from byoci.worker.results_junit import read_junit
 
-pytest.importorskip("defusedxml", reason="needs the extra 'results'")
+pytest.importorskip("defusedxml", reason="missing: the extra results")
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.worker
+pytestmark = pytest.mark.agent
 
 SUITE = """\
 import pytest

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from byoci.worker.base import Exceeded, ExitStatus
 from byoci.worker.results_subunit import OutputSummary, Splitter, SubunitWriter, decode
 
-subunit_v2 = pytest.importorskip("subunit.v2", reason="needs the extra 'results'")
-testtools = pytest.importorskip("testtools")
+subunit_v2 = pytest.importorskip("subunit.v2", reason="missing: the extra results")
+testtools = pytest.importorskip("testtools", reason="missing: the extra results")
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from byoci.model import TestSummary
 
-pytestmark = pytest.mark.worker
+pytestmark = pytest.mark.agent
 
 SUITE = """\
 import unittest

@@ -1,0 +1,105 @@
+"""The house's rules that no linter knows: who may start programs, what a command may import, how long things may be."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src/byoci").rglob("*.py"))
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+# Libraries that cost time or memory, or belong to another component's extra; who does not use them must not load them.
+HEAVY = {"pydantic", "breezy", "subunit", "testtools", "defusedxml", "xml", "sqlite3", "rich", "asyncio", "urllib3"}
+LEAN = {
+    "byoci.model": set(),
+    "byoci.errors": set(),
+    "byoci.proc": set(),
+    "byoci.cli.main": set(),
+    "byoci.wiring": set(),
+    "byoci.config.paths": set(),
+    "byoci.config.loading": {"pydantic"},
+    "byoci.vcs.base": set(),
+    "byoci.worker.base": set(),
+    "byoci.worker.results": set(),
+    "byoci.worker.results_subunit": set(),
+    "byoci.worker.results_junit": set(),
+    "byoci.gate.ballot": set(),
+}
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a new interpreter has after running `code`, beyond those that it starts with."""
+    tell = "import json, sys; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n{code}\n{tell}"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    modules: list[str] = json.loads(run.stdout.splitlines()[-1])
+    return set(modules)
+
+
+@pytest.mark.parametrize("module", LEAN)
+def test_a_module_loads_only_what_it_uses(module: str) -> None:
+    assert loaded_by(f"import {module}") & HEAVY == LEAN[module]
+
+
+def test_help_is_quick_to_load() -> None:
+    code = "from byoci.cli.main import main\nsys.argv[1:] = ['--help']\ntry: main()\nexcept SystemExit: pass"
+    assert loaded_by(code) & HEAVY == set()
+
+
+def test_one_module_starts_programs() -> None:
+    starters = {"subprocess", "pty", "multiprocessing"}
+    calls = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp"}
+    guilty = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            imported = isinstance(node, ast.Import) and starters & {name.name for name in node.names}
+            from_one = isinstance(node, ast.ImportFrom) and node.module in starters
+            called = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
+            if imported or from_one or (called and node.attr in calls):  # type: ignore[union-attr]
+                guilty.append(f"{path.relative_to(ROOT)}:{node.lineno}")  # type: ignore[attr-defined]
+    assert [place for place in guilty if not place.startswith("src/byoci/proc.py:")] == []
+
+
+def test_files_stay_readable() -> None:
+    sizes = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert {name: size for name, size in sizes.items() if size > 400} == {}
+
+
+def test_functions_fit_on_a_screen() -> None:
+    long = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+                size = (node.end_lineno or 0) - first.lineno + 1
+                if size > 40:
+                    long[f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"] = size
+    assert long == {}
+
+
+def test_every_component_has_an_extra_and_a_marker_that_is_used() -> None:
+    extras = set(PYPROJECT["project"]["optional-dependencies"]) - {"all", "results"}  # results belongs to the agent
+    markers = {marker.partition(":")[0] for marker in PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]}
+    assert extras <= markers
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    assert [marker for marker in sorted(markers) if f"mark.{marker}" not in tests] == []
+
+
+def test_the_extra_all_is_all_of_them() -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    inside = {name for line in extras["all"] for name in line.partition("[")[2].rstrip("]").split(",")}
+    inside |= {
+        name for extra in inside for line in extras[extra] for name in line.partition("[")[2].rstrip("]").split(",")
+    }
+    assert set(extras) - {"all"} == inside - {""}
