@@ -70,6 +70,8 @@ class Site:
     @functools.cached_property
     def store(self) -> LandingStore:
         """The lander's cache."""
+        from byoci.store.landings import LandingStore
+
         return LandingStore(self.config.state / "lander.sqlite")
 
     def gate(

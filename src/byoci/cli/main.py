@@ -114,7 +114,8 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, program:
     """Run a command line; returns its exit code. Every error that byoci raises on purpose is told to a person."""
     context = None
     try:
-        with command.make_context(program, list(sys.argv[1:] if arguments is None else arguments)) as context:
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        with command.make_context(program, words, obj=Context()) as context:
             result = command.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code

@@ -86,13 +86,18 @@ def write(folder: Path, text: str) -> bool:
     return True
 
 
-def write_secrets(folder: Path) -> None:
-    """Make the private twin of the definition: the key that publishing over ssh uses, made here and never shown."""
+def write_secrets(folder: Path) -> bool:
+    """Make the private twin of the definition: the key that publishing over ssh uses, made here and never shown.
+
+    Tells whether there was anything to make.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     key = folder / "landing_ed25519"
-    if not key.exists():
-        comment = f"byoci landing key, {folder.parent.name}"
-        proc.run(
-            ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(key)), env=proc.base_environment()
-        )
+    if key.exists():
+        return False
+    comment = f"byoci landing key, {folder.parent.name}"
+    proc.run(
+        ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(key)), env=proc.base_environment()
+    )
+    return True
