@@ -147,7 +147,7 @@ class Site:
         if kind == "git":
             from byoci.vcs.git import GitVcs
 
-            return GitVcs(private, policy, rewrite)
+            return GitVcs(private, policy, rewrite, committer_email=self.config.site.landing.email)
         try:
             from byoci.vcs.bzr import BzrVcs
         except ImportError as error:

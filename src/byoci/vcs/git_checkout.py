@@ -1,0 +1,120 @@
+"""Publishing to a local trunk that a person has checked out: his files follow, or nothing happens.
+
+git's own `receive.denyCurrentBranch=updateInstead` changes the files before it locks the branch; a commit in between
+would leave them ahead of it. Here the branch is locked first, then the files change, then the branch moves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from byoci import proc
+from byoci.vcs.git_publish import moved, persons_environment, refused
+from byoci.vcs.git_run import LOCAL_SECONDS, said, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from byoci.errors import PublishRefusedError, TrunkMovedError
+    from byoci.model import Candidate
+    from byoci.vcs.git_remote import Branch
+    from byoci.vcs.git_run import Git
+    from byoci.vcs.urls import Url
+
+
+def checkout_of(branch: Branch) -> Path | None:
+    """Where a local trunk's branch is checked out, linked working trees included; None where it is not."""
+    path = branch.place.path
+    if path is None or _plainly_bare(path):
+        return None
+    result = _git(path, "for-each-ref", "--format=%(worktreepath)", branch.ref)
+    if result.status:
+        raise unreachable(branch.place, result.stderr.decode("utf-8", "replace"))
+    return Path(result.text) if result.text else None
+
+
+def _plainly_bare(path: Path) -> bool:
+    """Whether a repository is bare and has no linked working trees, seen without starting a program."""
+    try:
+        return "bare = true" in (path / "config").read_text() and not (path / "worktrees").exists()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected: str, folder: Path) -> None:
+    """Move a checked-out branch and its files to the candidate, if it is at `expected` and nothing is uncommitted."""
+    place = branch.place
+    result = _git(
+        folder, "-c", "protocol.version=2", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
+        "--no-recurse-submodules", "--no-auto-maintenance", "--refmap=", f"{git.repository}/.", candidate.id,
+    )  # fmt: skip
+    if result.status:
+        raise refused(place, said(result.stderr.decode("utf-8", "replace")))
+    if changed := _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all").text:
+        raise _dirty(place, folder, changed)
+    with _locked(branch, folder, candidate.id, expected) as finish:
+        updated = _git(folder, "read-tree", "-m", "-u", expected, candidate.id)
+        if updated.status:
+            raise _dirty(place, folder, updated.stderr.decode("utf-8", "replace"))
+        try:
+            finish()
+        except BaseException:
+            _git(folder, "read-tree", "-m", "-u", candidate.id, expected)
+            raise
+
+
+@contextmanager
+def _locked(branch: Branch, folder: Path, new: str, old: str) -> Iterator[Callable[[], None]]:
+    """The branch, checked to be at `old` and locked; calling the value moves it to `new`, else it stays.
+
+    The lock is held by `git update-ref`, which lets go of it when its input ends, also where byoci is killed.
+    """
+    with tempfile.TemporaryFile() as stderr:
+        argv = [*_argv(folder), "update-ref", "-m", "byoci: landed", "--stdin"]
+        process = proc.start(argv, env=persons_environment(), stdin=subprocess.PIPE, stderr=stderr.fileno())
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def tell(commands: str, answer: bytes) -> None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(commands.encode())
+                process.stdin.flush()
+            if not any(line == answer for line in iter(process.stdout.readline, b"")):
+                raise _not_moved(branch, folder, old, stderr)
+
+        try:
+            tell(f"start\nupdate {branch.ref} {new} {old}\nprepare\n", b"prepare: ok\n")
+            yield lambda: tell("commit\n", b"commit: ok\n")
+        finally:
+            process.stdin.close()
+            process.wait(LOCAL_SECONDS)
+            process.stdout.close()
+
+
+def _not_moved(branch: Branch, folder: Path, old: str, stderr: IO[bytes]) -> TrunkMovedError | PublishRefusedError:
+    stderr.seek(0)
+    if _git(folder, "rev-parse", "--verify", "--quiet", branch.ref).text != old:
+        return moved(branch.place, old)
+    return refused(branch.place, said(stderr.read().decode("utf-8", "replace")))
+
+
+def _dirty(place: Url, folder: Path, what: str) -> PublishRefusedError:
+    error = refused(place, said(what))
+    error.resolution = f"Commit, stash or move away these changes in {folder}, then land again."
+    return error
+
+
+def _git(folder: Path, *args: str) -> proc.Result:
+    """Git as the person whose folder it is would run it."""
+    return proc.run([*_argv(folder), *args], env=persons_environment(), ok=None, timeout=LOCAL_SECONDS)
+
+
+def _argv(folder: Path) -> list[str]:
+    return ["git", "-c", "safe.directory=*", "-C", str(folder)]

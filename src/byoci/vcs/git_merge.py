@@ -1,0 +1,108 @@
+"""Merging with git in memory: no index, no working tree, nobody's configuration; the same input, the same commit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from byoci.errors import ProgramError, RejectedError
+from byoci.log import printable
+from byoci.model import AlreadyMerged, Candidate, Conflict, MergedHow, MergeMeta
+from byoci.vcs.git_history import brought_in_by
+from byoci.vcs.git_objects import identify
+from byoci.vcs.git_run import said
+from byoci.vcs.trailers import with_trailers
+
+if TYPE_CHECKING:
+    from byoci.vcs.git_run import Git
+
+_NOBODY: Final = MergeMeta("byoci", "byoci@localhost", datetime.fromtimestamp(0, UTC), "", "", "")
+
+
+def merge(git: Git, base: str, revision: str, message: str, meta: MergeMeta) -> Candidate | Conflict | AlreadyMerged:
+    """See `Vcs.merge`. Both revisions are commits that the private repository holds."""
+    _, _, base_tree = identify(git, [f"{base}^{{commit}}", f"{revision}^{{commit}}", f"{base}^{{tree}}"])
+    merged = merge_trees(git, base, revision)
+    if isinstance(merged, Conflict):
+        return merged
+    if merged == base_tree:
+        return _nothing_to_land(git, base, revision)
+    text = with_trailers(message, meta)
+    commit = commit_tree(git, merged, (base, revision), text, meta)
+    return Candidate("git", commit, merged, base, revision, meta.landing_id, text, git.tool)
+
+
+def merge_trees(git: Git, ours: str, theirs: str) -> str | Conflict:
+    """The tree of a merge of two commits, or where they conflict."""
+    result = git.run(["merge-tree", "--write-tree", "-z", "--name-only", ours, theirs], ok=(0, 1, 128))
+    if result.status == 128:
+        stderr = result.stderr.decode("utf-8", "replace")
+        if "unrelated histories" in stderr:
+            raise RejectedError(
+                f"{theirs} shares no history with {ours}",
+                resolution="Propose a branch that was made from the target.",
+            )
+        raise ProgramError(("git merge-tree",), 128, said(stderr))
+    tree, _, rest = result.stdout.partition(b"\0")
+    if result.status == 0:
+        return tree.decode()
+    paths, _, messages = (b"\0" + rest).partition(b"\0\0")
+    return Conflict(
+        ours,
+        theirs,
+        tuple(_text(path) for path in paths.split(b"\0") if path),
+        "\n".join(_conflicts(messages)),
+    )
+
+
+def _text(raw: bytes) -> str:
+    return printable(raw.decode("utf-8", "replace"))
+
+
+def _conflicts(messages: bytes) -> list[str]:
+    """Git's own words for each conflict: records of a count, that many paths, a kind and a sentence, NUL-ended."""
+    fields = messages.split(b"\0")
+    texts = []
+    at = 0
+    while at < len(fields) and fields[at].isdigit():
+        at += int(fields[at]) + 1
+        kind, sentence = fields[at : at + 2]
+        if kind.startswith(b"CONFLICT"):
+            texts.append(_text(sentence.strip()))
+        at += 2
+    return texts
+
+
+def commit_tree(git: Git, tree: str, parents: tuple[str, ...], message: str, meta: MergeMeta) -> str:
+    """Store a commit whose id follows from the arguments alone."""
+    at = meta.at if meta.at.tzinfo else meta.at.replace(tzinfo=UTC)
+    who = {
+        "NAME": meta.committer_name,
+        "EMAIL": meta.committer_email,
+        "DATE": f"@{int(at.timestamp())} +0000",
+    }
+    env = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
+    options = [option for parent in parents for option in ("-p", parent)]
+    return git.run(["commit-tree", "--no-gpg-sign", *options, "-F", "-", tree], stdin=message.encode(), env=env).text
+
+
+def _nothing_to_land(git: Git, base: str, revision: str) -> AlreadyMerged:
+    by = brought_in_by(git, base, revision)
+    if by is None:
+        return AlreadyMerged(base, revision, MergedHow.NO_CHANGES)
+    how = MergedHow.REVERTED if _taken_out(git, base, by) else MergedHow.BY_OTHERS
+    return AlreadyMerged(base, revision, how, by)
+
+
+def _taken_out(git: Git, base: str, by: str) -> bool:
+    """Whether what the first-parent commit `by` changed is gone from `base`: taking it out again changes nothing.
+
+    Asked of a merge of three trees, told by commits that nothing else refers to (git 2.38 takes no merge base).
+    """
+    before, after, now = identify(git, [f"{by}^1^{{tree}}", f"{by}^{{tree}}", f"{base}^{{tree}}"], missing_ok=True)
+    if not (before and after and now) or after in (before, now):
+        return False
+    brought = commit_tree(git, after, (), "brought\n", _NOBODY)
+    without = commit_tree(git, before, (brought,), "taken out\n", _NOBODY)
+    since = commit_tree(git, now, (brought,), "since\n", _NOBODY)
+    return merge_trees(git, since, without) == now

@@ -1,0 +1,234 @@
+"""Reading other repositories with git: their tips, and what is taken from them into the private one, checked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from byoci.errors import RejectedError, RevisionGoneError, UnreachableError
+from byoci.vcs.git_run import said, unreachable
+
+if TYPE_CHECKING:
+    from byoci.proc import Result
+    from byoci.vcs.git_run import Git
+    from byoci.vcs.urls import Url
+
+_ID: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_FSCK: Final = re.compile(r"^error: object ([0-9a-f]{40,64}): (\w+): (.*)$", re.MULTILINE)
+_BAD_REF: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|[/.]$|^[-./]|^@$")
+_EXEMPTIONS: Final = 50  # how many old objects of trunk one fetch may bring again and have exempted, one a try
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """A branch as its server told it: its newest revision, and its full name ("" for a HEAD that names none)."""
+
+    revision: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A place, the ref that is read there, and the ref of the private repository that remembers it."""
+
+    place: Url
+    ref: str
+    private_ref: str
+
+    @classmethod
+    def of(cls, place: Url, name: str | None, *, trusted: bool) -> Branch:
+        """The branch `name` (default: the remote's own default) at `place`."""
+        digest = hashlib.sha256(f"{place.text}\0{name or ''}".encode("utf-8", "surrogateescape")).hexdigest()
+        kind = "trunk" if trusted else "source"
+        return cls(place, full_ref(name) if name else "HEAD", f"refs/byoci/{kind}/{digest[:40]}")
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a whole object id, and so neither an option nor an expression."""
+    return _ID.fullmatch(text) is not None
+
+
+def full_ref(branch: str) -> str:
+    """A branch's full name by the rules of git-check-ref-format; `RejectedError` for what is none.
+
+    A name that starts with refs/ is taken as it is, so that `refs/merge-requests/1/head` can be a source.
+    """
+    if not branch or _BAD_REF.search(branch):
+        raise RejectedError(f"{branch!r} is not the name of a branch", resolution="See git check-ref-format.")
+    return branch if branch.startswith("refs/") else f"refs/heads/{branch}"
+
+
+def address(place: Url, program: str = "upload-pack") -> list[str]:
+    """What to tell git instead of a URL.
+
+    A path gets a "/." so that it can only be a folder: git takes a file for a bundle and does not check its objects.
+    git refuses to read another user's repository unless told that this one is meant; its `upload-pack` runs nothing
+    that a repository's configuration names, in every version that asks.
+    """
+    if place.path is None:
+        return [place.text]
+    return [f"--{program}=git -c safe.directory=* {program}", f"{place.text}/."]
+
+
+def ask(git: Git, branch: Branch) -> Tip:
+    """The branch's tip now; `UnreachableError` where there is none."""
+    result = git.run_remote(branch.place, ["ls-remote", "--symref", *address(branch.place), branch.ref])
+    if result.status != 0:
+        raise unreachable(branch.place, result.stderr.decode("utf-8", "replace"))
+    symref, revision = "", ""
+    for line in result.text.split("\n"):
+        value, _, name = line.partition("\t")
+        if name == branch.ref and value.startswith("ref: "):
+            symref = value.removeprefix("ref: ")
+        elif name == branch.ref and is_id(value):
+            revision = value
+    if not revision:
+        raise no_such_branch(branch)
+    return Tip(revision, symref or ("" if branch.ref == "HEAD" else branch.ref))
+
+
+def no_such_branch(branch: Branch) -> UnreachableError:
+    """That a branch is missing or that nobody has committed to it."""
+    if branch.ref == "HEAD":
+        return UnreachableError(
+            f"{branch.place} has no commit on its default branch",
+            details="Its HEAD names a branch that does not exist.",
+            resolution="Push a first commit, or name the branch: URL;BRANCH.",
+        )
+    return UnreachableError(
+        f"{branch.place} has no branch {branch.ref.removeprefix('refs/heads/')}",
+        resolution="Check the branch's name, or push it.",
+    )
+
+
+def fetch(git: Git, branch: Branch, *, trusted: bool) -> str:
+    """Bring the branch into its private ref; returns the tip's id. Nothing is stored unless all of it was checked.
+
+    Every object that a source sends is checked, but those which the private repository holds are exempt: they are
+    trunk's own, or were checked when they came.
+    """
+    checked = not trusted
+    for _ in range(_EXEMPTIONS):
+        if checked and branch.place.scheme in ("http", "https"):
+            result = _fetch_by_quarantine(git, branch)
+        else:
+            result = _fetch(git, branch, [f"+{branch.ref}:{branch.private_ref}"], checked=checked)
+        if result.status == 0:
+            break
+        _explain(git, branch, result)
+    revision = read_ref(git, branch.private_ref)
+    if revision is None:
+        raise no_such_branch(branch)
+    return revision
+
+
+def read_ref(git: Git, private_ref: str) -> str | None:
+    """Where one of our own refs points. They are files, and a file is read faster than a program is started."""
+    try:
+        return (git.repository / private_ref).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def offers(git: Git, place: Url, revision: str) -> str | None:
+    """The ref by which a server offers exactly `revision`, if any."""
+    result = git.run_remote(place, ["ls-remote", *address(place)])
+    for line in result.text.split("\n"):
+        value, _, name = line.partition("\t")
+        if value == revision and name.startswith("refs/") and not _BAD_REF.search(name):
+            return name
+    return None
+
+
+def require_id(revision: str) -> None:
+    """Refuse a revision that no git could have: `RevisionGoneError`."""
+    if not is_id(revision):
+        raise RevisionGoneError(f"{revision!r} is not the id of a git commit")
+
+
+def _fetch(
+    git: Git, branch: Branch, refspecs: list[str], *, checked: bool, env: dict[str, str] | None = None
+) -> Result:
+    config = {"fetch.fsckObjects": "true"} if checked else {}
+    if checked and _skip_list(git).exists():
+        config["fetch.fsck.skipList"] = str(_skip_list(git))
+    return git.run_remote(
+        branch.place,
+        [
+            "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance", "--refmap=",
+            "--no-show-forced-updates", "--write-fetch-head" if env else "--no-write-fetch-head",
+            *address(branch.place), *refspecs,
+        ],
+        env=env,
+        config=config,
+    )  # fmt: skip
+
+
+def _fetch_by_quarantine(git: Git, branch: Branch) -> Result:
+    """Fetch over http, where a server may make git walk its files object by object, which checks nothing.
+
+    What comes is kept apart, has to be packs (a walk leaves single objects), and is checked by ourselves.
+    """
+    objects = git.repository / "objects"
+    incoming = Path(tempfile.mkdtemp(prefix="incoming.", dir=git.private))
+    try:
+        env = {"GIT_OBJECT_DIRECTORY": str(incoming), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects)}
+        result = _fetch(git, branch, [branch.ref], checked=False, env=env)
+        if result.status != 0:
+            return result
+        revision = (git.repository / "FETCH_HEAD").read_text().partition("\t")[0]
+        if any(len(entry.name) == 2 for entry in incoming.iterdir()):
+            raise RejectedError(
+                f"{branch.place} is not served by git",
+                details="Its server offers plain files, and what comes that way cannot be checked as a whole.",
+                resolution="Serve it by git http-backend or a forge, or by ssh.",
+            )
+        skip = f"=skiplist={_skip_list(git)}" if _skip_list(git).exists() else ""
+        for pack in (incoming / "pack").glob("*.pack"):
+            result = git.run(
+                ["index-pack", f"--strict{skip}", "-o", str(incoming / "x.idx"), str(pack)], env=env, ok=None
+            )
+            if result.status != 0:
+                return result
+        for suffix in (".pack", ".rev", ".idx"):  # git looks at a pack when it sees its index
+            for file in (incoming / "pack").glob(f"*{suffix}"):
+                file.rename(objects / "pack" / file.name)
+        return git.run(["update-ref", branch.private_ref, revision])
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _skip_list(git: Git) -> Path:
+    return git.private / "fsck-exempt"
+
+
+def _explain(git: Git, branch: Branch, result: Result) -> None:
+    """Raise what a failed fetch means; return where an object was exempted and fetching again may do."""
+    stderr = result.stderr.decode("utf-8", "replace")
+    for leftover in (git.repository / "objects" / "pack").glob("tmp_*"):
+        leftover.unlink(missing_ok=True)
+    if found := _FSCK.search(stderr):
+        name, rule, text = found.groups()
+        if git.run(["cat-file", "-e", name], ok=None).status == 0:
+            with _skip_list(git).open("a") as exempt:
+                exempt.write(f"{name}\n")
+            return
+        raise RejectedError(
+            f"{branch.place} holds an object that is not allowed",
+            details=f"Object {name} breaks git's rule {rule}: {said(text)}",
+            resolution="Remove it from the branch's history (git fsck --strict names it there too).",
+        )
+    if "couldn't find remote ref" in stderr:
+        raise no_such_branch(branch)
+    if "shallow" in stderr:
+        raise RejectedError(
+            f"{branch.place} is a shallow clone, which lacks a part of its history",
+            details=said(stderr),
+            resolution="Run git fetch --unshallow there, or propose from a whole clone.",
+        )
+    raise unreachable(branch.place, stderr)
