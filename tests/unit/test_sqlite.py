@@ -212,20 +212,21 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
-def test_opening_again_does_not_drop_the_locks_of_an_open_transaction(path: Path) -> None:
-    """POSIX locks go when a process closes any descriptor of the file; SQLite's must not go by our doing."""
-    writer = opened(path)
-    with writer.writing():
-        writer.execute("INSERT INTO person VALUES ('ann')")
-        opened(path).close()
-        child = os.fork()
-        if child == 0:  # another process: must find the file locked
-            try:
-                other = sqlite3.connect(path, timeout=0, isolation_level=None)
-                other.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                os._exit(0)
-            finally:
-                os._exit(1)
-        assert os.waitpid(child, 0)[1] == 0
-    writer.close()
+def test_opening_again_does_not_drop_the_locks_of_an_open_connection(path: Path) -> None:
+    """POSIX locks go when a process closes any descriptor of the file; SQLite's must not go by our doing.
+
+    Without them another process would take itself for the last one, and delete the log that this one writes to.
+    """
+    database = opened(path)
+    opened(path).close()
+    child = os.fork()
+    if child == 0:  # another process: must see that the file is in use
+        try:
+            other = sqlite3.connect(path, timeout=0, isolation_level=None)
+            other.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.OperationalError:
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    database.close()
