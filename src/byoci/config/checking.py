@@ -58,11 +58,16 @@ def _check(source: Source, namespace: str, home: Path, problems: list[Problem]) 
 
 def _shared(root: Root) -> Iterator[tuple[Key, str]]:
     """Trunks that two projects share, and verdicts re-used where the system's own folders are the image."""
-    owners: dict[object, str] = {}
+    owners: dict[str, list[tuple[str | None, str]]] = {}
     for name, project in root.project.items():
-        owner = owners.setdefault(canonical(project.trunk), name)
-        if owner != name:
-            yield ("project", name, "trunk"), f'is the trunk of project "{owner}" already'
+        location = canonical(project.trunk)
+        same = owners.setdefault(location.url, [])
+        for branch, owner in same:
+            if branch == location.branch:
+                yield ("project", name, "trunk"), f'is the trunk of project "{owner}" already'
+            elif project.vcs == "git" and None in (branch, location.branch):
+                yield ("project", name, "trunk"), f'may be the trunk of project "{owner}": name the ;BRANCH of both'
+        same.append((location.branch, name))
         worker = root.worker.get(project.worker)
         if project.tests.reuse and worker is not None and worker.image == "host":
             yield ("project", name, "tests", "reuse"), "needs a worker with an image: the system's own folders change"

@@ -151,6 +151,19 @@ def check(source: Source, namespace: str, environ: Mapping[str, str]) -> Config:
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path:
     """The configuration file to use. Raises `ConfigError` where there is none, or none to be trusted."""
+    found = found_file(path, environ)
+    if found is not None:
+        return found
+    looked = [working_folder() / FILE_NAME, user_file(environ), *system_files(environ)]
+    raise ConfigError(
+        "there is no configuration yet",
+        details="looked for " + ", ".join(str(place) for place in looked),
+        resolution="Type `byoci init` in the repository that is to be gated, or name a file with --config.",
+    )
+
+
+def found_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file that was named, which may not exist, or the first that is found; None where none was and none is."""
     if path is not None:
         return expand(str(path), environ)
     if chosen := environ.get("BYOCI_CONFIG", ""):
@@ -159,15 +172,7 @@ def find(path: Path | None, environ: Mapping[str, str]) -> Path:
     if os.path.lexists(here):
         _refuse_strangers(here)
         return here
-    others = [user_file(environ), *system_files(environ)]
-    for other in others:
-        if os.path.lexists(other):
-            return other
-    raise ConfigError(
-        "there is no configuration yet",
-        details="looked for " + ", ".join(str(place) for place in (here, *others)),
-        resolution="Type `byoci init` in the repository that is to be gated, or name a file with --config.",
-    )
+    return next((place for place in (user_file(environ), *system_files(environ)) if os.path.lexists(place)), None)
 
 
 def _refuse_strangers(path: Path) -> None:

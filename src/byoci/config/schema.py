@@ -185,7 +185,9 @@ class Setup(Section):
         default=False, description="Whether the command may reach the network, as with `tests.network`."
     )
     credentials: bool = Field(
-        default=False, description="Whether the command gets the site's credentials; the inputs are trunk's own then."
+        default=False,
+        description="Whether the command sees the files of `secrets/setup/PROJECT` in the state folder, in "
+        "`$CREDENTIALS_DIRECTORY`; the inputs are trunk's own then, not the proposal's.",
     )
 
     @model_validator(mode="after")
@@ -286,7 +288,7 @@ class Sources(Section):
 
     schemes: Annotated[tuple[Scheme, ...], BeforeValidator(_as_tuple)] = Field(
         default=("https", "ssh", "git+ssh", "bzr+ssh"),
-        description="URL schemes that sources may have. Paths count where the project's trunk is a path too.",
+        description="URL schemes of trunks and sources. Paths of this machine are allowed with the local forge.",
     )
 
 

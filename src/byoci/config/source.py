@@ -69,7 +69,7 @@ def overlay(base: Table, over: Table) -> Table:
 
 def read(path: Path) -> Source:
     """Read a configuration file. Raises `ConfigError` where it cannot be read or is no TOML."""
-    return parse(_contents(path), path)
+    return parse(contents(path), path)
 
 
 def parse(raw: bytes, path: Path) -> Source:
@@ -86,7 +86,8 @@ def parse(raw: bytes, path: Path) -> Source:
     return Source(path, document, overlays, key_lines(text))
 
 
-def _contents(path: Path) -> bytes:
+def contents(path: Path) -> bytes:
+    """The bytes of a regular file of at most `MAX_BYTES`. Raises `ConfigError` where it is none or cannot be read."""
     try:
         # O_NONBLOCK: opening a pipe that nobody writes to must not wait.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
