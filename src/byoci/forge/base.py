@@ -34,7 +34,10 @@ class Forge(Protocol):
         """Say `text` on the proposal, unless a comment with the same `key` stands there already."""
 
     def set_status(self, proposal: Proposal, status: Status) -> None:
-        """Set a status other than Merged, as when tests failed and a person has to look again (Needs review)."""
+        """Set a status other than Merged, as when tests failed and a person has to look again (Needs review).
+
+        Where people have decided otherwise since `proposal` was read (another status, another approval), that stays.
+        """
 
     def mark_merged(self, proposal: Proposal, revision: str) -> None:
         """Set the status to Merged with the trunk's `revision`. A proposal that is Merged already stays as it is."""

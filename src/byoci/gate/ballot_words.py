@@ -99,8 +99,10 @@ def prerequisite_open(found: Proposal) -> Obstacle:
     """The prerequisite has not landed."""
     number = plain(found.id)
     remedy = f"land proposal {number} first"
-    if found.status.final:
-        remedy = f"open proposal {number} again and land it, or supersede this one without that prerequisite"
+    if found.status is Status.SUPERSEDED:
+        remedy = f"supersede this one too: its successor waits for the one that took proposal {number}'s place"
+    elif found.status.final:
+        remedy = f"open proposal {number} again and land it, or propose anew without that prerequisite"
     return Obstacle(f"its prerequisite, proposal {number}, is {found.status}, not Merged", remedy)
 
 
