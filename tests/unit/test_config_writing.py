@@ -138,7 +138,7 @@ def test_a_project_is_not_added_twice(tmp_path: Path, name: str, trunk: str, err
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("before", ["a = \n", "[projekt]\n", SITE + "project = {}\n", "[site]\n"])
+@pytest.mark.parametrize("before", ["a = \n", "[projekt]\n", "project = {}\n" + SITE, "[site]\n"])
 def test_a_file_that_is_wrong_or_would_be_is_left_alone(tmp_path: Path, before: str) -> None:
     path = tmp_path / "byoci.toml"
     path.write_text(before)

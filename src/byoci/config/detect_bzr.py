@@ -31,7 +31,7 @@ _SKIPPED: Final = (".bzr", ".git")
 
 def is_repository(folder: Path) -> bool:
     """Whether bzr's own files are in `folder`."""
-    return (folder / ".bzr/branch-format").is_file()
+    return os.path.isfile(folder / ".bzr/branch-format")  # noqa: PTH113 - False, where Path would raise
 
 
 def facts(folder: Path, start: Path) -> Found:
@@ -86,7 +86,7 @@ def _branches_below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _is_branch(folder: Path) -> bool:
-    return (folder / ".bzr/branch/format").is_file()
+    return os.path.isfile(folder / ".bzr/branch/format")  # noqa: PTH113 - False, where Path would raise
 
 
 def _follow(folder: Path) -> tuple[Location, tuple[str, ...]]:
@@ -162,8 +162,8 @@ def _read(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return ""
-    except OSError as error:
-        raise UsageError(f"cannot read {printable(str(path))}", details=str(error.strerror)) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {printable(str(path)[:200])}", details=printable(str(error)[:200])) from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return ""

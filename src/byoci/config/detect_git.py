@@ -21,7 +21,9 @@ _CLOSED: Final = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"
 
 def is_repository(folder: Path) -> bool:
     """Whether git's own files are in `folder`, bare or not."""
-    return (folder / ".git").exists() or ((folder / "HEAD").is_file() and (folder / "objects").is_dir())
+    # os.path says False where Path would raise, as in a folder that may not be searched.
+    git, head, objects = (os.path.join(folder, name) for name in (".git", "HEAD", "objects"))  # noqa: PTH118
+    return os.path.exists(git) or (os.path.isfile(head) and os.path.isdir(objects))  # noqa: PTH110, PTH112, PTH113
 
 
 def facts(folder: Path) -> Found:
