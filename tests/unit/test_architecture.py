@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import byoci
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src/byoci").rglob("*.py"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -94,6 +96,10 @@ def test_every_component_has_an_extra_and_a_marker_that_is_used() -> None:
     assert extras <= markers
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     assert [marker for marker in sorted(markers) if f"mark.{marker}" not in tests] == []
+
+
+def test_the_version_is_told_once() -> None:
+    assert PYPROJECT["project"]["version"] == byoci.__version__
 
 
 def test_the_extra_all_is_all_of_them() -> None:
