@@ -162,11 +162,12 @@ def test_what_cannot_be_gated_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a repository away")
-def test_the_repository_of_another_user(hello: Path, tmp_path: Path) -> None:
+def test_the_repository_of_another_user_is_looked_at_and_told(hello: Path, tmp_path: Path) -> None:
     for folder in (hello, hello / ".git"):
         try:
             os.chown(folder, 12345, 12345)
         except OSError:
             pytest.skip("this user namespace has no other user")
-    with pytest.raises(UsageError, match="belongs to another user"):
-        detect(hello, home=tmp_path)
+    found = detect(hello, home=tmp_path)
+    assert found.trunk.branch == "main"
+    assert found.notes == ("The trunk belongs to user 12345, and you are user 0: let its owner run byoci.",)

@@ -26,7 +26,7 @@ LEAN = {
     "byoci.cli.main": set(),
     "byoci.wiring": set(),
     "byoci.config.paths": set(),
-    "byoci.config.loading": {"pydantic"},
+    "byoci.config.loading": set(),
     "byoci.vcs.base": set(),
     "byoci.worker.base": set(),
     "byoci.worker.results": set(),

@@ -6,13 +6,14 @@ configuration closed off; bzr's own files are read.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from byoci.config import detect_bzr, detect_git
 from byoci.config.detect_tests import propose_tests
-from byoci.config.trunks import canonical, resolve_trunk
+from byoci.config.trunks import canonical, is_local, resolve_trunk
 from byoci.errors import UsageError
 from byoci.log import printable
 from byoci.model import Location
@@ -79,7 +80,20 @@ def detect(path: Path, *, home: Path, trunk: str | None = None) -> Detected:
             details=printable(repr(found.trunk.url)),
             resolution="Make a symbolic link to it with a plain name, and name that: byoci init LINK --trunk LINK.",
         )
-    return Detected(found.vcs, found.trunk, _name(found), propose_tests(found.tree("")), found.notes)
+    return Detected(
+        found.vcs, found.trunk, _name(found), propose_tests(found.tree("")), (*found.notes, *_owner_note(found))
+    )
+
+
+def _owner_note(found: Found) -> tuple[str, ...]:
+    """Landings that another user's repository gets leave files in it that its owner cannot change."""
+    try:
+        owner = os.stat(found.trunk.url).st_uid if is_local(found.trunk.url) else os.geteuid()  # noqa: PTH116 - a URL
+    except OSError:
+        return ()
+    if owner == os.geteuid():
+        return ()
+    return (f"The trunk belongs to user {owner}, and you are user {os.geteuid()}: let its owner run byoci.",)
 
 
 def _with_trunk(found: Found, trunk: str, path: Path, home: Path) -> Found:

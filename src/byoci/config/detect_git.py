@@ -15,8 +15,18 @@ from byoci.model import Location
 _USUAL: Final = ("main", "master", "trunk")
 _HEADS: Final = "refs/heads/"
 _MAX_FILE: Final = 256 * 1024
-# Nothing that the repository or the person configured may run a program or reach the network.
-_CLOSED: Final = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never")
+# Nothing that the repository or the person configured may run a program or reach the network. With that closed, the
+# repository of another user can be looked at as well.
+_CLOSED: Final = (
+    "-c",
+    "safe.directory=*",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "protocol.allow=never",
+)
 
 
 def is_repository(folder: Path) -> bool:
@@ -123,10 +133,4 @@ def _ask(folder: Path, *arguments: str, required: bool = False) -> str:
     except ProgramError as error:
         if not required:
             return ""
-        if "dubious ownership" in error.stderr:
-            raise UsageError(
-                "the repository belongs to another user",
-                details=str(folder),
-                resolution="Run byoci as the user whose repository it is.",
-            ) from error
         raise UsageError("git cannot read the repository", details=printable(error.details)) from error
