@@ -144,10 +144,13 @@ class Site:
         private = self.config.state / "repositories" / f"{name}.{kind}"
         policy = UrlPolicy(local=local, schemes=frozenset(self.config.vcs.sources.schemes))
         rewrite: Mapping[str, str] = self.config.vcs.rewrite
+        committer = self.config.site.landing.email
+        own_config = self.config.state / "secrets" / "ssh_config"
+        ssh_config = own_config if own_config.exists() else None
         if kind == "git":
             from byoci.vcs.git import GitVcs
 
-            return GitVcs(private, policy, rewrite, committer_email=self.config.site.landing.email)
+            return GitVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
         try:
             from byoci.vcs.bzr import BzrVcs
         except ImportError as error:
@@ -156,7 +159,7 @@ class Site:
                 details=str(error),
                 resolution="Install byoci with its bzr side: pip install 'byoci[bzr]'.",
             ) from error
-        return BzrVcs(private, policy, rewrite)
+        return BzrVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
 
     def worker(self, name: str) -> Worker:
         """A new worker of the kind that the configuration calls `name`."""

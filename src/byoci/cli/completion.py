@@ -11,7 +11,7 @@ from byoci.errors import UsageError
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    r"""Print the completion script for SHELL.
+    """Print the completion script for SHELL.
 
     \b
       eval "$(byoci completion bash)"        # in ~/.bashrc; likewise zsh in ~/.zshrc

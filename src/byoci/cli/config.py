@@ -16,7 +16,7 @@ from byoci.errors import UsageError
 @json_option
 @click.pass_obj
 def config(context: Context, key: str | None) -> int:
-    r"""Show every value of the configuration and where it came from, or those at and below KEY.
+    """Show every value of the configuration and where it came from, or those at and below KEY.
 
     \b
       byoci config

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from byoci.gate.plan import Gate
     from byoci.gate.rounds import Told
+    from byoci.model import VoteValue
 
 _proposal_option = click.option(
     "--proposal", "only", metavar="ID", shell_complete=complete.proposals, help="This proposal only."
@@ -136,7 +137,7 @@ def queue(context: Context, project: str | None) -> int:
 @json_option
 @click.pass_obj
 def explain(context: Context, proposal: str, supposed: tuple[str, ...]) -> int:
-    r"""Say in words which votes on PROPOSAL count, which do not and why, and what is missing.
+    """Say in words which votes on PROPOSAL count, which do not and why, and what is missing.
 
     \b
       byoci explain 3
@@ -171,10 +172,10 @@ def explain(context: Context, proposal: str, supposed: tuple[str, ...]) -> int:
     return 0
 
 
-def _supposed(text: str) -> tuple[str, object]:
-    from byoci.forge.words import vote_value
+def _supposed(text: str) -> tuple[str, VoteValue]:
+    from byoci.forge.local_input import parse_vote
 
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise UsageError(f"“{text}” is not NAME=VOTE", resolution="For example --if alice=Approve.")
-    return name, vote_value(value)
+    return name, parse_vote(value)

@@ -85,7 +85,7 @@ class LazyGroup(click.Group):
 @click.option("--verbose", "-v", count=True, help="Tell what is done; twice: every program that is started.")
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, namespace: str, verbose: int) -> None:
-    r"""Build Your Own CI: approved proposals are merged in memory, tested sealed off, and only then published.
+    """Build Your Own CI: approved proposals are merged in memory, tested sealed off, and only then published.
 
     \b
     In your own git or bzr repository:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,7 +57,7 @@ def proposal_json(found: Proposal) -> dict[str, Any]:
 
 def _text(given: str | None) -> str:
     """An argument's text; - stands for standard input."""
-    return click.get_text_stream("stdin").read() if given == "-" else given or ""
+    return sys.stdin.read() if given == "-" else given or ""
 
 
 @proposal.command()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from byoci.errors import TrunkMovedError
 from byoci.gate import ballot as ballots
@@ -29,7 +29,7 @@ from byoci.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from byoci.gate.plan import Gate
     from byoci.model import Ballot, Lease, Proposal, Verdict
@@ -103,13 +103,8 @@ class Stopped:
     told: bool = False
 
 
-class Stage(Protocol):
-    """A step of a landing."""
-
-    __name__: str
-
-    def __call__(self, gate: Gate, value: Any, lease: Lease) -> Any:
-        """Take the last stage's value, give the next one's or a `Stopped`."""
+# A step of a landing: it takes the last stage's value and gives the next one's, or a `Stopped`.
+Stage: TypeAlias = "Callable[[Gate, Any, Lease], Any]"
 
 
 def candidates(_gate: Gate, proposal: Proposal, _lease: Lease) -> Chosen:

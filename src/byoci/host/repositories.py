@@ -15,7 +15,8 @@ from byoci.model import Location
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from breezy.branch import Branch  # type: ignore[import-not-found,unused-ignore]
+    from breezy.branch import Branch
+    from breezy.workingtree import WorkingTree
 
 
 class Repository(Protocol):
@@ -178,7 +179,7 @@ class BzrRepository:
         return Branch.open(str(self._folder / (branch or "trunk")))
 
     @contextmanager
-    def _checkout(self, branch: str | None) -> Iterator[object]:
+    def _checkout(self, branch: str | None) -> Iterator[WorkingTree]:
         with tempfile.TemporaryDirectory(prefix="byoci-seed-") as scratch:
             yield self._open(branch).create_checkout(str(Path(scratch, "tree")), lightweight=True)
 

@@ -144,7 +144,7 @@ def _decide(forge: LocalForge, repository: Repository, seed: Seed, proposal: Pro
         tip = repository.tip(seed.branch)
         forge.review(proposal.id, seed.vote, revision=tip, acting_for=REVIEWER)
         if seed.vote is VoteValue.APPROVE:
-            forge.set_status_of(proposal.id, Status.APPROVED, revision=tip, acting_for=REVIEWER)
+            forge.change_status(proposal.id, Status.APPROVED, revision=tip, acting_for=REVIEWER)
     approved = forge.proposal(proposal.id).approved_revision
     if seed.afterwards and approved == repository.tip(seed.branch):
         repository.commit(seed.branch, seed.afterwards, "One more thing", AUTHOR)
