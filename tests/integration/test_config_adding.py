@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENVIRON = {"HOME": "/nowhere"}
+ENVIRONMENT = proc.base_environment() | {"PYTHONPATH": ":".join(sys.path)}
 ADDER = """
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ for number in range(count):
 
 
 def adder(path: Path, prefix: str, count: int) -> subprocess.Popen[bytes]:
-    return proc.start((sys.executable, "-c", ADDER, str(path), prefix, str(count)), env=proc.base_environment())
+    return proc.start((sys.executable, "-c", ADDER, str(path), prefix, str(count)), env=ENVIRONMENT)
 
 
 def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before)}, {len(before)}))\n"
     quiet = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     argv = (sys.executable, "-c", limited + quiet + ADDER, str(path), "second", "1")
-    ended = proc.run(argv, env=proc.base_environment(), ok=None)
+    ended = proc.run(argv, env=ENVIRONMENT, ok=None)
     assert ended.status == 1
     assert b"UnavailableError: the configuration cannot be written: File too large" in ended.stderr
     assert path.read_bytes() == before

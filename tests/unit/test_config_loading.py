@@ -288,7 +288,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (big, "larger than 1048576 bytes"),
         (tmp_path / "none", "No such file"),
         (big / "x", "Not a directory"),
-        (Path("a\0b"), "null byte"),
+        (Path("a\0b"), "embedded null"),
     ]:
         with pytest.raises(ConfigError) as caught:
             load(path, environ=ENVIRON)
