@@ -314,6 +314,7 @@ def _conflict(gate: Gate, proposal: Proposal, conflict: Conflict) -> Stopped:
     text = f"{reason}\n\nMerge trunk ({conflict.base}) into the source, resolve, and have it approved again."
     key = f"conflict {conflict.base} {conflict.revision} {proposal.approved_at}"
     landing = _landing(gate, proposal, Outcome.CONFLICT, reasons=(reason,))
+    gate.store.record_attempt(landing, conflict)
     return Stopped(landing, proposal, note=(key, text), status=Status.NEEDS_REVIEW)
 
 
@@ -349,6 +350,7 @@ def _already_merged(gate: Gate, proposal: Proposal, found: AlreadyMerged) -> Sto
     else:
         reason = "it changes nothing: trunk already has all of its content"
     landing = _landing(gate, proposal, Outcome.WAITING, reasons=(reason,))
+    gate.store.record_attempt(landing, found)
     key = f"{found.how} {found.base} {found.revision} {proposal.approved_at}"
     return Stopped(landing, proposal, note=(key, reason), status=Status.NEEDS_REVIEW)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from byoci.model import LandedRevision, Outcome, TestSummary
+from byoci.model import Candidate, LandedRevision, Outcome, TestSummary
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from byoci.model import Candidate, Landing, Verdict
+    from byoci.model import AlreadyMerged, Conflict, Landing, Verdict
 
 MIGRATIONS: Final = (
     """
@@ -141,14 +141,16 @@ class LandingStore:
                 "UPDATE landing SET reported = 1 WHERE trunk = ? AND landing_id = ?", (trunk, landing_id)
             )
 
-    def record_attempt(self, landing: Landing, candidate: Candidate, verdict: Verdict | None) -> None:
-        """Remember how `candidate`, made for the proposal that `landing` tells of, fared now; the last 20 are kept."""
+    def record_attempt(
+        self, landing: Landing, merge: Candidate | Conflict | AlreadyMerged, verdict: Verdict | None = None
+    ) -> None:
+        """Remember how the merge that was tried for the proposal of `landing` fared now; the last 20 are kept."""
         attempt: dict[str, object] = {
             "outcome": landing.outcome.value,
             "reasons": landing.reasons,
-            "approved_revision": candidate.revision,
-            "base": candidate.base,
-            "candidate": candidate.id,
+            "approved_revision": merge.revision,
+            "base": merge.base,
+            "candidate": merge.id if isinstance(merge, Candidate) else "",
             "at": datetime.now(UTC).isoformat(),
         }
         if verdict is not None:
