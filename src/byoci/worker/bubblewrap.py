@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import json
 import os
 import resource
 import shutil
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from byoci import proc
 from byoci.errors import ProgramMissingError, UnsealableError, UsageError
-from byoci.worker import folders, images, launch, sandbox_args, seccomp, tree
+from byoci.worker import cgroup, folders, images, launch, sandbox_args, seccomp, tree
 from byoci.worker.base import ExitStatus
 from byoci.worker.supervise import Supervision
+from byoci.worker.watch import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from byoci.worker.base import Limits, Setup
     from byoci.worker.guard import Request
 
+_DESCRIPTORS: Final = ("--args", "3", "--seccomp", "4", "--json-status-fd", "{status}", "--block-fd", "{block}", "--")
 _KILLED: Final = 128 + 9
 _FILES: Final = 4096  # descriptors a process
 _TAIL: Final = 2000  # bytes of a failed start's output that an error shows
@@ -75,37 +76,56 @@ class BubblewrapWorker:
             raise NotImplementedError
         self._hand_over(workspace)
         variables = sandbox_args.environment(self._image) | dict(environment or {})
-        options = list(sandbox_args.options(self._image, workspace, variables, limits.memory))
-        return self._supervised(options, self._image.shell(command), limits, on_output)
-
-    def _supervised(
-        self, options: Sequence[str], command: Sequence[str], limits: Limits, on_output: Callable[[bytes], None]
-    ) -> ExitStatus:
-        started = time.monotonic()
+        options = sandbox_args.options(self._image, workspace, variables, limits.memory)
+        home = cgroup.home()
         with contextlib.ExitStack() as stack:
-            output, output_end = _pipe(stack)
-            status, status_end = _pipe(stack)
+            group = stack.enter_context(contextlib.closing(cgroup.Group(home, limits))) if home else None
             arguments = _memory_file(stack, b"".join(os.fsencode(option) + b"\0" for option in options))
             rules = _memory_file(stack, seccomp.program())
             request: Request = {
-                "argv": [_bwrap(), "--args", "3", "--seccomp", "4", "--json-status-fd", "5", "--", *command],
+                "argv": [_bwrap(), *_DESCRIPTORS, *self._image.shell, command],
                 "env": {},
-                "uid": self._base.uid,
-                "cgroups": [],
-                "rlimits": _rlimits(limits),
+                "cgroups": 0,
+                "rlimits": _rlimits(limits, grouped=group is not None),
+                "wait": group is None,
             }
-            given = [file.fileno() for file in (output_end, output_end, arguments, rules, status_end)]
-            sandbox = launch.start(request, given)
+            watcher = Watcher((self._folder, workspace), limits, group)
+            watcher.start()
+            return self._supervised(request, (arguments, rules), watcher, on_output)
+
+    def _supervised(
+        self,
+        request: Request,
+        inherited: Sequence[FileIO],
+        watcher: Watcher,
+        on_output: Callable[[bytes], None],
+    ) -> ExitStatus:
+        """Run a prepared sandbox under its limits; `inherited` become its descriptors from 3 on."""
+        started = time.monotonic()
+        group = watcher.group
+        with contextlib.ExitStack() as stack:
+            output, output_end = _pipe(stack)
+            entrances = [stack.enter_context(file) for file in group.entrances()] if group else []
+            sandbox = launch.guard(self._base.owner).start(
+                request,
+                [file.fileno() for file in entrances],
+                [file.fileno() for file in (output_end, output_end, *inherited)],
+            )
             stack.callback(sandbox.close)
             output_end.close()
-            status_end.close()
+            if request["wait"]:
+                watcher.pid = sandbox.waiting()
+                sandbox.go()
             last = _Tail(on_output)
-            exceeded = Supervision(sandbox, output.fileno(), limits).watch(last)
-            sandbox.wait()
-            code = _exit_code(status.read())
-            if code is None and exceeded is None:
-                raise UnsealableError("the sandbox could not be made", details=last.text())
-            return ExitStatus(_KILLED if exceeded else code or 0, exceeded, time.monotonic() - started)
+            exceeded = Supervision(sandbox, output.fileno(), watcher.limits, watcher.exceeded).watch(last)
+            code = sandbox.end().code
+            if exceeded is None and code != 0:
+                exceeded = watcher.exceeded()
+        if exceeded is not None:
+            code = _KILLED
+        elif code is None:
+            raise UnsealableError("the sandbox could not be made", details=last.text())
+        return ExitStatus(code, exceeded, time.monotonic() - started)
 
     def _hand_over(self, workspace: Path) -> None:
         with tree.opened(workspace) as fd:
@@ -144,21 +164,13 @@ def _memory_file(stack: contextlib.ExitStack, content: bytes) -> FileIO:
     return file
 
 
-def _rlimits(limits: Limits) -> list[tuple[int, int]]:
-    return [
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _FILES),
-        (resource.RLIMIT_FSIZE, limits.disk),
-    ]
-
-
-def _exit_code(status: bytes) -> int | None:
-    """The command's exit code in what bubblewrap wrote to `--json-status-fd`; None where it never started."""
-    for line in status.splitlines():
-        code = json.loads(line).get("exit-code")
-        if code is not None:
-            return int(code)
-    return None
+def _rlimits(limits: Limits, *, grouped: bool) -> list[tuple[int, int]]:
+    """Limits of each process; on memory and processes too where there is no control group for all together."""
+    rlimits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, _FILES), (resource.RLIMIT_FSIZE, limits.disk)]
+    if not grouped:
+        # Counted within the worker's own user namespace, so the user's other processes do not matter.
+        rlimits += [(resource.RLIMIT_DATA, limits.memory), (resource.RLIMIT_NPROC, limits.processes + 1)]
+    return rlimits
 
 
 @functools.cache

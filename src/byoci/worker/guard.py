@@ -1,18 +1,22 @@
 """The guard: a small process that starts every sandbox of one byoci process, and sees that none outlives it.
 
 bubblewrap's own `--die-with-parent` leaves gaps: it follows the thread that started it, it is set a moment after the
-start, and a sandbox whose outer half dies early waits for ever. The guard closes them. It has one thread, forks from a
-small address space, is the subreaper of all that it starts, and holds one end of a socket per sandbox whose other end
-byoci holds: when that end closes, for whatever reason, it kills the sandbox and every process that was left of it.
+start, and a sandbox whose outer half dies early waits for ever. The guard closes them. It has one thread, is the
+subreaper of all that it starts, and holds one end of a socket per sandbox whose other end byoci holds: when that end
+closes, for whatever reason, it kills the sandbox and every process that was left of it.
 
 It runs as `python -I -S` with byoci's source folder as its only addition to the path, so it imports nothing but the
-standard library and this module.
+standard library and this module; and as the workers' own user, so that it has no right that they lack.
 
-Protocol, over a SOCK_SEQPACKET socket: a request is one packet of one byte with at least two descriptors: the
-sandbox's life socket, a file with a JSON object (the fields of `Request`), then the descriptors that the program gets
-as its own 1, 2, 3 and so on (0 is /dev/null). Answers come on the life socket, a JSON object a packet:
-`{"error": TEXT}` where the program could not be started, `{"status": N}` (a wait status) when it has ended and nothing
-is left of it.
+Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a JSON object (`Request`), with descriptors: the
+sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and so on. It also
+gets 0 (/dev/null) and, after those, the writing end of a pipe for its `--json-status-fd` and the reading end of one
+for its `--block-fd`. Once it has told the pid of its first process, this gets its limits and is let go.
+
+Answers come on the life socket, a JSON object a packet: `{"pid": N}` where `wait` asked for that, whereupon one byte of
+byoci's lets the sandbox go; `{"error": TEXT}` where the program could not be started; at last
+`{"status": N, "code": N | null}` when it has ended and nothing is left of it: its own exit status, and the command's,
+which is null where the command was never started.
 """
 
 from __future__ import annotations
@@ -28,105 +32,200 @@ import signal
 import socket
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # the guard stays small: each page that it has costs time in each of its forks
-    from typing import NoReturn, TypedDict
+if TYPE_CHECKING:  # the guard stays small
+    from collections.abc import Callable
+    from typing import TypedDict
 
     class Request(TypedDict):
         """What to start.
 
-        uid      user and group to become, with no other groups, before the program starts; None: stay who one is
-        cgroups  folders whose `cgroup.procs` the program joins first
-        rlimits  pairs of a number of `resource` and a value, for both limits
+        argv     where it says "{status}" or "{block}", the number of that descriptor is put in
+        cgroups  how many descriptors are `cgroup.procs` files that the first process joins
+        rlimits  pairs of a number of `resource` and a value, for both limits of the first process
+        wait     whether byoci itself lets the sandbox go, after it did more for it
         """
 
         argv: list[str]
         env: dict[str, str]
-        uid: int | None
-        cgroups: list[str]
+        cgroups: int
         rlimits: list[tuple[int, int]]
+        wait: bool
 
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _MAX_FDS = 32
-_HIGH_FD = 100  # received descriptors are moved up here, out of the way of their final places
-_prctl = ctypes.CDLL(None).prctl
+_MAX_REQUEST = 1 << 18
+_HIGH_FD = 64  # descriptors to hand on are moved up here first, out of the way of their final places
 
 
 class _Sandbox:
-    __slots__ = ("life", "orphans", "pid", "status")
+    """One started program. Its descriptors are closed with it."""
 
-    def __init__(self, life: socket.socket, pid: int) -> None:
+    def __init__(self, life: socket.socket, request: Request, cgroups: list[int]) -> None:
         self.life = life
-        self.pid = pid
+        self.request = request
+        self.cgroups = cgroups
+        self.status_fd, self.status_end = os.pipe2(os.O_CLOEXEC)
+        self.block_end, self.block_fd = os.pipe2(os.O_CLOEXEC)
+        self.told = b""
+        self.pid = 0
         self.status: int | None = None
         self.orphans: set[int] = set()
+
+    def start(self, fds: list[int], null: int) -> None:
+        """Start the program; `OSError` where it cannot be."""
+        places = [null, *fds, self.status_end, self.block_end]
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in places]
+        numbers = {"{status}": str(len(places) - 2), "{block}": str(len(places) - 1)}
+        argv = [numbers.get(word, word) for word in self.request["argv"]]
+        try:
+            self.pid = os.posix_spawn(
+                argv[0],
+                argv,
+                self.request["env"],
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(high)],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=[signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT],
+            )
+        finally:
+            for fd in (*high, self.status_end, self.block_end):
+                os.close(fd)
+
+    def listen(self) -> bool:
+        """Take in what bubblewrap tells of itself; on its first word, bind its first process to the limits.
+
+        False: it has to be heard again.
+        """
+        self.told += os.read(self.status_fd, 4096)
+        first, newline, _ = self.told.partition(b"\n")
+        if newline:
+            with contextlib.suppress(ProcessLookupError):  # dead already; its end will tell
+                self._configure(json.loads(first)["child-pid"])
+        return bool(newline)
+
+    def _configure(self, pid: int) -> None:
+        # It waits, alone in its namespaces; what it starts later inherits all this.
+        for number, value in self.request["rlimits"]:
+            hard = resource.prlimit(pid, number)[1]
+            lower = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.prlimit(pid, number, (lower, lower))
+        for fd in self.cgroups:
+            os.write(fd, b"%d" % pid)
+        if self.request["wait"]:
+            self.tell({"pid": pid})
+        else:
+            os.write(self.block_fd, b"+")
+
+    def hear(self) -> bool:
+        """Whether byoci let the sandbox go; otherwise it gave it up."""
+        with contextlib.suppress(ConnectionResetError):
+            if self.life.recv(1):
+                os.write(self.block_fd, b"+")
+                return True
+        return False
+
+    def kill(self) -> None:
+        """Kill the program, and whatever was left to us of it."""
+        for pid in (self.pid, *self.orphans):
+            if pid != self.pid or self.status is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Tell how it ended and let go of everything."""
+        while chunk := os.read(self.status_fd, 4096):
+            self.told += chunk
+        codes = [json.loads(line).get("exit-code") for line in self.told.splitlines() if line.endswith(b"}")]
+        self.tell({"status": self.status, "code": next((code for code in codes if code is not None), None)})
+        self.close()
+
+    def tell(self, message: dict[str, object]) -> None:
+        """Send byoci a message, where it still is there."""
+        with contextlib.suppress(OSError):
+            self.life.send(json.dumps(message).encode())
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        for fd in (self.status_fd, self.block_fd, *self.cgroups):
+            os.close(fd)
+        self.life.close()
 
 
 class Guard:
     """The loop: take requests, reap, and kill what lost its life line."""
 
     def __init__(self, control: socket.socket) -> None:
-        self._control: socket.socket | None = control
-        self._sandboxes: dict[int, _Sandbox] = {}
-        self._by_pid: dict[int, _Sandbox] = {}
+        self._control = control
+        self._serving = True
+        self._sandboxes: dict[int, _Sandbox] = {}  # by the pid that we started
+        self._handlers: dict[int, Callable[[], None]] = {}
         self._poll = select.poll()
-        self._poll.register(control, select.POLLIN)
-        self._children = f"/proc/self/task/{os.getpid()}/children"
+        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._wake, wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
+        self._on(self._wake, self._drain)
+        self._on(control.fileno(), self._take)
 
     def serve(self) -> None:
         """Serve until byoci is gone and everything that it started as well."""
-        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        self._poll.register(wake_read, select.POLLIN)
-        while self._control is not None or self._sandboxes:
+        while self._serving or self._sandboxes:
             for fd, _ in self._poll.poll():
-                if fd == wake_read:
-                    os.read(wake_read, 4096)
-                elif self._control is not None and fd == self._control.fileno():
-                    self._take()
-                elif fd in self._sandboxes:
-                    self._kill(self._sandboxes[fd])
+                handler = self._handlers.get(fd)
+                if handler is not None:
+                    handler()
             self._reap()
 
+    def _on(self, fd: int, handler: Callable[[], None]) -> None:
+        self._handlers[fd] = handler
+        self._poll.register(fd, select.POLLIN)
+
+    def _off(self, fd: int) -> None:
+        if self._handlers.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def _drain(self) -> None:
+        os.read(self._wake, 4096)
+
     def _take(self) -> None:
-        assert self._control is not None
-        data, fds, _, _ = socket.recv_fds(self._control, 1, _MAX_FDS)
-        if not data:
-            self._poll.unregister(self._control)
-            self._control.close()
-            self._control = None
+        body, fds, _, _ = socket.recv_fds(self._control, _MAX_REQUEST, _MAX_FDS)
+        if not body:
+            self._off(self._control.fileno())
+            self._serving = False
             for sandbox in self._sandboxes.values():
-                self._kill(sandbox)
+                sandbox.kill()
             return
-        life = socket.socket(fileno=fds[0])
+        request: Request = json.loads(body)
+        given = 1 + request["cgroups"]
+        sandbox = _Sandbox(socket.socket(fileno=fds[0]), request, fds[1:given])
         try:
-            with open(fds[1], encoding="utf-8") as file:  # noqa: PTH123 -- a descriptor
-                request: Request = json.load(file)
-            guard = os.getpid()
-            pid = os.fork()
-            if pid == 0:
-                _become(request, fds[2:], life, guard)
+            sandbox.start(fds[given:], self._null)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                life.send(json.dumps({"error": str(error)}).encode())
-            life.close()
+            sandbox.tell({"error": f"{request['argv'][0]}: {error}"})
+            sandbox.close()
             return
         finally:
-            for fd in fds[2:]:
+            for fd in fds[given:]:
                 os.close(fd)
-        sandbox = _Sandbox(life, pid)
-        self._sandboxes[life.fileno()] = self._by_pid[pid] = sandbox
-        self._poll.register(life, select.POLLIN)
+        self._sandboxes[sandbox.pid] = sandbox
+        self._on(sandbox.life.fileno(), lambda: self._hear(sandbox))
+        self._on(sandbox.status_fd, lambda: self._listen(sandbox))
 
-    def _kill(self, sandbox: _Sandbox) -> None:
-        with contextlib.suppress(KeyError):
-            self._poll.unregister(sandbox.life)  # its end is known; it would wake us again and again
-        for pid in (sandbox.pid, *sandbox.orphans):
-            if pid != sandbox.pid or sandbox.status is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+    def _hear(self, sandbox: _Sandbox) -> None:
+        if not sandbox.hear():
+            self._off(sandbox.life.fileno())
+            sandbox.kill()
+
+    def _listen(self, sandbox: _Sandbox) -> None:
+        heard = False
+        try:
+            heard = sandbox.listen()
+        except OSError as error:
+            sandbox.tell({"error": f"limits: {error}"})
+            sandbox.kill()
+        if heard:
+            self._off(sandbox.status_fd)  # the rest is read at the end
 
     def _reap(self) -> None:
         while True:
@@ -136,72 +235,36 @@ class Guard:
                 break
             if pid == 0:
                 break
-            sandbox = self._by_pid.pop(pid, None)
-            if sandbox is not None:
-                sandbox.status = status
-            for other in self._sandboxes.values():
-                other.orphans.discard(pid)
-        for sandbox in [s for s in self._sandboxes.values() if s.status is not None]:
+            for sandbox in self._sandboxes.values():
+                sandbox.orphans.discard(pid)
+            if pid in self._sandboxes:
+                self._sandboxes[pid].status = status
+        for sandbox in [s for s in self._sandboxes.values() if s.status is not None and not s.orphans]:
             self._finish(sandbox)
 
     def _finish(self, sandbox: _Sandbox) -> None:
         """Once the program itself has ended: kill whatever it left, and tell byoci when nothing is left."""
+        # What is our child, yet was not started by us, was left to us by a program that died.
+        with open("/proc/thread-self/children", "rb") as file:  # noqa: PTH123 -- pathlib is not loaded here
+            running = {pid for pid, other in self._sandboxes.items() if other.status is None}
+            sandbox.orphans = {int(pid) for pid in file.read().split()} - running
+        sandbox.kill()
         if not sandbox.orphans:
-            # What is our child, yet was not started by us, was left to us by a program that died.
-            with open(self._children, "rb") as file:  # noqa: PTH123 -- on the way of every worker
-                sandbox.orphans = {pid for pid in map(int, file.read().split()) if pid not in self._by_pid}
-            for pid in sandbox.orphans:
-                os.kill(pid, signal.SIGKILL)
-        if sandbox.orphans:
-            return
-        fd = sandbox.life.fileno()
-        with contextlib.suppress(KeyError):
-            self._poll.unregister(fd)
-        with contextlib.suppress(OSError):
-            sandbox.life.send(json.dumps({"status": sandbox.status}).encode())
-        sandbox.life.close()
-        del self._sandboxes[fd]
+            self._off(sandbox.life.fileno())
+            self._off(sandbox.status_fd)
+            del self._sandboxes[sandbox.pid]
+            sandbox.end()
 
 
-def _become(request: Request, fds: list[int], life: socket.socket, guard: int) -> NoReturn:
-    """In the forked child: turn into the program, or tell why not."""
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.setsid()
-        for folder in request["cgroups"]:
-            with open(f"{folder}/cgroup.procs", "wb", buffering=0) as file:  # noqa: PTH123 -- pathlib is not loaded here
-                file.write(b"0")
-        for number, value in request["rlimits"]:
-            _limit(number, value)
-        if request["uid"] is not None:
-            os.setgroups([])
-            os.setresgid(request["uid"], request["uid"], request["uid"])
-            os.setresuid(request["uid"], request["uid"], request["uid"])
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != guard:
-            os._exit(127)
-        sources = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in (os.open(os.devnull, os.O_RDONLY), *fds)]
-        for target, fd in enumerate(sources):
-            os.dup2(fd, target)
-        os.umask(0o022)
-        os.chdir("/")
-        os.execve(request["argv"][0], request["argv"], request["env"])  # noqa: S606 -- that is what it is for
-    except BaseException as error:  # noqa: BLE001 -- nothing may escape into the guard's own loop
-        with contextlib.suppress(OSError):
-            life.send(json.dumps({"error": f"{request['argv'][0]}: {error}"}).encode())
-    os._exit(127)
-
-
-def _limit(number: int, value: int) -> None:
-    """Set both limits, to what is allowed at most where the system's own limit is lower."""
-    hard = resource.getrlimit(number)[1]
-    lower = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(number, (lower, lower))
-
-
-def main(fd: int) -> None:
-    """Run as the guard whose requests come from descriptor `fd`."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def main(fd: int, uid: int) -> None:
+    """Run as the guard whose requests come from descriptor `fd`, as user and group `uid`."""
+    if os.getuid() != uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.umask(0o022)
+    os.chdir("/")
     Guard(socket.socket(fileno=fd)).serve()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -34,6 +36,8 @@ _HOST_ETC: Final = """
     python3 python3.* perl java java-*-openjdk vim fonts xml sgml groff texmf glvnd X11/rgb.txt
 """.split()  # noqa: SIM905 -- easier to read
 """What tools read and none of which is a place for secrets. Files that not everybody may read are left out anyway."""
+_BUNDLES: Final = ("ssl/certs/ca-certificates.crt", "pki/tls/certs/ca-bundle.crt", "ssl/cert.pem")
+_FRESH_SECONDS: Final = 60
 _SYSTEM_USERS: Final = (
     "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 )
@@ -44,46 +48,29 @@ _SYSTEM_GROUPS: Final = "root:x:0:\nnogroup:x:65534:\n"
 class Image:
     """A system that can be shown to a worker.
 
-    root      "/" for the host's own
-    etc       the folder that is shown as /etc
-    identity  a digest that changes when the system does, as far as its package database and its name tell
+    arguments     bubblewrap's, that show it, read-only
+    shell         the program, with arguments, that a command is appended to: bash, so that a pipeline fails when any
+                  part does, otherwise sh
+    certificates  where its bundle of trusted certificate authorities is
+    identity      a digest that changes when the system does, as far as its package database and its name tell
     """
 
-    root: Path
-    etc: Path
+    arguments: tuple[str, ...]
+    shell: tuple[str, ...]
+    certificates: str | None
     identity: str
-
-    def arguments(self) -> Iterator[str]:
-        """Arguments of bubblewrap that show it, read-only."""
-        names = _HOST_FOLDERS if self.root == Path("/") else sorted({path.name for path in self.root.iterdir()} - _OURS)
-        for name in names:
-            path = self.root / name
-            if path.is_symlink():
-                yield from ("--symlink", str(path.readlink()), f"/{name}")
-            elif path.is_dir():
-                yield from ("--ro-bind", str(path), f"/{name}")
-        yield from ("--ro-bind", str(self.etc), "/etc")
-
-    def shell(self, command: str) -> list[str]:
-        """The program that runs a command; a pipeline fails when any part fails, where the image has bash."""
-        for bash in ("bin/bash", "usr/bin/bash"):
-            if (self.root / bash).exists():
-                return [f"/{bash}", "-o", "pipefail", "-c", command]
-        return ["/bin/sh", "-c", command]
-
-    def certificates(self) -> str | None:
-        """Where its bundle of trusted certificate authorities is."""
-        for bundle in ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/cert.pem"):
-            if (self.etc / bundle.removeprefix("etc/")).exists():
-                return f"/{bundle}"
-        return None
 
 
 def load(name: str, base: Path) -> Image:
     """The image `name`: "host", or the folder of a root file system. What is made of it is kept in `base`.
 
-    Raises `ConfigError` where there is no such image.
+    Changes of the system are seen within a minute. Raises `ConfigError` where there is no such image.
     """
+    return _load(name, base, int(time.monotonic() / _FRESH_SECONDS))
+
+
+@functools.lru_cache(maxsize=16)
+def _load(name: str, base: Path, _period: int) -> Image:
     root = Path("/") if name == "host" else Path(name)
     if not (root.is_absolute() and (root / "usr/bin").is_dir() and (root / "bin/sh").exists()):
         raise ConfigError(
@@ -93,7 +80,25 @@ def load(name: str, base: Path) -> Image:
         )
     files: dict[str, Path | str] = dict(_host_etc() if name == "host" else _whole(root / "etc", ""))
     files |= _generated(root if name != "host" else None)
-    return Image(root, _snapshot(files, base), _identity(root))
+    etc = _snapshot(files, base)
+    bundles = (bundle for bundle in _BUNDLES if (etc / bundle).exists())
+    bash = next((f"/{path}" for path in ("bin/bash", "usr/bin/bash") if (root / path).exists()), None)
+    return Image(
+        arguments=(*_shown(root), "--ro-bind", str(etc), "/etc"),
+        shell=(bash, "-o", "pipefail", "-c") if bash else ("/bin/sh", "-c"),
+        certificates=next((f"/etc/{bundle}" for bundle in bundles), None),
+        identity=_identity(root),
+    )
+
+
+def _shown(root: Path) -> Iterator[str]:
+    names = _HOST_FOLDERS if root == Path("/") else sorted({path.name for path in root.iterdir()} - _OURS)
+    for name in names:
+        path = root / name
+        if path.is_symlink():
+            yield from ("--symlink", str(path.readlink()), f"/{name}")
+        elif path.is_dir():
+            yield from ("--ro-bind", str(path), f"/{name}")
 
 
 def _host_etc() -> Iterator[tuple[str, Path]]:

@@ -10,8 +10,9 @@ import select
 import socket
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from byoci import proc
 from byoci.errors import UnavailableError
@@ -22,8 +23,22 @@ if TYPE_CHECKING:
 
     from byoci.worker.guard import Request
 
-_BOOT: Final = "import sys; sys.path.append(sys.argv[1]); from byoci.worker import guard; guard.main(int(sys.argv[2]))"
+_BOOT: Final = (
+    "import sys; sys.path.append(sys.argv[1]); from byoci.worker import guard; guard.main(*map(int, sys.argv[2:]))"
+)
 _END_SECONDS: Final = 60.0  # how long a killed sandbox may take to be gone; more means a process the kernel cannot end
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a sandbox ended.
+
+    status  the started program's wait status (`os.waitstatus_to_exitcode`)
+    code    the exit code of the command within; None where it was never started
+    """
+
+    status: int
+    code: int | None
 
 
 class Sandbox:
@@ -31,102 +46,115 @@ class Sandbox:
 
     def __init__(self, life: socket.socket) -> None:
         self._life = life
-        self._status: int | None = None
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when the sandbox has ended and nothing is left of it."""
         return self._life.fileno()
 
+    def waiting(self) -> int:
+        """The pid of the first process of a sandbox that was told to `wait`: it is set up, and runs nothing yet."""
+        return int(self._answer()["pid"])
+
+    def go(self) -> None:
+        """Let a waiting sandbox run its command."""
+        self._life.send(b"+")
+
     def kill(self) -> None:
-        """End it with all its processes; `wait` tells when they are gone. Safe to repeat."""
+        """End it with all its processes; `end` tells when they are gone. Safe to repeat."""
         with contextlib.suppress(OSError):
             self._life.shutdown(socket.SHUT_WR)
 
-    def wait(self) -> int:
-        """The program's wait status (`os.waitstatus_to_exitcode`), once nothing is left of the sandbox.
+    def end(self) -> End:
+        """Wait until nothing is left of the sandbox.
 
         Raises `UnavailableError` where the program could not be started or the guard is gone.
         """
-        if self._status is None:
-            answer = json.loads(self._life.recv(65536) or b"{}")
+        try:
+            answer = self._answer()
+        finally:
             self._life.close()
-            if "status" not in answer:
-                raise UnavailableError(
-                    "the sandbox could not be started", details=answer.get("error", "the worker's guard is gone")
-                )
-            self._status = int(answer["status"])
-        return self._status
+        return End(answer["status"], answer["code"])
+
+    def _answer(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._life.recv(65536) or b'{"error": "the worker\'s guard is gone"}')
+        if "error" in answer:
+            raise UnavailableError("the sandbox could not be started", details=answer["error"])
+        return answer
 
     def close(self) -> None:
         """Kill it where it still runs, and wait for its end. Safe to repeat."""
         if self._life.fileno() < 0:
             return
         self.kill()
-        readable, _, _ = select.select([self._life], [], [], _END_SECONDS)
-        if not readable:
+        poll = select.poll()
+        poll.register(self._life, select.POLLIN)
+        try:
+            while poll.poll(_END_SECONDS * 1000):
+                answer = self._life.recv(65536)
+                if not answer or b'"status"' in answer:
+                    return
+        finally:
             self._life.close()
-            raise UnavailableError(
-                "a worker's process cannot be ended",
-                details=f"it was killed {_END_SECONDS:g} s ago and is still there",
-                resolution="Look for processes in uninterruptible sleep (state D), often a broken disk or mount.",
-            )
-        with contextlib.suppress(UnavailableError):
-            self.wait()
-        self._life.close()
+        raise UnavailableError(
+            "a worker's process cannot be ended",
+            details=f"it was killed {_END_SECONDS:g} s ago and is still there",
+            resolution="Look for processes in uninterruptible sleep (state D), often a broken disk or mount.",
+        )
 
 
-class _Guard:
-    """The guard process of this process."""
+class Guard:
+    """The guard process of this process for workers that run as user `uid`."""
 
-    def __init__(self) -> None:
-        self.owner = os.getpid()
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, uid: int) -> None:
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             source = str(Path(__file__).parents[2])
-            self.process: subprocess.Popen[bytes] = proc.start(
-                [sys.executable, "-I", "-S", "-c", _BOOT, source, str(theirs.fileno())],
+            self._process: subprocess.Popen[bytes] = proc.start(
+                [sys.executable, "-I", "-S", "-c", _BOOT, source, str(theirs.fileno()), str(uid)],
                 env=proc.base_environment(),
                 stdout=2,
                 stderr=2,
                 pass_fds=(theirs.fileno(),),
             )
+        atexit.register(self.close)
 
+    @property
     def usable(self) -> bool:
-        return self.owner == os.getpid() and self.process.poll() is None
+        """Whether it still runs, and was started by this very process."""
+        return self._owner == os.getpid() and self._process.poll() is None
+
+    def start(self, request: Request, cgroups: Sequence[int], fds: Sequence[int]) -> Sandbox:
+        """Start a program; it gets `fds` as its descriptors 1, 2, 3 and so on, and what `Request` tells."""
+        life, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                body = json.dumps({**request, "cgroups": len(cgroups)}).encode()
+                with self._lock:
+                    socket.send_fds(self._control, [body], [theirs.fileno(), *cgroups, *fds])
+            except OSError as error:
+                life.close()
+                raise UnavailableError("the sandbox could not be started", details=str(error)) from error
+        return Sandbox(life)
 
     def close(self) -> None:
-        self.control.close()
-        if self.owner == os.getpid():
-            self.process.wait()
+        """End it, and all that it started."""
+        self._control.close()
+        if self._owner == os.getpid():
+            self._process.wait()
 
 
+_guards: dict[int, Guard] = {}
 _lock = threading.Lock()
-_guard: _Guard | None = None
 
 
-def _the_guard() -> _Guard:
-    global _guard  # noqa: PLW0603 -- one a process, started when first needed
-    if _guard is None or not _guard.usable():
-        if _guard is not None:
-            _guard.close()
-        _guard = _Guard()
-        atexit.register(_guard.close)
-    return _guard
-
-
-def start(request: Request, fds: Sequence[int]) -> Sandbox:
-    """Start a program under the guard; it gets `fds` as its descriptors 1, 2, 3 and so on, and /dev/null as 0."""
-    life, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    body = os.memfd_create("byoci-request")
-    try:
-        os.write(body, json.dumps(request).encode())
-        os.lseek(body, 0, os.SEEK_SET)
-        with _lock:
-            socket.send_fds(_the_guard().control, [b"+"], [theirs.fileno(), body, *fds])
-    except OSError as error:
-        life.close()
-        raise UnavailableError("the worker's guard is gone", details=str(error)) from error
-    finally:
-        os.close(body)
-        theirs.close()
-    return Sandbox(life)
+def guard(uid: int) -> Guard:
+    """The guard of this process for workers that run as `uid`; started when first needed."""
+    with _lock:
+        found = _guards.get(uid)
+        if found is None or not found.usable:
+            if found is not None:
+                found.close()
+            found = _guards[uid] = Guard(uid)
+        return found

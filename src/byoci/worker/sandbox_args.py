@@ -38,10 +38,11 @@ def environment(shown: Image) -> dict[str, str]:
         "TMPDIR": "/tmp",  # noqa: S108 -- the worker's own
         "CI": "true",
     }
-    bundle = shown.certificates()
-    if bundle:
+    if shown.certificates:
         # Python's own installers bring a bundle along, which does not know a site's own authority.
-        variables |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE"), bundle)
+        variables |= dict.fromkeys(
+            ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE"), shown.certificates
+        )
     return variables
 
 
@@ -49,7 +50,7 @@ def options(shown: Image, workspace: Path, variables: Mapping[str, str], memory:
     """Everything but the descriptors and the command. `memory` bounds, in bytes, what is kept in memory as files."""
     yield from NAMESPACES
     yield from ("--hostname", "worker", "--uid", str(images.UID), "--gid", str(images.UID))
-    yield from shown.arguments()
+    yield from shown.arguments
     yield from ("--proc", "/proc", "--dev", "/dev")
     size = str(memory)
     for folder, mode in (("/dev/shm", "1777"), ("/tmp", "1777"), (images.HOME, "0700")):  # noqa: S108

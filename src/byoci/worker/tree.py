@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from byoci.errors import UnavailableError
@@ -24,26 +25,30 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ALL: Final = stat.S_IRWXU
 
 
-def open_folder(name: str | Path, parent: int | None = None) -> int:
-    """A descriptor of a folder; never of what a link points to. One that denies its owner access is opened to him.
+def open_folder(name: str | Path, parent: int | None = None, *, force: bool = False) -> int:
+    """A descriptor of a folder; never of what a link points to.
+
+    force  open it to its owner where it denies him access
 
     Raises `OSError`, with ENOTDIR or ELOOP where it is a link or no folder.
     """
     try:
         return os.open(name, _FOLDER, dir_fd=parent)
     except PermissionError:
-        handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-        try:
-            os.chmod(f"/proc/self/fd/{handle}", _ALL)  # noqa: PTH101 -- the descriptor's folder, not a name's
-        finally:
-            os.close(handle)
-        return os.open(name, _FOLDER, dir_fd=parent)
+        if not force:
+            raise
+    handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{handle}", _ALL)  # noqa: PTH101 -- the descriptor's folder, not a name's
+    finally:
+        os.close(handle)
+    return os.open(name, _FOLDER, dir_fd=parent)
 
 
 @contextlib.contextmanager
-def opened(name: str | Path, parent: int | None = None) -> Iterator[int]:
+def opened(name: str | Path, parent: int | None = None, *, force: bool = False) -> Iterator[int]:
     """`open_folder`, closed at the end."""
-    fd = open_folder(name, parent)
+    fd = open_folder(name, parent, force=force)
     try:
         yield fd
     finally:
@@ -68,7 +73,7 @@ def remove(path: Path) -> None:
         if not stat.S_ISDIR(mode):
             os.unlink(path.name, dir_fd=parent)
             return
-        with opened(path.name, parent) as top:
+        with opened(path.name, parent, force=True) as top:
             _empty(top)
         os.rmdir(path.name, dir_fd=parent)
     except OSError as error:
@@ -83,7 +88,7 @@ def _empty(top: int) -> None:
     waiting = _unlink_files(top)
     while waiting:
         name = waiting.pop()
-        with opened(name, top) as folder:
+        with opened(name, top, force=True) as folder:
             for child in _unlink_files(folder):
                 if not _removed_empty(child, folder):
                     moved += 1
@@ -121,7 +126,7 @@ def _move_up(name: str, folder: int, top: int, free: str) -> None:
     try:
         os.rename(name, free, src_dir_fd=folder, dst_dir_fd=top)
     except PermissionError:
-        with opened(name, folder) as child:
+        with opened(name, folder, force=True) as child:
             os.fchmod(child, _ALL)  # its own entry for its parent changes, which takes the right to write to it
         os.rename(name, free, src_dir_fd=folder, dst_dir_fd=top)
 
@@ -134,7 +139,7 @@ def hand_over(folder: int, uid: int) -> None:
     for parent, entries in walk(folder):
         if os.fstat(parent).st_uid != uid:
             os.fchown(parent, uid, uid)
-        for entry in entries:
+        for entry in entries or ():
             found = entry.stat(follow_symlinks=False)
             if found.st_uid == uid or stat.S_ISDIR(found.st_mode):
                 continue
@@ -155,38 +160,83 @@ def _unshare(name: str, folder: int) -> None:
     os.rename(copy, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def walk(folder: int) -> Iterator[tuple[int, list[os.DirEntry[str]]]]:
+@dataclass(slots=True)
+class Usage:
+    """Disk that a tree takes, in bytes, and how many entries it has; `complete` unless some of it could not be seen."""
+
+    size: int = 0
+    files: int = 0
+    complete: bool = True
+
+    def add(self, folder: int) -> None:
+        """Add what is in a folder, which may change meanwhile."""
+        try:
+            for _, entries in walk(folder):
+                self.complete = self.complete and entries is not None
+                for entry in entries or ():
+                    self.files += 1
+                    with contextlib.suppress(OSError):
+                        self.size += entry.stat(follow_symlinks=False).st_blocks * 512
+        except UnavailableError:
+            self.complete = False
+
+
+def walk(folder: int) -> Iterator[tuple[int, list[os.DirEntry[str]] | None]]:
     """Every folder from `folder` down: a descriptor, valid until the next step, and its entries.
 
-    It needs one descriptor at a time: the way up is "..", and it is checked to be where it came from; where it is not,
-    because somebody moves folders meanwhile, the walk ends early with `UnavailableError`.
+    In place of a folder that may not be opened, the one that it is in and None. Folders that are gone by the time they
+    are to be opened are left out. It needs one descriptor at a time: the way up is "..", and it is checked to be where
+    it came from; where it is not, because somebody moves folders meanwhile, the walk ends with `UnavailableError`.
     """
     here = os.dup(folder)
-    above: list[tuple[tuple[int, int], list[str]]] = []
     try:
-        while True:
-            with os.scandir(here) as scan:
-                entries = list(scan)
-            yield here, entries
-            below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-            while not below:
-                if not above:
-                    return
-                identity, below = above.pop()
-                here = _moved(here, "..")
-                found = os.fstat(here)
-                if (found.st_dev, found.st_ino) != identity:
-                    raise UnavailableError("a folder was moved while it was looked through")
-            found = os.fstat(here)
-            name = below.pop()
-            above.append(((found.st_dev, found.st_ino), below))
-            here = _moved(here, name)
+        entries = _entries(here)
+        levels = [(_identity(here), _folders(entries))]
+        yield here, entries
+        while levels:
+            _, names = levels[-1]
+            if not names:
+                levels.pop()
+                if levels:
+                    here = _step(here, "..")
+                    if _identity(here) != levels[-1][0]:
+                        raise UnavailableError("a folder was moved while it was looked through")
+                continue
+            try:
+                here = _step(here, names.pop())
+            except PermissionError:
+                yield here, None
+            except (FileNotFoundError, NotADirectoryError):  # gone, or replaced with a file or a link
+                continue
+            else:
+                entries = _entries(here)
+                levels.append((_identity(here), _folders(entries)))
+                yield here, entries
     finally:
         os.close(here)
 
 
-def _moved(here: int, name: str) -> int:
-    """The folder `name` in the folder `here`, in its stead."""
+def _entries(folder: int) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as scan:
+        return list(scan)
+
+
+def _folders(entries: list[os.DirEntry[str]]) -> list[str]:
+    return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _identity(folder: int) -> tuple[int, int]:
+    found = os.fstat(folder)
+    return found.st_dev, found.st_ino
+
+
+def _step(here: int, name: str) -> int:
+    """The folder `name` in the folder `here`, in its stead; `PermissionError` where it may be read but not entered."""
     there = open_folder(name, here)
+    try:
+        os.stat(".", dir_fd=there)
+    except PermissionError:
+        os.close(there)
+        raise
     os.close(here)
     return there

@@ -1,0 +1,188 @@
+"""Limits on memory and processes of a whole worker, by control groups, version 1 or 2, where they may be made.
+
+A worker's group lies below the group that byoci itself runs in, or below the nearest one above that this user may
+divide; what limits byoci limits its workers. Where there is none, `home` is None and the caller uses other limits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import itertools
+import os
+import signal
+import time
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from byoci.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from byoci.worker.base import Limits
+
+_NEEDED: Final = frozenset(("memory", "pids"))
+_PREFIX: Final = "byoci-"
+_REMOVE_SECONDS: Final = 5.0  # the kernel may need a moment after a group's last process
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where groups can be made.
+
+    version  1 or 2
+    folders  the folders to divide; version 1 has one for each controller
+    """
+
+    version: int
+    folders: tuple[Path, ...]
+
+
+class Group:
+    """The control group of one worker."""
+
+    def __init__(self, home: Home, limits: Limits) -> None:
+        self._home = home
+        name = f"{_PREFIX}{_identity()}-{next(_numbers)}"
+        self._folders = [folder / name for folder in home.folders]
+        try:
+            for folder in self._folders:
+                folder.mkdir()
+            self._set(limits)
+        except OSError as error:
+            self.close()
+            raise UnavailableError("a worker's control group could not be made", details=str(error)) from error
+
+    def _set(self, limits: Limits) -> None:
+        memory, pids = self._folders[0], self._folders[-1]
+        (pids / "pids.max").write_text(str(limits.processes + 1))  # bubblewrap's own first process
+        if self._home.version == 1:
+            (memory / "memory.limit_in_bytes").write_text(str(limits.memory))
+            with contextlib.suppress(OSError):  # there without swap accounting too, but refuses then
+                (memory / "memory.memsw.limit_in_bytes").write_text(str(limits.memory))
+        else:
+            (memory / "memory.max").write_text(str(limits.memory))
+            (memory / "memory.oom.group").write_text("1")
+            if (memory / "memory.swap.max").exists():
+                (memory / "memory.swap.max").write_text("0")
+
+    def entrances(self) -> list[FileIO]:
+        """The files that a process joins through, by its pid; whoever holds one may do so."""
+        return [FileIO(os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC), "wb") for folder in self._folders]
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel had to kill a process in it."""
+        events = self._folders[0] / ("memory.oom_control" if self._home.version == 1 else "memory.events")
+        counts = dict(line.split() for line in events.read_text().splitlines())
+        return int(counts.get("oom_kill", 0)) > 0
+
+    def close(self) -> None:
+        """Remove it; what still runs in it is killed. Safe to repeat."""
+        for folder in self._folders:
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    while True:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"the control group {folder} could not be removed", details=str(error)
+                ) from error
+            for pid in (folder / "cgroup.procs").read_text().split():
+                if int(pid) > 0:  # 0: a process that cannot be seen from here
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+            time.sleep(0.005)
+        else:
+            return
+
+
+@functools.cache
+def home() -> Home | None:
+    """Where this process may make groups; None where it may not. Groups of dead processes are removed on the way."""
+    for find in (_version_2, _version_1):
+        found = find()
+        if found is not None:
+            _reap(found)
+            return found
+    return None
+
+
+def _version_2() -> Home | None:
+    for own, top in _own("cgroup2", ""):
+        for folder in (own, *own.parents):
+            if _NEEDED <= set((folder / "cgroup.subtree_control").read_text().split()) and _mine(folder):
+                return Home(2, (folder,))
+            if folder == top:
+                break
+    return None
+
+
+def _version_1() -> Home | None:
+    folders = tuple(own for controller in ("memory", "pids") for own, _ in _own("cgroup", controller))
+    return Home(1, folders) if len(folders) == len(_NEEDED) and all(map(_mine, folders)) else None
+
+
+def _mine(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK) and os.access(folder / "cgroup.procs", os.W_OK)
+
+
+def _own(kind: str, controller: str) -> Iterator[tuple[Path, Path]]:
+    """This process' group in the hierarchy with a controller, and the top of that hierarchy, as far as both are mounted.
+
+    The formats are those of cgroups(7), "/proc files", and proc_pid_mountinfo(5).
+    """
+    groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    path = next((path for _, names, path in groups if controller in names.split(",")), None)
+    if path is None:
+        return
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, _, source = line.partition(" - ")
+        root, top = mount.split()[3:5]
+        found, _, options = source.split(maxsplit=2)
+        if found == kind and (not controller or controller in options.split()[-1].split(",")):
+            below = path.removeprefix(root.rstrip("/")).lstrip("/") if path.startswith(root) else ""
+            if (Path(top) / below / "cgroup.procs").exists():
+                yield Path(top) / below, Path(top)
+                return
+
+
+@functools.cache
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+
+
+def _started(pid: int) -> int | None:
+    """When a process started, in clock ticks since the system did (proc_pid_stat(5), field 22); None when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def _identity() -> str:
+    """What names this process for as long as the machine lives: boot, pid namespace, pid, start time."""
+    pid = os.getpid()
+    return f"{_boot()}-{os.stat('/proc/self/ns/pid').st_ino}-{pid}-{_started(pid)}"  # noqa: PTH116 -- a magic link
+
+
+def _reap(home: Home) -> None:
+    """Remove the groups of processes that are gone, with all that still runs in them."""
+    ours = _identity().split("-")
+    for folder in home.folders:
+        for group in folder.glob(f"{_PREFIX}*"):
+            boot, namespace, pid, started, _ = group.name.removeprefix(_PREFIX).split("-")
+            if [boot, namespace] == ours[:2] and str(_started(int(pid))) != started:
+                _remove(group)
