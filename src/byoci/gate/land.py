@@ -274,7 +274,7 @@ def run_stages(gate: Gate, proposal: Proposal, lease: Lease, stages: tuple[Stage
         value = stage(gate, value, lease)
         if isinstance(value, Stopped):
             return value
-    tested: Tested = value.tested if isinstance(value, Rechecked) else value
+    tested: Tested = value if isinstance(value, Tested) else value.tested
     reasons = (f"would land as {tested.merged.candidate.id}", tested.verdict.reason, f"log: {tested.verdict.log}")
     return Stopped(_landing(gate, proposal, Outcome.WAITING, None, reasons), proposal)
 

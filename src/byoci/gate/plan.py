@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from byoci.gate.ballot import Policy
 from byoci.worker.base import Limits
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from byoci.forge.base import Forge
+    from byoci.gate.ballot import Policy
     from byoci.model import Location
     from byoci.store.landings import LandingStore
     from byoci.vcs.base import Vcs
