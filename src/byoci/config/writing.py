@@ -35,7 +35,9 @@ _ESCAPES: Final = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\
 
 
 def quoted(text: str) -> str:
-    """`text` as a TOML string."""
+    """`text` as a TOML string, in single quotes where these save escapes."""
+    if not set('"\\').isdisjoint(text) and "'" not in text and not any(map(_control, text)):
+        return f"'{text}'"
     plain = (_ESCAPES.get(letter, letter) for letter in text)
     return '"' + "".join(f"\\u{ord(one):04x}" if len(one) == 1 and _control(one) else one for one in plain) + '"'
 
