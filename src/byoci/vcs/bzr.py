@@ -1,0 +1,143 @@
+"""The Vcs protocol with bzr, in process through breezy, closed off from everybody's plugins and configuration."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from byoci.errors import RevisionGoneError, UnreachableError
+from byoci.model import Candidate
+from byoci.vcs import bzr_candidate, bzr_export, bzr_fetch, bzr_history, bzr_open, bzr_publish
+from byoci.vcs.bzr_store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from byoci.model import AlreadyMerged, Conflict, LandedRevision, Lease, Location, MergeMeta
+    from byoci.vcs.urls import UrlPolicy
+
+
+class BzrVcs:
+    """One project's private folder, seen as `byoci.vcs.base.Vcs` tells.
+
+    private          its folder, made when it is needed. It holds nothing that cannot be fetched again
+    policy           where branches may be
+    rewrite          `[vcs.rewrite]`, applied to every URL
+    committer_email  whose landings count
+    ssh_config       for ssh instead of the user's own
+
+    breezy keeps settings in the process' environment: two threads must not use it at the same time.
+    """
+
+    name = "bzr"
+
+    def __init__(
+        self,
+        private: Path,
+        policy: UrlPolicy,
+        rewrite: Mapping[str, str],
+        *,
+        committer_email: str,
+        ssh_config: Path | None = None,
+    ) -> None:
+        self._store = Store(private)
+        self._policy = policy
+        self._rewrite = rewrite
+        self._committer_email = committer_email
+        self._ssh_config = ssh_config
+
+    def tip(self, location: Location) -> str:
+        """See `Vcs.tip`."""
+        with self._quiet(), self._opened(location, trusted=False) as branch:
+            return bzr_fetch.tip_of(branch).decode()
+
+    def fetch(self, location: Location, revision: str | None = None, *, trusted: bool = False) -> str:
+        """See `Vcs.fetch`."""
+        wanted = revision.encode() if revision is not None else None
+        with self._quiet(), self._opened(location, trusted=trusted) as branch:
+            if not trusted:
+                return bzr_fetch.fetch_proposal(self._store, branch, wanted).decode()
+            fetched = bzr_fetch.fetch_trunk(self._store, branch, wanted)
+            self._store.note_tip(str(location), fetched)
+        return fetched.decode()
+
+    def merge(self, base: str, revision: str, message: str, meta: MergeMeta) -> Candidate | Conflict | AlreadyMerged:
+        """See `Vcs.merge`."""
+        this, other = base.encode(), revision.encode()
+        with self._quiet(), self._store.work() as work:
+            proposals = self._proposals(this, other)
+            repository = self._store.create(work / "repository", *proposals.values())
+            with repository.lock_write():
+                # What is not in trunk's repository is not in trunk's history: no need to walk that.
+                known = other not in proposals or this in proposals
+                made = (known and bzr_history.contained(repository, this, other, work)) or bzr_candidate.make(
+                    repository, this, other, message, meta, work / "limbo"
+                )
+            if isinstance(made, Candidate):
+                self._store.keep_candidate(work / "repository", made.id, proposals.values())
+        return made
+
+    def export(self, revision: str, folder: Path) -> None:
+        """See `Vcs.export`. A nested tree is an empty folder."""
+        with self._quiet(), self._tree(revision) as tree:
+            bzr_export.export(tree, folder)
+
+    def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """See `Vcs.read`."""
+        with self._quiet(), self._tree(revision) as tree:
+            return bzr_export.read_files(tree, paths)
+
+    def publish(self, candidate: Candidate, location: Location, expected_tip: str, lease: Lease) -> None:
+        """See `Vcs.publish`. A checked-out trunk's files follow; where they hold changes, nothing is published."""
+        with self._quiet():
+            bzr_publish.check(candidate, location, expected_tip, lease)
+            repository = self._store.candidate(candidate.id)
+            if repository is None:
+                raise _gone(candidate.id)
+            with self._opened(location, trusted=True) as branch:
+                bzr_publish.publish(self._store, repository, candidate, branch)
+            self._store.note_tip(str(location), candidate.id.encode())
+            self._store.drop_candidate(candidate.id)
+
+    def landings(self, location: Location, after: str | None = None) -> Iterator[LandedRevision]:
+        """See `Vcs.landings`. A revision `after` that trunk does not have limits nothing."""
+        tip = self._store.tip(str(location))
+        if tip is None:
+            raise UnreachableError(f"{location} was not fetched yet", resolution="Fetch trunk first.")
+        with self._quiet():
+            trunk = self._store.trunk()
+            with trunk.lock_read():
+                stop = after.encode() if after is not None else None
+                found = list(bzr_history.landings(trunk, tip, stop, self._committer_email))
+        return iter(found)
+
+    def _quiet(self) -> Any:
+        return bzr_open.quiet(self._store.home, self._ssh_config)
+
+    def _opened(self, location: Location, *, trusted: bool) -> Any:
+        return bzr_open.opened(location, self._policy, self._rewrite, trusted=trusted)
+
+    def _proposals(self, *revisions: bytes) -> dict[bytes, str]:
+        """Where those that trunk does not have are found; `RevisionGoneError` for one that was never fetched."""
+        trunk = self._store.trunk()
+        with trunk.lock_read():
+            missing = [revision for revision in revisions if not trunk.has_revision(revision)]
+        found = {}
+        for revision in missing:
+            name = self._store.proposal(revision)
+            if name is None:
+                raise _gone(revision.decode())
+            found[revision] = name
+        return found
+
+    @contextmanager
+    def _tree(self, revision: str) -> Iterator[Any]:
+        """The tree of a candidate or of a fetched revision."""
+        repository = self._store.candidate(revision) or self._store.view(*self._proposals(revision.encode()).values())
+        with repository.lock_read():
+            yield repository.revision_tree(revision.encode())
+
+
+def _gone(revision: str) -> RevisionGoneError:
+    return RevisionGoneError(f"{revision} is not in the private folder", resolution="Fetch or merge it first.")

@@ -1,0 +1,111 @@
+"""Writing a bzr tree's files to a folder, exactly, and nothing outside of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from byoci.errors import ByociError, RejectedError, UnavailableError
+from byoci.log import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+EXPORT_LIMIT: Final = 64 * 1024**3  # bytes; beyond that somebody wants to fill the disk
+_FORBIDDEN: Final = ("", ".", "..", ".bzr")
+
+
+def export(tree: Any, folder: Path) -> None:
+    """Write all of a revision tree's entries to `folder`, which is empty or absent; see `Vcs.export`.
+
+    A nested tree is an empty folder. Links are made last: until then there is nothing to write through.
+    """
+    with _filled(folder), tree.lock_read():
+        entries = {path: entry for path, entry in tree.iter_entries_by_dir() if path}
+        _check(entries)
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _write(tree, entries, root)
+        finally:
+            os.close(root)
+
+
+def read_files(tree: Any, paths: Sequence[str]) -> dict[str, bytes]:
+    """Contents of those of `paths` that are regular files."""
+    with tree.lock_read():
+        files = [path for path in paths if tree.is_versioned(path) and tree.kind(path) == "file"]
+        return {path: b"".join(chunks) for path, chunks in tree.iter_files_bytes([(path, path) for path in files])}
+
+
+@contextmanager
+def _filled(folder: Path) -> Iterator[None]:
+    """The folder, made if need be; as it was before when anything goes wrong."""
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not made and any(folder.iterdir()):
+        raise UnavailableError(f"{folder} is not empty", resolution="Export to an empty or a new folder.")
+    try:
+        yield
+    except BaseException as error:
+        for child in folder.iterdir():
+            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+        if made:
+            folder.rmdir()
+        if isinstance(error, OSError):
+            raise UnavailableError(
+                f"the files cannot be written to {folder}",
+                details=str(error),
+                resolution="Make room there, or take away names that this file system does not take.",
+            ) from error
+        raise
+
+
+def _check(entries: dict[str, Any]) -> None:
+    """Refuse what must never be written, also where an old revision of trunk, which is not checked, has it."""
+    for path, entry in entries.items():
+        parent, _, name = path.rpartition("/")
+        inside = not parent or (parent in entries and entries[parent].kind == "directory")
+        if not inside or name.lower() in _FORBIDDEN or name != entry.name or "\0" in name:
+            raise RejectedError("the tree holds a path that is not allowed", details=printable(path))
+    size = sum(entry.text_size or 0 for entry in entries.values() if entry.kind == "file")
+    if size > EXPORT_LIMIT:
+        raise RejectedError("the tree is too large to be exported", details=f"The limit is {EXPORT_LIMIT} bytes.")
+
+
+def _write(tree: Any, entries: dict[str, Any], root: int) -> None:
+    for path, entry in sorted(entries.items()):  # a folder sorts before what is in it
+        if entry.kind in ("directory", "tree-reference"):
+            os.mkdir(path.encode(), 0o755, dir_fd=root)
+            os.chmod(path.encode(), 0o755, dir_fd=root)  # noqa: S103 - whatever our umask
+    files = {path for path, entry in entries.items() if entry.kind == "file"}
+    for path, chunks in tree.iter_files_bytes([(path, path) for path in files]):
+        _write_file(path, chunks, entries[path], root)
+    for path, entry in entries.items():
+        if entry.kind == "symlink":
+            os.symlink(entry.symlink_target.encode(), path.encode(), dir_fd=root)
+
+
+def _write_file(path: str, chunks: Iterable[bytes], entry: Any, root: int) -> None:
+    mode = 0o755 if entry.executable else 0o644
+    descriptor = os.open(path.encode(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=root)
+    digest = hashlib.sha1(usedforsecurity=False)
+    with os.fdopen(descriptor, "wb") as opened:
+        os.fchmod(descriptor, mode)
+        for chunk in chunks:
+            digest.update(chunk)
+            opened.write(chunk)
+    if digest.hexdigest().encode() != entry.text_sha1:
+        raise damaged(printable(path))
+
+
+def damaged(what: str) -> ByociError:
+    """That our own copy of the history is not what it was."""
+    return UnavailableError(
+        "the private repository is damaged",
+        details=f"{what} is not what was committed.",
+        resolution="Remove the private folder; the next run makes it again.",
+    )

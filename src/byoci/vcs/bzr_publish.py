@@ -1,0 +1,151 @@
+"""Publishing with bzr: under trunk's lock its tip moves from what was expected to the candidate, or nothing happens."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from breezy import errors as bzr_errors
+
+from byoci.errors import PublishRefusedError, RejectedError, TrunkMovedError
+from byoci.log import printable
+from byoci.vcs import bzr_locks, bzr_worktree, urls
+from byoci.vcs.bzr_fetch import own, same
+from byoci.vcs.bzr_store import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from byoci.model import Candidate, Lease, Location
+    from byoci.vcs.bzr_store import Store
+
+_log = logging.getLogger(__name__)
+
+_REFUSALS = (
+    bzr_errors.LockFailed,
+    bzr_errors.ReadOnlyError,
+    bzr_errors.UnlockableTransport,
+    bzr_errors.TransportNotPossible,
+    bzr_errors.PermissionDenied,
+    bzr_errors.TipChangeRejected,
+    bzr_errors.AppendRevisionsOnlyViolation,
+    bzr_errors.IncompatibleRepositories,
+    bzr_errors.NoRoundtrippingSupport,
+)
+
+
+def check(candidate: Candidate, location: Location, expected_tip: str, lease: Lease) -> None:
+    """Refuse what needs no look at trunk: another trunk's lease, a candidate that was not made on the expected tip."""
+    if lease.trunk != str(location):
+        raise _refused(str(location), f"The landing lease is for another trunk: {lease.trunk}")
+    if candidate.base != expected_tip:
+        raise _moved(str(location), expected_tip)
+
+
+def publish(store: Store, repository: Any, candidate: Candidate, branch: Any) -> None:
+    """Push the candidate from `repository` to trunk's `branch`, if that is at the candidate's base.
+
+    Raises `TrunkMovedError`, `PublishRefusedError`, or `UnavailableError` for a lock that somebody else holds; nothing
+    that anybody can see has changed then.
+    """
+    note = store.private / "locks" / name_of(branch.user_url)
+    tree = bzr_worktree.tree_of(branch)
+    branch = branch if tree is None else tree.branch
+    with _refusing(branch), bzr_locks.held(branch, tree, note), repository.lock_read():
+        revno, tip = branch.last_revision_info()
+        if tip != candidate.base.encode():
+            raise _moved(branch.user_url, candidate.base)
+        if tree is not None:
+            bzr_worktree.check_clean(tree, repository.revision_tree(candidate.id.encode()))
+        _push(store, repository, candidate.id.encode(), branch.repository)
+        branch.set_last_revision_info(revno + 1, candidate.id.encode())
+        if tree is not None:
+            bzr_worktree.bring_up_to_date(tree)
+    _remember(store, repository, candidate.id.encode())
+
+
+def _push(store: Store, source: Any, candidate: bytes, target: Any) -> None:
+    """Bring the candidate and what it merges to trunk's repository, and see that this is what is there then.
+
+    Where trunk shares its repository with other branches, a revision by one of these names may be there already.
+    """
+    search = store.trunk().search_missing_revision_ids(source, revision_ids=[candidate], find_ghosts=False)
+    new = frozenset(search.get_keys())
+    there = frozenset(target.get_parent_map(new))
+    target.fetch(
+        source, fetch_spec=target.search_missing_revision_ids(source, revision_ids=[candidate], find_ghosts=False)
+    )
+    local = target.user_transport.base.startswith("file:")
+    for revision in new if local else there:
+        if not same(source, target, revision):
+            raise _foreign(target, revision)
+    _check_texts(source, target, new if local else there)
+
+
+def _check_texts(source: Any, target: Any, revisions: frozenset[bytes]) -> None:
+    if not revisions:
+        return
+    keys = [key for files in _layers(source.texts) for key in own(files).keys() if key[-1] in revisions]  # noqa: SIM118
+    if _digests(source.texts, keys) != _digests(target.texts, keys):
+        raise _foreign(target, b"a file of it")
+
+
+def _layers(files: Any) -> Iterable[Any]:
+    """The records of a repository and of those that it falls back to, but for trunk's, which is the first of these."""
+    return [files, *files._immediate_fallback_vfs[1:]]  # noqa: SLF001
+
+
+def _digests(texts: Any, keys: list[Any]) -> dict[Any, bytes]:
+    digests = {}
+    for record in texts.get_record_stream(keys, "unordered", True):
+        digest = hashlib.sha256()
+        if record.storage_kind != "absent":
+            for chunk in record.get_bytes_as("chunked"):
+                digest.update(chunk)
+        digests[tuple(record.key)] = digest.digest()
+    return digests
+
+
+def _remember(store: Store, repository: Any, candidate: bytes) -> None:
+    """Trunk has it, so our copy of trunk may too: the next fetch need not bring it. Only a help, so never an error."""
+    try:
+        trunk = store.make_trunk(repository)
+        with trunk.lock_write():
+            search = trunk.search_missing_revision_ids(repository, revision_ids=[candidate], find_ghosts=False)
+            trunk.fetch(repository, fetch_spec=search)
+    except (bzr_errors.BzrError, OSError) as error:
+        _log.warning("what was published is not in the private folder yet: %s", printable(str(error)))
+
+
+@contextmanager
+def _refusing(branch: Any) -> Iterator[None]:
+    try:
+        yield
+    except _REFUSALS as error:
+        raise _refused(branch.user_url, str(error)) from error
+
+
+def _foreign(target: Any, what: bytes) -> RejectedError:
+    return RejectedError(
+        f"{urls.shown(target.user_url)} already holds something else under a name that the proposal uses",
+        details=printable(what.decode("utf-8", "replace")),
+        resolution="Commit the change again on a fresh branch of trunk, and find out who pushed the other.",
+    )
+
+
+def _refused(url: str, details: str) -> PublishRefusedError:
+    return PublishRefusedError(
+        f"{urls.shown(url)} refused the push",
+        details=urls.shown(details.strip()),
+        resolution="Check that the landing user may write there (http:// cannot be written to; use bzr+ssh://).",
+    )
+
+
+def _moved(url: str, expected: str) -> TrunkMovedError:
+    return TrunkMovedError(
+        f"{urls.shown(url)} is no longer at {expected}",
+        details="Somebody else published in between; his revisions are untouched.",
+        resolution="Make a new candidate on the new tip.",
+    )

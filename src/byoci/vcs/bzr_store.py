@@ -1,0 +1,191 @@
+"""One project's private folder: trunk's history, every proposal's new revisions apart from it, and candidates.
+
+In bzr a revision's id is a name that its author chose, no digest of its content. So nothing that a proposal brought is
+ever put where trunk's own revisions, or another proposal's, are looked up: each lies in a repository of its own, and
+whoever reads them sees trunk's first.
+
+    trunk/                 what was fetched as trusted
+    tips/DIGEST            the revision that a location was at when it was last fetched
+    ghosts                 ids that trunk's history mentions and does not have, one a line
+    proposals/NAME/        the revisions of a proposal that trunk did not have; NAME tells its tip's content
+    approved/DIGEST        a tip's id → NAME
+    candidates/ID/         a merge; the file `proposals` in it tells the NAMEs it was made with, one a line
+    home/                  an empty home folder for breezy
+    work/                  unfinished things, which nobody looks for
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from breezy.controldir import ControlDir, format_registry
+from breezy.transport import get_transport_from_url
+
+from byoci.errors import UnavailableError
+from byoci.vcs import bzr_locks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+KEEP_SECONDS: Final = 14 * 24 * 3600.0  # how long a proposal or candidate stays that nobody fetched or merged again
+
+
+def name_of(text: str | bytes) -> str:
+    """A file name for any text."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()[:32]
+
+
+class Store:
+    """The private folder; every method opens what it returns afresh. One process may write, others may read."""
+
+    def __init__(self, private: Path) -> None:
+        self.private = private
+        self.home = private / "home"
+
+    def trunk(self) -> Any:
+        """Trunk's repository; `UnavailableError` before anything was fetched."""
+        if not (self.private / "trunk").exists():
+            raise UnavailableError("nothing of trunk was fetched yet", details=str(self.private))
+        return open_repository(self.private / "trunk")
+
+    def make_trunk(self, like: Any) -> Any:
+        """Trunk's repository for writing, made when it is not there; nested trees only where `like` has them."""
+        folder = self.private / "trunk"
+        if not folder.exists():
+            name = "development-subtree" if like._format.supports_tree_reference else "2a"  # noqa: SLF001
+            with self.work() as work:
+                (new := work / "repository").mkdir()
+                format_registry.make_controldir(name).initialize(str(new)).create_repository(shared=True)
+                new.rename(folder)
+        repository = open_repository(folder)
+        bzr_locks.break_dead(repository)
+        return repository
+
+    @contextmanager
+    def work(self) -> Iterator[Path]:
+        """A new folder, removed at the end with whatever is there then."""
+        base = self.private / "work"
+        base.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=base))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def create(self, folder: Path, *proposals: str) -> Any:
+        """A new, empty repository at `folder` that falls back to trunk's, and then to proposals'."""
+        trunk = self.trunk()
+        folder.mkdir(parents=True)
+        controldir = trunk.controldir.cloning_metadir().initialize(str(folder))
+        repository = trunk._format.initialize(controldir, shared=True)  # noqa: SLF001
+        return self._over(repository, trunk, proposals)
+
+    def view(self, *proposals: str) -> Any:
+        """An empty repository in memory that shows trunk, and then proposals."""
+        trunk = self.trunk()
+        transport = get_transport_from_url("memory:///")
+        controldir = trunk.controldir.cloning_metadir().initialize_on_transport(transport)
+        return self._over(trunk._format.initialize(controldir, shared=True), trunk, proposals)  # noqa: SLF001
+
+    def candidate(self, candidate_id: str) -> Any:
+        """The repository with a candidate, over trunk and its proposal; None where there is no such candidate."""
+        folder = self.candidate_folder(candidate_id)
+        if not folder.exists():
+            return None
+        return self._over(open_repository(folder), self.trunk(), (folder / "proposals").read_text().split())
+
+    def _over(self, repository: Any, trunk: Any, proposals: Iterable[str]) -> Any:
+        repository.add_fallback_repository(trunk)
+        for proposal in proposals:
+            repository.add_fallback_repository(open_repository(self.private / "proposals" / proposal))
+        return repository
+
+    def candidate_folder(self, candidate_id: str) -> Path:
+        """Where a candidate is, or will be."""
+        return self.private / "candidates" / name_of(candidate_id)
+
+    def keep_candidate(self, made: Path, candidate_id: str, proposals: Iterable[str]) -> None:
+        """Keep a finished candidate; an earlier one with this id was made from the same values and goes."""
+        (made / "proposals").write_text("\n".join(proposals))
+        _replace(made, self.candidate_folder(candidate_id))
+
+    def keep_proposal(self, made: Path, revision: bytes, content: str) -> None:
+        """Keep a checked proposal, and let its tip's id stand for it from now on."""
+        name = f"{name_of(revision)}-{content[:16]}"
+        _replace(made, self.private / "proposals" / name)
+        _write(self.private / "approved" / name_of(revision), name)
+
+    def proposal(self, revision: bytes) -> str | None:
+        """The name of what was last fetched with the tip `revision`; None for nothing."""
+        name = _read(self.private / "approved" / name_of(revision))
+        if not name or not (self.private / "proposals" / name).exists():
+            return None
+        os.utime(self.private / "proposals" / name)
+        return name
+
+    def proposal_repository(self, name: str) -> Any:
+        """A proposal's own revisions, without trunk's."""
+        return open_repository(self.private / "proposals" / name)
+
+    def tip(self, location: str) -> bytes | None:
+        """Where a location was when it was last fetched."""
+        tip = _read(self.private / "tips" / name_of(location))
+        return tip.encode() if tip else None
+
+    def note_tip(self, location: str, revision: bytes) -> None:
+        """Remember where a location is."""
+        _write(self.private / "tips" / name_of(location), revision.decode())
+
+    def ghosts(self) -> frozenset[bytes]:
+        """Ids that trunk's history mentions but does not have."""
+        return frozenset((_read(self.private / "ghosts") or "").encode().split(b"\n")) - {b""}
+
+    def note_ghosts(self, ghosts: frozenset[bytes]) -> None:
+        """Remember these as well."""
+        if not ghosts <= self.ghosts():
+            _write(self.private / "ghosts", b"\n".join(sorted(ghosts | self.ghosts())).decode())
+
+    def drop_candidate(self, candidate_id: str) -> None:
+        """Forget a candidate that trunk has now."""
+        shutil.rmtree(self.candidate_folder(candidate_id), ignore_errors=True)
+
+    def prune(self) -> None:
+        """Remove proposals and candidates that have been of no use for long, and what killed runs left behind."""
+        oldest = time.time() - KEEP_SECONDS
+        for kind in ("proposals", "candidates", "work"):
+            for folder in (self.private / kind).glob("*"):
+                if folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_repository(folder: Path) -> Any:
+    """A repository of ours."""
+    return ControlDir.open(str(folder)).open_repository()
+
+
+def _replace(made: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    made.rename(folder)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
