@@ -29,7 +29,7 @@ def init(context: Context, path: Path, name: str | None, trunk: str | None, test
 
     detected = detect(path, home=Path.home(), trunk=trunk)
     text = render_project(detected, name=name, test=test, minimum=minimum)
-    target = target_file(context.config, os.environ)
+    target = target_file(context.config, os.environ, context.namespace)
     config = add_project(target, text, namespace=context.namespace, environ=os.environ)
     project = config.project(name or detected.name)
     if context.json:

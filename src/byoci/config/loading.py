@@ -1,8 +1,9 @@
 """From a file and a namespace to a checked configuration, with the origin of every value.
 
 Which file: `--config`, else `$BYOCI_CONFIG`, else `byoci.toml` of the working folder, of the person's configuration
-folder (`$XDG_CONFIG_HOME`, else `~/.config`, then `byoci/`), of the system's (`$XDG_CONFIG_DIRS`, else `/etc/xdg`,
-then `byoci/`) and of `/etc/byoci`. The first that exists counts, whole: files are never mixed.
+folder (`$XDG_CONFIG_HOME`, else `~/.config`, then `byoci/`), of the definition that `byoci-install` made below
+`$BYOCI_HOME/NAMESPACE`, of the system's folders (`$XDG_CONFIG_DIRS`, else `/etc/xdg`, then `byoci/`) and of
+`/etc/byoci`. The first that exists counts, whole: files are never mixed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from byoci.config.paths import FILE_NAME, byoci_home, expand, system_files, user_file, user_home, working_folder
+from byoci.config.paths import (
+    FILE_NAME,
+    byoci_home,
+    definition_file,
+    expand,
+    system_files,
+    user_file,
+    user_home,
+    working_folder,
+)
 from byoci.config.source import Source, read
 from byoci.errors import ConfigError
 
@@ -137,7 +147,7 @@ def load(
     Raises `ConfigError`, which tells everything that is wrong with the file at once.
     """
     environ = os.environ if environ is None else environ
-    return check(read(find(path, environ)), namespace, environ)
+    return check(read(find(path, environ, namespace)), namespace, environ)
 
 
 def check(source: Source, namespace: str, environ: Mapping[str, str]) -> Config:
@@ -149,12 +159,12 @@ def check(source: Source, namespace: str, environ: Mapping[str, str]) -> Config:
     return Config(source.path, namespace, byoci_home(environ), root, source, home)
 
 
-def find(path: Path | None, environ: Mapping[str, str]) -> Path:
+def find(path: Path | None, environ: Mapping[str, str], namespace: str = DEFAULT_NAMESPACE) -> Path:
     """The configuration file to use. Raises `ConfigError` where there is none, or none to be trusted."""
-    found = found_file(path, environ)
+    found = found_file(path, environ, namespace)
     if found is not None:
         return found
-    looked = [working_folder() / FILE_NAME, user_file(environ), *system_files(environ)]
+    looked = [working_folder() / FILE_NAME, *_places(environ, namespace)]
     raise ConfigError(
         "there is no configuration yet",
         details="looked for " + ", ".join(str(place) for place in looked),
@@ -162,7 +172,7 @@ def find(path: Path | None, environ: Mapping[str, str]) -> Path:
     )
 
 
-def found_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+def found_file(path: Path | None, environ: Mapping[str, str], namespace: str = DEFAULT_NAMESPACE) -> Path | None:
     """The file that was named, which may not exist, or the first that is found; None where none was and none is."""
     if path is not None:
         return expand(str(path), environ)
@@ -172,7 +182,11 @@ def found_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     if os.path.lexists(here):
         _refuse_strangers(here)
         return here
-    return next((place for place in (user_file(environ), *system_files(environ)) if os.path.lexists(place)), None)
+    return next((place for place in _places(environ, namespace) if os.path.lexists(place)), None)
+
+
+def _places(environ: Mapping[str, str], namespace: str) -> list[Path]:
+    return [user_file(environ), definition_file(environ, namespace), *system_files(environ)]
 
 
 def _refuse_strangers(path: Path) -> None:

@@ -60,6 +60,11 @@ def user_file(environ: Mapping[str, str]) -> Path:
     return folder / "byoci" / FILE_NAME
 
 
+def definition_file(environ: Mapping[str, str], namespace: str) -> Path:
+    """The file of the definition that `byoci-install` makes for a namespace."""
+    return byoci_home(environ) / namespace / "definition" / FILE_NAME
+
+
 def system_files(environ: Mapping[str, str]) -> Iterator[Path]:
     """The system's configuration files, the most important first."""
     for folder in (environ.get("XDG_CONFIG_DIRS", "") or "/etc/xdg").split(":"):

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from byoci.config.loading import check, found_file
+from byoci.config.loading import DEFAULT_NAMESPACE, check, found_file
 from byoci.config.paths import user_file
 from byoci.config.source import contents, parse
 from byoci.config.values import check_name
@@ -110,12 +110,12 @@ def _render_approval(minimum: int) -> Iterator[str]:
     yield f"approve.minimum = {minimum}"
 
 
-def target_file(path: Path | None, environ: Mapping[str, str]) -> Path:
+def target_file(path: Path | None, environ: Mapping[str, str], namespace: str = DEFAULT_NAMESPACE) -> Path:
     """The file that `byoci init` adds to: the one that was named or is in use, else the person's own.
 
     path  what `--config` named; the file may not exist yet
     """
-    return found_file(path, environ) or user_file(environ)
+    return found_file(path, environ, namespace) or user_file(environ)
 
 
 def add_project(path: Path, text: str, *, namespace: str, environ: Mapping[str, str]) -> Config:
