@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from byoci.errors import PublishRefusedError, RevisionGoneError, UnreachableError
 from byoci.model import Candidate
-from byoci.vcs import git_checkout, git_history, git_merge, git_objects, git_publish, git_remote
+from byoci.vcs import git_checkout, git_export, git_history, git_merge, git_objects, git_publish, git_remote
+from byoci.vcs.git_objects import Objects
 from byoci.vcs.git_remote import Branch, Tip, is_id, require_id
 from byoci.vcs.git_run import Git
 from byoci.vcs.urls import admit
@@ -47,6 +48,7 @@ class GitVcs:
         ssh_config: Path | None = None,
     ) -> None:
         self._git = Git(private, ssh_config)
+        self._objects = Objects(self._git)
         self._policy = policy
         self._rewrite = rewrite
         self._committer_email = committer_email
@@ -86,7 +88,7 @@ class GitVcs:
         """See `Vcs.merge`."""
         require_id(base)
         require_id(revision)
-        merged = git_merge.merge(self._git, base, revision, message, meta)
+        merged = git_merge.merge(self._git, self._objects, base, revision, message, meta)
         if isinstance(merged, Candidate):
             self._made[merged.id] = base
         return merged
@@ -94,12 +96,12 @@ class GitVcs:
     def export(self, revision: str, folder: Path) -> None:
         """See `Vcs.export`. A submodule is an empty folder."""
         require_id(revision)
-        git_objects.export(self._git, revision, folder)
+        git_export.export(self._objects, revision, folder)
 
     def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:
         """See `Vcs.read`."""
         require_id(revision)
-        return git_objects.read_files(self._git, revision, paths)
+        return git_objects.read_files(self._objects, revision, paths)
 
     def publish(self, candidate: Candidate, location: Location, expected_tip: str, lease: Lease) -> None:
         """See `Vcs.publish`. A checked-out trunk's files follow; where they hold changes, nothing is published."""
@@ -108,15 +110,16 @@ class GitVcs:
         if lease.trunk != str(location):
             raise git_publish.refused(branch.place, f"The landing lease is for another trunk: {lease.trunk}")
         # A push with a lease also moves a branch back. That the candidate stands on the tip is checked by its commit.
-        first_parent = self._made.get(candidate.id) or git_objects.identify(self._git, [f"{candidate.id}^1"])[0]
+        first_parent = self._made.get(candidate.id) or self._objects.identify([f"{candidate.id}^1"])[0]
         if expected_tip != first_parent:
             raise git_publish.moved(branch.place, expected_tip)
         if folder := git_checkout.checkout_of(branch):
             git_checkout.publish_checked_out(self._git, candidate, branch, expected_tip, folder)
         else:
             git_publish.push(self._git, candidate, branch, expected_tip)
+        self._made.pop(candidate.id, None)
         private_ref = self._branch(location, trusted=True).private_ref
-        self._git.run(["update-ref", private_ref, candidate.id])
+        git_remote.write_ref(self._git, private_ref, candidate.id)
 
     def landings(self, location: Location, after: str | None = None) -> Iterator[LandedRevision]:
         """See `Vcs.landings`. A revision `after` that trunk does not have limits nothing."""
@@ -125,9 +128,7 @@ class GitVcs:
         if tip is None:
             raise UnreachableError(f"{branch.place} was not fetched yet", resolution="Fetch trunk first.")
         known = (
-            after is not None
-            and is_id(after)
-            and any(git_objects.identify(self._git, [f"{after}^{{commit}}"], missing_ok=True))
+            after is not None and is_id(after) and any(self._objects.identify([f"{after}^{{commit}}"], missing_ok=True))
         )
         return git_history.landings(self._git, tip, after if known else None, self._committer_email)
 
@@ -168,6 +169,7 @@ class GitVcs:
         """Now and then join small packs and single objects, so that looking for one stays fast; nothing is dropped."""
         packs = self._git.repository / "objects" / "pack"
         if sum(entry.name.endswith(".pack") for entry in os.scandir(packs)) > PACKS:
+            self._objects.close()  # it may have packs open that go now
             self._git.run(["repack", "--geometric=2", "-d", "--quiet"])
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING, Final
 
 from byoci import proc
 from byoci.vcs.trailers import landed
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from byoci.model import LandedRevision
@@ -48,9 +48,7 @@ def landings(git: Git, tip: str, after: str | None, committer_email: str) -> Ite
         [
             "rev-list", "--first-parent", "--min-parents=2", "--max-parents=2", "--fixed-strings",
             "--grep=Landing-Id: ", "--no-commit-header", f"--format={_FORMAT}", "--end-of-options", tip, *limits,
-        ],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        ]
     )  # fmt: skip
     try:
         for commit, parents, email, message in _records(process):

@@ -9,24 +9,26 @@ from byoci.errors import ProgramError, RejectedError
 from byoci.log import printable
 from byoci.model import AlreadyMerged, Candidate, Conflict, MergedHow, MergeMeta
 from byoci.vcs.git_history import brought_in_by
-from byoci.vcs.git_objects import identify
 from byoci.vcs.git_run import said
 from byoci.vcs.trailers import with_trailers
 
 if TYPE_CHECKING:
+    from byoci.vcs.git_objects import Objects
     from byoci.vcs.git_run import Git
 
 _NOBODY: Final = MergeMeta("byoci", "byoci@localhost", datetime.fromtimestamp(0, UTC), "", "", "")
 
 
-def merge(git: Git, base: str, revision: str, message: str, meta: MergeMeta) -> Candidate | Conflict | AlreadyMerged:
+def merge(
+    git: Git, objects: Objects, base: str, revision: str, message: str, meta: MergeMeta
+) -> Candidate | Conflict | AlreadyMerged:
     """See `Vcs.merge`. Both revisions are commits that the private repository holds."""
-    _, _, base_tree = identify(git, [f"{base}^{{commit}}", f"{revision}^{{commit}}", f"{base}^{{tree}}"])
+    _, _, base_tree = objects.identify([f"{base}^{{commit}}", f"{revision}^{{commit}}", f"{base}^{{tree}}"])
     merged = merge_trees(git, base, revision)
     if isinstance(merged, Conflict):
         return merged
     if merged == base_tree:
-        return _nothing_to_land(git, base, revision)
+        return _nothing_to_land(git, objects, base, revision)
     text = with_trailers(message, meta)
     commit = commit_tree(git, merged, (base, revision), text, meta)
     return Candidate("git", commit, merged, base, revision, meta.landing_id, text, git.tool)
@@ -86,20 +88,20 @@ def commit_tree(git: Git, tree: str, parents: tuple[str, ...], message: str, met
     return git.run(["commit-tree", "--no-gpg-sign", *options, "-F", "-", tree], stdin=message.encode(), env=env).text
 
 
-def _nothing_to_land(git: Git, base: str, revision: str) -> AlreadyMerged:
+def _nothing_to_land(git: Git, objects: Objects, base: str, revision: str) -> AlreadyMerged:
     by = brought_in_by(git, base, revision)
     if by is None:
         return AlreadyMerged(base, revision, MergedHow.NO_CHANGES)
-    how = MergedHow.REVERTED if _taken_out(git, base, by) else MergedHow.BY_OTHERS
+    how = MergedHow.REVERTED if _taken_out(git, objects, base, by) else MergedHow.BY_OTHERS
     return AlreadyMerged(base, revision, how, by)
 
 
-def _taken_out(git: Git, base: str, by: str) -> bool:
+def _taken_out(git: Git, objects: Objects, base: str, by: str) -> bool:
     """Whether what the first-parent commit `by` changed is gone from `base`: taking it out again changes nothing.
 
     Asked of a merge of three trees, told by commits that nothing else refers to (git 2.38 takes no merge base).
     """
-    before, after, now = identify(git, [f"{by}^1^{{tree}}", f"{by}^{{tree}}", f"{base}^{{tree}}"], missing_ok=True)
+    before, after, now = objects.identify([f"{by}^1^{{tree}}", f"{by}^{{tree}}", f"{base}^{{tree}}"], missing_ok=True)
     if not (before and after and now) or after in (before, now):
         return False
     brought = commit_tree(git, after, (), "brought\n", _NOBODY)

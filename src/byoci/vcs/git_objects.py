@@ -1,14 +1,12 @@
-"""Objects of the private repository: what a name stands for, single files, and the exact export of a tree."""
+"""Objects of the private repository, read through one `git cat-file` that stays: names, commits, trees, files."""
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import tempfile
-from contextlib import contextmanager
+import subprocess
+import weakref
+from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Final
 
 from byoci import proc
@@ -16,213 +14,158 @@ from byoci.errors import RejectedError, RevisionGoneError, UnavailableError
 from byoci.log import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from byoci.vcs.git_run import Git
 
-READ_LIMIT: Final = 64 * 1024**2  # bytes of one file that `read_files` gives
-EXPORT_LIMIT: Final = 64 * 1024**3  # bytes of one tree: a small pack can hold a file that no disk can
-_DEPTH_LIMIT: Final = 200  # folders within folders; each is an open file while it is written
-_LINK_LIMIT: Final = 4095  # bytes, PATH_MAX without its end
-_CHUNK: Final = 1 << 20
+READ_LIMIT: Final = 64 * 1024**2  # bytes of one object that is read into memory
+_WINDOW: Final = 256  # requests written before answers are read; two windows fit into a pipe of 64 KiB
+_BUFFER: Final = 1 << 20
 
-_LINK: Final = b"120000"
-_EXECUTABLE: Final = b"100755"
-_SUBMODULE: Final = b"160000"
+TREE: Final = b"40000"
+LINK: Final = b"120000"
+EXECUTABLE: Final = b"100755"
+SUBMODULE: Final = b"160000"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A tree's entry: git's mode in octal digits, the object's id, the path's parts below the root."""
+    """A tree's entry: git's mode in octal digits, the name, the object's id."""
 
     mode: bytes
-    id: bytes
-    parts: tuple[bytes, ...]
+    name: bytes
+    id: str
 
 
-def identify(git: Git, names: Sequence[str], *, missing_ok: bool = False) -> list[str]:
-    """The ids of the objects that `names` stand for; `RevisionGoneError` for one that is not there, or "" for it."""
-    result = git.run(["cat-file", "--batch-check=%(objectname)"], stdin="".join(f"{name}\n" for name in names).encode())
-    ids = []
-    for name, line in zip(names, result.text.split("\n"), strict=True):
-        found = "" if line.endswith((" missing", " ambiguous")) else line
-        if not found and not missing_ok:
-            raise RevisionGoneError(
-                f"{name.partition('^')[0]} is not a commit of the private repository",
-                resolution="Fetch it first; where that was done, it is no commit.",
-            )
-        ids.append(found)
-    return ids
+class Objects:
+    """Reads objects; the process behind it starts when it is first needed and ends with this object or `close`.
 
+    Not for two threads at once. Objects that were stored since it started are found too.
+    """
 
-def read_files(git: Git, revision: str, paths: Sequence[str]) -> dict[str, bytes]:
-    """Contents of regular files of a revision; a path that is none is left out."""
-    wanted = {os.fsencode(path): path for path in paths}
-    if not wanted:
-        return {}
-    entries = [
-        entry
-        for entry in _list(git, revision, [os.fsdecode(path) for path in wanted])
-        if entry.mode.startswith(b"100") and b"/".join(entry.parts) in wanted
-    ]
-    contents = {}
-    with _batch(git, entries) as stream:
-        for entry in entries:
-            path = wanted[b"/".join(entry.parts)]
-            size = _size(stream, entry)
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._process: subprocess.Popen[bytes] | None = None
+        self._end: weakref.finalize[[subprocess.Popen[bytes]], Objects] | None = None
+        self.stream: IO[bytes]
+
+    def close(self) -> None:
+        """End the process. Reading again starts another one."""
+        if self._end is not None:
+            self._end()
+        self._process = self._end = None
+
+    def identify(self, names: Sequence[str], *, missing_ok: bool = False) -> list[str]:
+        """The ids of the objects that `names` stand for; for one that is not there `RevisionGoneError`, or ""."""
+        found = []
+        for name, header in zip(names, self._ask("info", names), strict=True):
+            if header is None and not missing_ok:
+                raise RevisionGoneError(
+                    f"{name.partition('^')[0]} is not a commit of the private repository",
+                    resolution="Fetch it first; where that was done, it is no commit.",
+                )
+            found.append(header[0] if header else "")
+        return found
+
+    def sizes(self, ids: Iterable[str], kind: bytes) -> Iterator[int]:
+        """For each object its size, once its content is next in `stream`; the caller reads it and one byte more."""
+        for header in self._ask("contents", ids):
+            if header is None or header[1] != kind:
+                raise UnavailableError(
+                    "The private repository is damaged",
+                    details=f"An object is missing, or is no {kind.decode()}.",
+                    resolution="Remove the private repository; the next run makes it again.",
+                )
+            yield header[2]
+
+    def read(self, ids: Iterable[str], kind: bytes) -> Iterator[bytes]:
+        """The objects' contents; `RejectedError` for one larger than `READ_LIMIT`."""
+        for size in self.sizes(ids, kind):
             if size > READ_LIMIT:
-                raise RejectedError(f"{printable(path)} is too large to be read", details=f"It has {size} bytes.")
-            contents[path] = stream.read(size + 1)[:-1]
-    return contents
+                raise RejectedError("An object is too large to be read", details=f"It has {size} bytes.")
+            yield self.stream.read(size + 1)[:-1]
 
+    def trees(self, ids: Sequence[str]) -> Iterator[list[Entry]]:
+        """The entries of trees, in git's order."""
+        for name, raw in zip(ids, self.read(ids, b"tree"), strict=True):
+            yield list(_entries(raw, len(name) // 2))
 
-def export(git: Git, tree: str, folder: Path) -> None:
-    """Write exactly the files of a tree; see `Vcs.export`. `OSError`s become `UnavailableError`, after tidying up."""
-    entries = _list(git, tree, None)
-    for entry in entries:
-        _check_path(entry)
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    if not made and any(folder.iterdir()):
-        raise UnavailableError(f"{folder} is not empty", resolution="Export to an empty or a new folder.")
-    try:
-        with _batch(git, [entry for entry in entries if entry.mode != _SUBMODULE]) as stream:
-            _Writer(stream).write(entries, folder)
-    except BaseException as error:
-        for child in folder.iterdir():
-            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
-        if made:
-            folder.rmdir()
-        if isinstance(error, FileExistsError):
-            raise RejectedError("The tree names a path twice", details=str(error)) from error
-        if isinstance(error, OSError):
-            raise UnavailableError(
-                f"The files cannot be written to {folder}",
-                details=str(error),
-                resolution="Make room there, or take away names that this file system does not take.",
-            ) from error
-        raise
+    def _ask(self, command: str, names: Iterable[str]) -> Iterator[tuple[str, bytes, int] | None]:
+        """Send requests a window ahead of the answers; each answer is (id, kind, size), or None for a missing object.
 
-
-def _list(git: Git, tree: str, paths: Sequence[str] | None) -> list[Entry]:
-    """A whole tree's entries below its folders, or those of `paths` themselves; in git's order, folder by folder."""
-    args = ["ls-tree", "-z", "--full-tree", *([] if paths is not None else ["-r"]), tree]
-    listing = git.run([*args, "--", *paths] if paths is not None else args, ok=(0, 128))
-    if listing.status:
-        raise RevisionGoneError(f"{tree} is not in the private repository", resolution="Fetch it first.")
-    entries = []
-    for line in listing.stdout.split(b"\0")[:-1]:
-        facts, _, path = line.partition(b"\t")
-        mode, _, name = facts.split(b" ")
-        entries.append(Entry(mode, name, tuple(path.split(b"/"))))
-    return entries
-
-
-def _check_path(entry: Entry) -> None:
-    """Refuse what must never be written, also where an old object of trunk, which is not checked, holds it."""
-    if len(entry.parts) > _DEPTH_LIMIT or any(
-        part in (b"", b".", b"..") or part.lower() == b".git" for part in entry.parts
-    ):
-        shown = printable(b"/".join(entry.parts)[:200].decode("utf-8", "replace"))
-        raise RejectedError("The tree holds a path that is not allowed", details=shown)
-
-
-@contextmanager
-def _batch(git: Git, entries: Sequence[Entry]) -> Iterator[IO[bytes]]:
-    """The output of one `git cat-file --batch` for the entries, in order."""
-    with tempfile.TemporaryFile() as wanted, tempfile.TemporaryFile() as stderr:
-        wanted.writelines(entry.id + b"\n" for entry in entries)
-        wanted.seek(0)
-        process = git.start(["cat-file", "--batch", "--buffer"], stdin=wanted.fileno(), stderr=stderr.fileno())
-        assert process.stdout is not None
+        An answer whose content was not read leaves the stream unusable: then, as after any error, it is closed.
+        """
+        source = iter(names)
+        waiting: deque[int] = deque()
         try:
-            with open(process.stdout.fileno(), "rb", buffering=_CHUNK, closefd=False) as stream:
-                yield stream
-        finally:
-            proc.kill(process)
+            self._send(command, source, waiting)
+            while waiting:
+                self._send(command, source, waiting)
+                for _ in range(waiting.popleft()):
+                    yield self._header()
+        except BaseException:
+            self.close()
+            raise
+
+    def _send(self, command: str, source: Iterator[str], waiting: deque[int]) -> None:
+        requests = [f"{command} {name}\n" for name in islice(source, _WINDOW)]
+        if requests:
+            stdin = self._running().stdin
+            assert stdin is not None
+            stdin.write("".join([*requests, "flush\n"]).encode())
+            stdin.flush()
+            waiting.append(len(requests))
+
+    def _header(self) -> tuple[str, bytes, int] | None:
+        line = self.stream.readline()
+        name, _, rest = line.rstrip(b"\n").rpartition(b" ")
+        if rest in (b"missing", b"ambiguous"):
+            return None
+        name, _, kind = name.partition(b" ")
+        if not rest.isdigit():
+            raise UnavailableError("git cat-file ended early", details=printable(line.decode("utf-8", "replace")))
+        return name.decode(), kind, int(rest)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            process = self._git.start(["cat-file", "--batch-command", "--buffer"], stdin=subprocess.PIPE)
+            assert process.stdout is not None
+            self._process = process
+            self._end = weakref.finalize(self, proc.kill, process)
+            self.stream = open(process.stdout.fileno(), "rb", buffering=_BUFFER, closefd=False)  # noqa: SIM115
+        return self._process
 
 
-def _size(stream: IO[bytes], entry: Entry) -> int:
-    """The size of the object that comes next, which must be the one that was asked for."""
-    header = stream.readline().split(b" ")
-    if len(header) != 3 or header[0] != entry.id or header[1] != b"blob":
-        raise UnavailableError(
-            "The private repository is damaged",
-            details=f"Object {entry.id.decode()} cannot be read.",
-            resolution="Remove the private repository; the next run makes it again.",
-        )
-    return int(header[2])
+def read_files(objects: Objects, revision: str, paths: Sequence[str]) -> dict[str, bytes]:
+    """Contents of regular files of a revision; a path that is none is left out."""
+    (root,) = objects.identify([f"{revision}^{{tree}}"])
+    known: dict[str, list[Entry]] = {}
+    found = {path: name for path in paths if (name := _find(objects, root, path, known))}
+    return dict(zip(found, objects.read(found.values(), b"blob"), strict=True))
 
 
-class _Writer:
-    """Writes blobs from a batch's output below a folder: through folder descriptors, never through a link."""
+def _find(objects: Objects, root: str, path: str, known: dict[str, list[Entry]]) -> str | None:
+    """The id of the regular file `path` below a tree; None where it is no such file."""
+    *folders, name = path.encode("utf-8", "surrogateescape").split(b"/")
+    tree = root
+    for folder in [*folders, None]:
+        if tree not in known:
+            (known[tree],) = objects.trees([tree])
+        if folder is not None:
+            below = [entry.id for entry in known[tree] if entry.name == folder and entry.mode == TREE]
+            if not below:
+                return None
+            tree = below[0]
+    files = [entry.id for entry in known[tree] if entry.name == name and entry.mode.startswith(b"100")]
+    return files[0] if files else None
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._left = EXPORT_LIMIT
-        umask = re.search(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
-        self._chmod = umask is None or int(umask[1], 8) & 0o755 != 0
 
-    def write(self, entries: Sequence[Entry], folder: Path) -> None:
-        """Write all entries, which come folder by folder."""
-        open_folders = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY)]
-        here: tuple[bytes, ...] = ()
-        try:
-            for entry in entries:
-                parents = entry.parts[:-1]
-                if parents != here:
-                    here = self._enter(open_folders, here, parents)
-                self._write_one(entry, open_folders[-1])
-        finally:
-            for descriptor in open_folders:
-                os.close(descriptor)
-
-    def _enter(self, opened: list[int], here: tuple[bytes, ...], parents: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        common = 0
-        while common < min(len(here), len(parents)) and here[common] == parents[common]:
-            common += 1
-        while len(opened) > common + 1:
-            os.close(opened.pop())
-        for part in parents[common:]:
-            self._make_folder(part, opened[-1])
-            opened.append(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
-        return parents
-
-    def _make_folder(self, name: bytes, parent: int) -> None:
-        os.mkdir(name, 0o755, dir_fd=parent)
-        if self._chmod:
-            os.chmod(name, 0o755, dir_fd=parent)  # noqa: S103 - what a umask of 022 would leave
-
-    def _write_one(self, entry: Entry, parent: int) -> None:
-        name = entry.parts[-1]
-        if entry.mode == _SUBMODULE:
-            self._make_folder(name, parent)
-            return
-        size = _size(self._stream, entry)
-        self._left -= size
-        if self._left < 0:
-            raise RejectedError("The tree is too large to be exported", details=f"The limit is {EXPORT_LIMIT} bytes.")
-        if entry.mode == _LINK and size > _LINK_LIMIT:
-            raise RejectedError(
-                "The tree holds a symbolic link that no system can make", details=f"It has {size} bytes."
-            )
-        if entry.mode == _LINK:
-            os.symlink(self._stream.read(size), name, dir_fd=parent)
-        else:
-            self._write_file(name, size, 0o755 if entry.mode == _EXECUTABLE else 0o644, parent)
-        self._stream.read(1)
-
-    def _write_file(self, name: bytes, size: int, mode: int, parent: int) -> None:
-        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=parent)
-        try:
-            if self._chmod:
-                os.fchmod(file, mode)
-            while size:
-                chunk = self._stream.read(min(size, _CHUNK))
-                if not chunk:
-                    raise UnavailableError("git cat-file ended early")
-                size -= len(chunk)
-                while chunk:
-                    chunk = chunk[os.write(file, chunk) :]
-        finally:
-            os.close(file)
+def _entries(raw: bytes, id_bytes: int) -> Iterator[Entry]:
+    """A tree object's records: mode, space, name, NUL, id (gitformat-tree)."""
+    at = 0
+    while at < len(raw):
+        space = raw.index(b" ", at)
+        end = raw.index(b"\0", space)
+        yield Entry(raw[at:space].lstrip(b"0"), raw[space + 1 : end], raw[end + 1 : end + 1 + id_bytes].hex())
+        at = end + 1 + id_bytes

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from byoci.errors import RejectedError, RevisionGoneError, UnreachableError
+from byoci.vcs.git_local import read_tip
 from byoci.vcs.git_run import said, unreachable
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def address(place: Url, program: str = "upload-pack") -> list[str]:
 
 def ask(git: Git, branch: Branch) -> Tip:
     """The branch's tip now; `UnreachableError` where there is none."""
+    if branch.place.path is not None and (found := read_tip(branch.place.path, branch.ref)):
+        return Tip(*found)
     result = git.run_remote(branch.place, ["ls-remote", "--symref", *address(branch.place), branch.ref])
     if result.status != 0:
         raise unreachable(branch.place, result.stderr.decode("utf-8", "replace"))
@@ -133,6 +136,15 @@ def read_ref(git: Git, private_ref: str) -> str | None:
         return (git.repository / private_ref).read_text().strip()
     except FileNotFoundError:
         return None
+
+
+def write_ref(git: Git, private_ref: str, revision: str) -> None:
+    """Let one of our own refs point to a commit that the private repository holds; whole or not at all."""
+    path = git.repository / private_ref
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=git.private, delete=False) as file:
+        file.write(f"{revision}\n")
+    Path(file.name).rename(path)
 
 
 def offers(git: Git, place: Url, revision: str) -> str | None:
@@ -198,7 +210,8 @@ def _fetch_by_quarantine(git: Git, branch: Branch) -> Result:
         for suffix in (".pack", ".rev", ".idx"):  # git looks at a pack when it sees its index
             for file in (incoming / "pack").glob(f"*{suffix}"):
                 file.rename(objects / "pack" / file.name)
-        return git.run(["update-ref", branch.private_ref, revision])
+        write_ref(git, branch.private_ref, revision)
+        return result
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
 

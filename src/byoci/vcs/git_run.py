@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,6 @@ from byoci.errors import ProgramError, ProgramMissingError, ProgramTimeoutError,
 from byoci.vcs.urls import shown
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Mapping, Sequence
 
     from byoci.vcs.urls import Url
@@ -181,9 +181,9 @@ class Git:
         """Run git in the private repository; see `proc.run`."""
         return proc.run(["git", *args], env=self.environment(env, config), stdin=stdin, ok=ok, timeout=timeout)
 
-    def start(self, args: Sequence[str], *, stdin: int, stderr: int) -> subprocess.Popen[bytes]:
+    def start(self, args: Sequence[str], *, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start git in the private repository; the caller reads its output and ends it with `proc.kill`."""
-        return proc.start(["git", *args], env=self.environment(), stdin=stdin, stderr=stderr)
+        return proc.start(["git", *args], env=self.environment(), stdin=stdin, stderr=subprocess.DEVNULL)
 
     def run_remote(
         self,

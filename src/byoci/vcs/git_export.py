@@ -1,0 +1,164 @@
+"""The exact export of a tree: bytes as stored, through folder descriptors, never through a link, all or nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from byoci.errors import RejectedError, UnavailableError
+from byoci.log import printable
+from byoci.vcs.git_objects import EXECUTABLE, LINK, SUBMODULE, TREE, Entry, Objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# A few kilobytes of packed objects can stand for more than any disk holds; a proposal that does so is refused.
+EXPORT_BYTES: Final = 64 * 1024**3
+EXPORT_ENTRIES: Final = 2_000_000
+_DEPTH: Final = 200  # folders within folders; each is an open file while it is written
+_LINK_BYTES: Final = 4095  # PATH_MAX without its end
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder below the exported one: its name ("" for that itself), how deep it is, what is in it but folders."""
+
+    name: bytes
+    depth: int
+    entries: Sequence[Entry]
+
+
+def export(objects: Objects, revision: str, folder: Path) -> None:
+    """Write exactly the files of a revision; see `Vcs.export`. After an error `folder` is as empty as it was."""
+    (tree,) = objects.identify([f"{revision}^{{tree}}"])
+    plan = _plan(objects, tree)
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not made and any(folder.iterdir()):
+        raise UnavailableError(f"{folder} is not empty", resolution="Export to an empty or a new folder.")
+    try:
+        _Writer(objects).write(plan, folder)
+    except BaseException as error:
+        objects.close()
+        for child in folder.iterdir():
+            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+        if made:
+            folder.rmdir()
+        if isinstance(error, FileExistsError):
+            raise RejectedError("The tree names a path twice", details=str(error)) from error
+        if isinstance(error, OSError):
+            raise UnavailableError(
+                f"The files cannot be written to {folder}",
+                details=str(error),
+                resolution="Make room there, or take away names that this file system does not take.",
+            ) from error
+        raise
+
+
+def _plan(objects: Objects, tree: str) -> list[Folder]:
+    """The whole tree as folders, each before those within it; `RejectedError` for what must never be written."""
+    known: dict[str, list[Entry]] = {}
+    wanted = [tree]
+    while wanted:
+        known.update(zip(wanted, objects.trees(wanted), strict=True))
+        below = (entry.id for name in wanted for entry in known[name] if entry.mode == TREE)
+        wanted = [name for name in dict.fromkeys(below) if name not in known]
+    plan: list[Folder] = []
+    left = EXPORT_ENTRIES
+    for folder in _folders(known, tree, b"", 0):
+        left -= len(folder.entries) + 1
+        if left < 0 or folder.depth > _DEPTH:
+            raise RejectedError(
+                "The tree is too large to be exported",
+                details=f"The limits are {EXPORT_ENTRIES} entries and {_DEPTH} folders within folders.",
+            )
+        plan.append(folder)
+    return plan
+
+
+def _folders(known: dict[str, list[Entry]], tree: str, name: bytes, depth: int) -> Iterator[Folder]:
+    entries = known[tree]
+    for entry in entries:
+        # Checks on what a source sends refuse these; trunk's own old objects are exempt from them.
+        if entry.name.lower() in (b"", b".", b"..", b".git") or b"/" in entry.name:
+            shown = printable(entry.name[:200].decode("utf-8", "replace"))
+            raise RejectedError("The tree holds a name that is not allowed", details=f"It is {shown!r}.")
+    yield Folder(name, depth, [entry for entry in entries if entry.mode != TREE])
+    if depth > _DEPTH:
+        return
+    for entry in entries:
+        if entry.mode == TREE:
+            yield from _folders(known, entry.id, entry.name, depth + 1)
+
+
+class _Writer:
+    """Writes planned folders below a given one."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._left = EXPORT_BYTES
+        umask = re.search(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+        self._chmod = umask is None or int(umask[1], 8) & 0o755 != 0
+
+    def write(self, plan: Sequence[Folder], folder: Path) -> None:
+        """Write all folders of a plan."""
+        ids = (entry.id for part in plan for entry in part.entries if entry.mode != SUBMODULE)
+        sizes = self._objects.sizes(ids, b"blob")
+        opened = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY)]
+        try:
+            for part in plan:
+                while len(opened) > max(part.depth, 1):
+                    os.close(opened.pop())
+                if part.depth:
+                    self._make_folder(part.name, opened[-1])
+                    opened.append(os.open(part.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
+                for entry in part.entries:
+                    self._write_one(entry, opened[-1], sizes)
+            next(sizes, None)
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+
+    def _make_folder(self, name: bytes, parent: int) -> None:
+        os.mkdir(name, 0o755, dir_fd=parent)
+        if self._chmod:
+            os.chmod(name, 0o755, dir_fd=parent)  # noqa: S103 - what a umask of 022 would leave
+
+    def _write_one(self, entry: Entry, parent: int, sizes: Iterator[int]) -> None:
+        if entry.mode == SUBMODULE:
+            self._make_folder(entry.name, parent)
+            return
+        size = next(sizes)
+        self._left -= size
+        if self._left < 0:
+            raise RejectedError("The tree is too large to be exported", details=f"The limit is {EXPORT_BYTES} bytes.")
+        if entry.mode == LINK:
+            self._write_link(entry.name, size, parent)
+        else:
+            self._write_file(entry.name, size, 0o755 if entry.mode == EXECUTABLE else 0o644, parent)
+        self._objects.stream.read(1)
+
+    def _write_link(self, name: bytes, size: int, parent: int) -> None:
+        if not 0 < size <= _LINK_BYTES:
+            raise RejectedError("The tree holds a link that no system can make", details=f"It has {size} bytes.")
+        os.symlink(self._objects.stream.read(size), name, dir_fd=parent)
+
+    def _write_file(self, name: bytes, size: int, mode: int, parent: int) -> None:
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=parent)
+        try:
+            if self._chmod:
+                os.fchmod(file, mode)
+            while size:
+                chunk = self._objects.stream.read(min(size, _CHUNK))
+                if not chunk:
+                    raise UnavailableError("git cat-file ended early")
+                size -= len(chunk)
+                while chunk:
+                    chunk = chunk[os.write(file, chunk) :]
+        finally:
+            os.close(file)
