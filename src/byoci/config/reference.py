@@ -32,8 +32,9 @@ came from. The first of these that exists counts, whole; files are never mixed:
 2. the file that `$BYOCI_CONFIG` names,
 3. `byoci.toml` in the working folder, if it belongs to you or root and no other user can write to it,
 4. `$XDG_CONFIG_HOME/byoci/byoci.toml`, by default `~/.config/byoci/byoci.toml`,
-5. `byoci/byoci.toml` in the folders of `$XDG_CONFIG_DIRS`, by default `/etc/xdg`,
-6. `/etc/byoci/byoci.toml`.
+5. `$BYOCI_HOME/NAMESPACE/definition/byoci.toml`, the definition that `byoci-install` made,
+6. `byoci/byoci.toml` in the folders of `$XDG_CONFIG_DIRS`, by default `/etc/xdg`,
+7. `/etc/byoci/byoci.toml`.
 
 State lives under `$BYOCI_HOME/NAMESPACE`, by default `~/.byoci/NAMESPACE`.
 
