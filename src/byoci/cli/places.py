@@ -54,12 +54,9 @@ def _named(project: Project, source: str) -> Location:
     given = Location.parse(source)
     if "://" in given.url or ":" in given.url.partition("/")[0]:
         return given
-    path = Path(given.url).expanduser()
-    if path.exists() or given.branch is not None or given.url.startswith((".", "/", "~")):
-        return Location(str(path.absolute()), given.branch)
-    if project.vcs == "git":
+    if project.vcs == "git" and given.branch is None and "/" not in given.url and not given.url.startswith((".", "~")):
         return Location(project.trunk.url, given.url)
-    return Location(str(path.absolute()))
+    return Location(str(Path(given.url).expanduser().absolute()), given.branch)
 
 
 def _here() -> Path | None:
