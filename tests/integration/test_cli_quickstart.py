@@ -1,0 +1,225 @@
+"""A person's first five minutes, by the programs that she types, in an empty home."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.agent]
+PROGRAM = (sys.executable, "-c", "from byoci.cli.main import main; main()")
+OLDER = (sys.executable, "-c", "from byoci.cli.older import slave; slave()")
+
+
+class Person:
+    """Somebody with a home, a shell and a repository."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.repository = folder / "hello"
+        self.environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+
+    def types(self, *argv: str, cwd: Path | None = None, code: int | None = 0) -> str:
+        done = subprocess.run(
+            argv,
+            cwd=cwd or self.repository,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        text = done.stdout.decode()
+        assert code is None or done.returncode == code, (argv, done.returncode, text, done.stderr.decode())
+        return text if code in (0, 1, 3) else text + done.stderr.decode()
+
+    def byoci(self, *words: str, cwd: Path | None = None, code: int | None = 0) -> str:
+        return self.types(*PROGRAM, *words, cwd=cwd, code=code)
+
+    def git(self, *words: str) -> str:
+        name = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+        return self.types("git", *name, *words).strip()
+
+
+@pytest.fixture
+def ann(tmp_path: Path) -> Person:
+    person = Person(tmp_path)
+    person.repository.mkdir()
+    person.git("init", "--quiet", "--initial-branch=main")
+    (person.repository / "Makefile").write_text("check:\n\ttest ! -e broken\n")
+    person.git("add", "Makefile")
+    person.git("commit", "--quiet", "--message", "first")
+    return person
+
+
+def commit(person: Person, branch: str, name: str) -> None:
+    person.git("switch", "--quiet", "--create", branch, "main")
+    (person.repository / name).write_text("x\n")
+    person.git("add", name)
+    person.git("commit", "--quiet", "--message", f"add {name}")
+
+
+@pytest.mark.git
+def test_git_with_a_checked_out_trunk_is_gated_in_four_commands(ann: Person) -> None:
+    assert "make check" in ann.byoci("init")
+    commit(ann, "louder", "loud")
+    ann.byoci("proposal", "create", "--title", "Greet louder")
+    ann.git("switch", "--quiet", "main")
+    assert "Approved" in ann.byoci("proposal", "set-status", "1", "approved")
+    assert "landed" in ann.byoci("land")
+    assert (ann.repository / "loud").read_text() == "x\n"
+    assert ann.git("status", "--porcelain") == ""
+    assert ann.git("log", "--format=%s", "--first-parent", "main").splitlines() == ["Greet louder", "first"]
+    assert ann.byoci("land", code=3) == "No open proposals.\n"
+    assert "gated already" in ann.byoci("init", code=None) + ann.types(*PROGRAM, "init", code=None)
+
+
+@pytest.mark.bzr
+def test_bzr_with_a_working_tree_is_gated_in_four_commands(ann: Person, tmp_path: Path) -> None:
+    ann.environment["BRZ_EMAIL"] = "Ann <ann@example.com>"
+    brz = (sys.executable, "-m", "breezy", "--no-plugins")
+    trunk, topic = tmp_path / "bzr" / "trunk", tmp_path / "bzr" / "topic"
+    trunk.parent.mkdir()
+    ann.types(*brz, "init", "--quiet", str(trunk), cwd=tmp_path)
+    (trunk / "run-tests").write_text("#!/bin/sh\ntest ! -e broken\n")
+    (trunk / "run-tests").chmod(0o755)
+    ann.types(*brz, "add", "--quiet", cwd=trunk)
+    ann.types(*brz, "commit", "--quiet", "-m", "first", cwd=trunk)
+    ann.byoci("init", "--name", "hello", "--test", "./run-tests", cwd=trunk)
+    ann.types(*brz, "branch", "--quiet", str(trunk), str(topic), cwd=tmp_path)
+    (topic / "new").write_text("x\n")
+    ann.types(*brz, "add", "--quiet", cwd=topic)
+    ann.types(*brz, "commit", "--quiet", "-m", "add new", cwd=topic)
+    ann.byoci("proposal", "create", "--title", "Add new", cwd=topic)
+    ann.byoci("proposal", "set-status", "1", "approved", cwd=topic)
+    rows = json.loads(ann.byoci("land", "--json", cwd=tmp_path))
+    assert [row["outcome"] for row in rows] == ["landed"]
+    assert (trunk / "new").read_text() == "x\n"
+    assert ann.types(*brz, "status", cwd=trunk) == ""
+    assert ann.types(*brz, "revno", cwd=trunk).strip() == "2"
+
+
+@pytest.mark.git
+def test_the_json_of_land_is_the_documented_one(ann: Person) -> None:
+    ann.byoci("init")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--source", "good", "--title", "Good")
+    commit(ann, "bad", "broken")
+    ann.byoci("proposal", "create", "--source", "bad", "--title", "Bad")
+    ann.git("switch", "--quiet", "main")
+    for number in "12":
+        ann.byoci("proposal", "set-status", number, "approved")
+    rows = json.loads(ann.byoci("land", "--json", code=1))
+    assert [list(row) for row in rows] == [["project", "proposal", "title", "outcome", "revision", "reasons"]] * 2
+    assert [row["outcome"] for row in rows] == ["landed", "tests-failed"]
+    assert rows[0]["revision"] == ann.git("rev-parse", "main")
+    assert rows[1]["revision"] is None
+    assert rows[1]["reasons"]
+    queue = json.loads(ann.byoci("queue", "--json"))
+    assert [(row["proposal"], row["landable"]) for row in queue] == [("2", False)]
+
+
+@pytest.mark.git
+def test_a_vote_that_is_supposed_changes_the_answer_and_nothing_else(ann: Person) -> None:
+    ann.byoci("init", "--minimum", "1")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--title", "Good")
+    ann.byoci("proposal", "set-status", "1", "approved")
+    me = ann.types("id", "-un").strip()
+    assert "may not land" in ann.byoci("explain", "1")
+    told = json.loads(ann.byoci("explain", "1", "--if", f"{me}=Approve", "--json"))
+    assert not told["landable"]  # her own approval does not count
+    assert "may not land" in ann.byoci("explain", "1")
+    assert "NAME=VOTE" in ann.byoci("explain", "1", "--if", "nonsense", code=2)
+
+
+@pytest.mark.git
+def test_an_error_says_what_happened_and_what_to_do(ann: Person) -> None:
+    told = ann.byoci("land", code=2)
+    assert "no configuration" in told
+    assert "byoci init" in told
+    ann.byoci("init")
+    assert "--proposal" not in ann.byoci("explain", "99", code=2)
+    (ann.home / ".config/byoci/byoci.toml").write_text("[site]\nlanding.fulname = 'x'\n")
+    assert "fullname" in ann.byoci("land", code=2)
+    error = json.loads(ann.types(*PROGRAM, "land", "--json", code=None))
+    assert set(error) == {"error", "details", "resolution"}
+
+
+@pytest.mark.git
+def test_the_steps_of_a_landing_by_hand_keep_the_gate(ann: Person, tmp_path: Path) -> None:
+    ann.byoci("init")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--title", "Good")
+    ann.git("switch", "--quiet", "main")
+    work = tmp_path / "work"
+    before = ann.git("rev-parse", "main")
+    ann.byoci("agent", "merge", "1", str(work))
+    assert (work / "good").exists()
+    assert not (work / ".git").exists()
+    assert "cannot be pushed" in ann.byoci("agent", "push", code=2)
+    (work / "smuggled").write_text("not reviewed\n")
+    ann.byoci("agent", "run-tests", str(work), "default")
+    assert not (work / "smuggled").exists()
+    ann.byoci("agent", "commit")
+    rows = json.loads(ann.byoci("agent", "push", "--json", code=1))
+    assert rows["outcome"] == "waiting"  # nobody approved it
+    assert ann.git("rev-parse", "main") == before
+    ann.byoci("proposal", "set-status", "1", "approved")
+    ann.byoci("agent", "merge", "1", str(work))
+    ann.byoci("agent", "run-tests", str(work), "default")
+    ann.byoci("agent", "commit")
+    landed = json.loads(ann.byoci("agent", "push", "--json"))
+    assert landed["revision"] == ann.git("rev-parse", "main") != before
+    assert ann.byoci("agent", "push", code=3)
+
+
+@pytest.mark.git
+def test_the_older_programs_keep_their_verbs_and_exit_codes(ann: Person, tmp_path: Path) -> None:
+    ann.byoci("init")
+    trunk, work = f"{ann.repository};main", tmp_path / "work"
+    assert ann.types(*OLDER, "approved-git-proposals", trunk, code=1) == ""
+    ann.types(*OLDER, "land-approved-git-proposal", trunk, str(work), "default")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--title", "Good")
+    ann.git("switch", "--quiet", "main")
+    ann.byoci("proposal", "set-status", "1", "approved")
+    assert ann.types(*OLDER, "approved-git-proposals", trunk).startswith("1 ")
+    ann.types(*OLDER, "land-approved-git-proposal", trunk, str(work), "default")
+    assert (ann.repository / "good").exists()
+    ann.types(*OLDER, "setup-git-tree", trunk, str(work))
+    assert sorted(path.name for path in work.iterdir()) == ["Makefile", "good"]
+    assert "hi\n" in ann.types(*OLDER, "run-in-worker", "default", "echo hi >said; cat said", "test -e good", cwd=work)
+    ann.types(*OLDER, "run-in-worker", "default", "false | true", cwd=work, code=1)
+    assert "credentials" in ann.types(*OLDER, "run-in-worker", "default", "with-credentials make", cwd=work, code=2)
+    ann.types(*OLDER, "run-tests", str(work), "default")
+    ann.types(*OLDER, "wipe", str(work))
+    assert list(work.iterdir()) == []
+    assert ann.types(*OLDER, "no-such-verb", code=2)
+
+
+@pytest.mark.git
+def test_what_is_no_workspace_is_never_emptied(ann: Person) -> None:
+    ann.byoci("init")
+    for precious in (str(ann.repository), str(ann.home), str(ann.home / ".byoci"), "/", str(ann.home.parent)):
+        ann.byoci("agent", "wipe", precious, code=2)
+    assert (ann.repository / "Makefile").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_is_taught(ann: Person, shell: str) -> None:
+    assert "byoci" in ann.byoci("completion", shell)
+
+
+@pytest.mark.git
+def test_proposals_are_completed(ann: Person) -> None:
+    ann.byoci("init")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--title", "Good")
+    ann.environment |= {"_BYOCI_COMPLETE": "bash_complete", "COMP_WORDS": "byoci explain ", "COMP_CWORD": "2"}
+    complete = (sys.executable, "-c", "from byoci.cli.main import cli; cli(prog_name='byoci')")
+    assert "plain,1" in ann.types(*complete)
