@@ -33,7 +33,7 @@ def check_namespaces(source: Source, namespace: str, home: Path) -> Root:
         if name not in NAMESPACES
     ]
     chosen: Root | None = None
-    for name in dict.fromkeys((namespace, *source.overlays)):
+    for name in dict.fromkeys((namespace, *(known for known in NAMESPACES if known in source.overlays))):
         root = _check(source, name, home, problems)
         chosen = chosen or root
     if problems or chosen is None:

@@ -287,8 +287,9 @@ class Sources(Section):
     """Where proposals' sources may be."""
 
     schemes: Annotated[tuple[Scheme, ...], BeforeValidator(_as_tuple)] = Field(
-        default=("https", "ssh", "git+ssh", "bzr+ssh"),
-        description="URL schemes of trunks and sources. Paths of this machine are allowed with the local forge.",
+        default=("https", "http", "ssh", "git+ssh", "bzr+ssh"),
+        description="URL schemes of trunks and sources; leave http out where the network is not trusted. Paths of this "
+        "machine are allowed with the local forge.",
     )
 
 

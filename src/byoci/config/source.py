@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 20
+_MAX_DOTS: Final = 300  # in one line; the parser's memory grows with the square of a dotted key's length
 _PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 Table = dict[str, Any]
@@ -119,6 +120,10 @@ def _decode(raw: bytes, path: Path) -> str:
 
 
 def _toml(text: str, path: Path) -> Table:
+    if any(line.count(".") > _MAX_DOTS for line in text.splitlines()):
+        raise ConfigError(
+            "the configuration is nested too deeply", details=f"{path}: a line has more than {_MAX_DOTS} dots"
+        )
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
