@@ -137,9 +137,10 @@ def _use_wal(database: Database) -> None:
 
 def _version(database: Database, newest: int) -> int:
     """How many migrations the file has seen; refuses a file that is not ours to write to."""
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    (application,) = database.execute("PRAGMA application_id").fetchone()
-    (objects,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    with _transaction(database, "BEGIN"):  # of one moment: another process may be making it
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (objects,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if (version or objects) and application != _application_id(database.kind):
         raise UnavailableError(
             f"{database.path} is not a {database.kind} database",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sqlite3
@@ -107,6 +108,10 @@ class Crowd:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(sys.path),
+                },  # byoci may be there without being installed
                 preexec_fn=limit if file_limit is not None else None,  # noqa: PLW1509 - no threads here
             )
             for number in range(size)

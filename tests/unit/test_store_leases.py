@@ -6,8 +6,8 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.agent
 
 TRUNK = "https://example.com/hello;main"
-HOLD = """
-import sys
-from pathlib import Path
-from byoci.store.leases import Leases
-with Leases(Path(sys.argv[1])).hold(sys.argv[2]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -71,17 +63,22 @@ def test_one_holder_among_threads(leases: Leases) -> None:
     assert outcomes == [False]
 
 
-def test_it_dies_with_its_holder(leases: Leases, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, tmp_path / "leases", TRUNK], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(LeaseHeldError, match=f"process {holder.pid} on"), leases.hold(TRUNK):
-            pass
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
-        assert free(leases)
+def test_it_dies_with_its_holder(leases: Leases) -> None:
+    reading, writing = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        with leases.hold(TRUNK):
+            os.write(writing, b"held")
+            time.sleep(60)
+        os._exit(1)
+    assert os.read(reading, 4) == b"held"
+    with pytest.raises(LeaseHeldError, match=f"process {holder} on"), leases.hold(TRUNK):
+        pass
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
+    assert free(leases)
+    os.close(reading)
+    os.close(writing)
 
 
 def test_what_a_dead_holder_left_names_nobody_any_more(leases: Leases, tmp_path: Path) -> None:
