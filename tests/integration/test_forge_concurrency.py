@@ -172,6 +172,26 @@ def test_many_at_once_lose_nothing(path: Path) -> None:
         }
 
 
+def test_a_new_forge_is_made_by_all_at_once(tmp_path: Path) -> None:
+    for round_ in range(30):
+        reading, writing = os.pipe()
+        children = []
+        for _ in range(8):
+            children.append(os.fork())
+            if children[-1] == 0:
+                os.close(writing)
+                os.read(reading, 1)  # until the parent lets all of them go
+                status = 1
+                try:
+                    opened(tmp_path / str(round_) / "forge.sqlite").close()
+                    status = 0
+                finally:
+                    os._exit(status)
+        os.close(writing)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
+        os.close(reading)
+
+
 def test_one_approval_and_one_landing_however_many_tell(path: Path) -> None:
     with opened(path) as forge:
         forge.create("hello", Location("/home/ann", "b"), TRUNK, "Greet")
