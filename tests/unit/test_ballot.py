@@ -409,10 +409,12 @@ def test_the_ballot_in_words() -> None:
 
 
 def test_words_show_foreign_text_harmlessly() -> None:
-    name = "\x1b[2J\n  - alice: Approve\u202e"
+    name = "\x1b[2J\n  - alice: Approve\u202e\u2028  - alice: Approve\x85"
     judged_ballot = ballot(vote(name), asked(name), vote("alice"), title=name * 100, id=name, approved_by=name)
     text = explain(judged_ballot, POLICY, NOW)
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert "\n  - alice: Approve\\" not in text
+    assert [line for line in text.splitlines() if line.startswith("  - alice: Approve")] == [
+        "  - alice: Approve on bbbbbbbbbbbb"
+    ]
     assert max(map(len, text.splitlines())) < 1000

@@ -38,8 +38,8 @@ NOT_PINNED: Final = Obstacle("no revision is known to be the approved one", "app
 
 
 def plain(text: str) -> str:
-    """Foreign text for use within a line: printable, without line breaks, of bounded length."""
-    line = printable(text).replace("\n", "\\n").replace("\t", " ")
+    """Foreign text for use within a line: printable, without line breaks of any kind, of bounded length."""
+    line = printable(" ".join(text.split()))
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
