@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import zlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -223,11 +224,33 @@ class TestSubunitWriter:
         assert statuses == {"hello.tests": "fail"}
         assert files == {"hello.tests:log": b"Collecting nothing\n", "hello.tests:reason": b"the setup failed"}
 
-    def test_it_is_written_as_it_comes(self) -> None:
-        stream = io.BytesIO()
-        writer = SubunitWriter(stream, "hello.tests")
-        writer(b"line\n")
-        assert read_back(stream.getvalue())[1] == {"hello.tests:log": b"line\n"}
+    def test_tests_that_never_ended_explain_a_failure(self) -> None:
+        stream = packet(test_id="a", test_status="inprogress")
+        assert write([stream], ExitStatus(1)) == stream
+
+    def test_it_is_written_as_it_comes(self, tmp_path: Path) -> None:
+        with (tmp_path / "stream").open("wb") as stream:
+            writer = SubunitWriter(stream, "hello.tests")
+            writer(b"line\n")
+            written = (tmp_path / "stream").read_bytes()
+            assert read_back(written) == ({"hello.tests": "inprogress"}, {"hello.tests:log": b"line\n"})
+            writer(test_of("a", "success"))
+            assert (tmp_path / "stream").read_bytes() == written + test_of("a", "success")
+
+    def test_a_long_log_is_whole(self) -> None:
+        log = "".join(f"line {number}\n" for number in range(30_000)).encode()
+        assert read_back(write([log], ExitStatus(0)))[1] == {"hello.tests:log": log}
+
+    def test_a_character_cut_short_at_the_end(self) -> None:
+        assert read_back(write([b"caf\xc3"], ExitStatus(0)))[1] == {"hello.tests:log": "caf\ufffd".encode()}
+
+    def test_a_packet_that_makes_no_sense_is_part_of_the_log(self) -> None:
+        content = b"\xb3\x29\x03\x0b\x3ft\0"  # its test's name would be 63 bytes long
+        broken = content + zlib.crc32(content).to_bytes(4)
+        assert summarise([broken, test_of("a", "success")]) == summarise([test_of("a", "success")])
+        statuses, files = read_back(write([broken], ExitStatus(0)))
+        assert statuses == {"hello.tests": "success"}
+        assert files["hello.tests:log"] == broken.decode("utf-8", "replace").encode()
 
     @given(st.lists(st.one_of(st.binary(max_size=50), st.just(test_of("a", "success")), st.just(b"\xb3 "))))
     def test_the_stream_is_valid_whatever_the_command_wrote(self, chunks: list[bytes]) -> None:

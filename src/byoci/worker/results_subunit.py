@@ -57,15 +57,13 @@ class Splitter:
 
     def __init__(self) -> None:
         self._held = bytearray()
-        self._needed = 0  # looking again is worth it when so many bytes are held
         self._position = 0  # in the whole stream, of the first byte held
         self._in_vain = 0
 
     def feed(self, chunk: bytes) -> Iterator[Piece]:
         """The pieces that `chunk` completes."""
         self._held += chunk
-        if len(self._held) >= self._needed:
-            yield from self._split(at_end=False)
+        yield from self._split(at_end=False)
 
     def finish(self) -> Iterator[Piece]:
         """What was held back, now that nothing follows."""
@@ -89,7 +87,6 @@ class Splitter:
             else:
                 looked = self._after_false_packet(begin, end)
         decided = found.start() if found else len(held)
-        self._needed = _claimed_length(held, decided) if found else 0
         if start < decided:
             yield Piece(bytes(held[start:decided]), packet=False)
         del held[:decided]
