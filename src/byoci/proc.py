@@ -113,6 +113,50 @@ def run(
     return Result(tuple(argv), process.returncode, stdout, stderr)
 
 
+def run_bounded(argv: Sequence[str], *, env: Mapping[str, str], timeout: float, most: int) -> Result:
+    """Run a program that speaks with a stranger, to whom its output's length is up; see `run`, whatever its exit code.
+
+    After `most` bytes of output, of both kinds together, it is ended and `UnavailableError` is raised.
+    """
+    process = start(argv, env=env)
+    try:
+        stdout, stderr = _read_bounded(process, argv[0], time.monotonic() + timeout, most)
+        status = process.wait(_STAGES[-1][1])
+    except subprocess.TimeoutExpired as error:
+        kill(process)
+        raise ProgramTimeoutError(f"{argv[0]} closed its output and did not end") from error
+    except BaseException:
+        kill(process)
+        raise
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    return Result(tuple(argv), status, stdout, stderr)
+
+
+def _read_bounded(process: subprocess.Popen[bytes], name: str, deadline: float, most: int) -> tuple[bytes, bytes]:
+    """Both outputs of a program to their end, within a time of `time.monotonic` and a length."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    outputs = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
+    with selectors.DefaultSelector() as selector:
+        for descriptor in outputs:
+            selector.register(descriptor, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise ProgramTimeoutError(f"{name} did not end in its time")
+            for key, _ in ready:
+                chunk = os.read(key.fd, 65536)
+                outputs[key.fd] += chunk
+                if not chunk:
+                    selector.unregister(key.fd)
+            if sum(map(len, outputs.values())) > most:
+                raise UnavailableError(f"{name} wrote more than {most} bytes and was ended")
+    stdout, stderr = map(bytes, outputs.values())
+    return stdout, stderr
+
+
 def stream(
     process: subprocess.Popen[bytes], on_output: Callable[[bytes], None], *, deadline: float | None = None
 ) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from byoci.errors import ProgramError, RejectedError
+from byoci.errors import ProgramError, RejectedError, RevisionGoneError
 from byoci.log import printable
 from byoci.model import AlreadyMerged, Candidate, Conflict, MergedHow, MergeMeta
 from byoci.vcs.git_history import brought_in_by
@@ -23,7 +23,9 @@ def merge(
     git: Git, objects: Objects, base: str, revision: str, message: str, meta: MergeMeta
 ) -> Candidate | Conflict | AlreadyMerged:
     """See `Vcs.merge`. Both revisions are commits that the private repository holds."""
-    _, _, base_tree = objects.identify([f"{base}^{{commit}}", f"{revision}^{{commit}}", f"{base}^{{tree}}"])
+    *commits, base_tree = objects.identify([f"{base}^{{commit}}", f"{revision}^{{commit}}", f"{base}^{{tree}}"])
+    if commits != [base, revision]:
+        raise RevisionGoneError(f"{base} or {revision} is a tag and not a commit")
     merged = merge_trees(git, base, revision)
     if isinstance(merged, Conflict):
         return merged

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from byoci.errors import RejectedError, RevisionGoneError, UnreachableError
 from byoci.vcs.git_local import read_tip
-from byoci.vcs.git_run import said, unreachable
+from byoci.vcs.git_run import ASK_SECONDS, said, unreachable
 
 if TYPE_CHECKING:
     from byoci.proc import Result
@@ -80,7 +80,8 @@ def ask(git: Git, branch: Branch) -> Tip:
     """The branch's tip now; `UnreachableError` where there is none."""
     if branch.place.path is not None and (found := read_tip(branch.place.path, branch.ref)):
         return Tip(*found)
-    result = git.run_remote(branch.place, ["ls-remote", "--symref", *address(branch.place), branch.ref])
+    asked = ["ls-remote", "--symref", *address(branch.place), branch.ref]
+    result = git.run_remote(branch.place, asked, timeout=ASK_SECONDS)
     if result.status != 0:
         raise unreachable(branch.place, result.stderr.decode("utf-8", "replace"))
     symref, revision = "", ""
@@ -149,7 +150,7 @@ def write_ref(git: Git, private_ref: str, revision: str) -> None:
 
 def offers(git: Git, place: Url, revision: str) -> str | None:
     """The ref by which a server offers exactly `revision`, if any."""
-    result = git.run_remote(place, ["ls-remote", *address(place)])
+    result = git.run_remote(place, ["ls-remote", *address(place)], timeout=ASK_SECONDS)
     for line in result.text.split("\n"):
         value, _, name = line.partition("\t")
         if value == revision and name.startswith("refs/") and not _BAD_REF.search(name):

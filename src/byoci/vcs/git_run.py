@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from byoci import proc
-from byoci.errors import ProgramError, ProgramMissingError, ProgramTimeoutError, UnreachableError
+from byoci.errors import ProgramMissingError, UnavailableError, UnreachableError
 from byoci.vcs.urls import shown
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 OLDEST: Final = (2, 38)  # the first with `merge-tree --write-tree`
 LOCAL_SECONDS: Final = 900.0  # what a command within the private repository may take; a merge of huge trees is slow
-REMOTE_SECONDS: Final = 3600.0  # what a transfer may take
+REMOTE_SECONDS: Final = 1800.0  # what a transfer may take
+ASK_SECONDS: Final = 120.0  # what the answer to a question may take
+REMOTE_BYTES: Final = 32 * 1024**2  # what a command may write about a server, which a stranger's may fill at will
 
 # The empty tree's id by the length of an object id (SHA-1, SHA-256); git knows both without having them stored.
 _EMPTY_TREE: Final = {
@@ -192,17 +194,15 @@ class Git:
         *,
         env: Mapping[str, str] | None = None,
         config: Mapping[str, str] | None = None,
-        ok: Sequence[int] | None = None,
+        timeout: float = REMOTE_SECONDS,
     ) -> proc.Result:
-        """Run a git command that speaks with `place`, by that place's protocol only, with the user's ssh agent."""
+        """Run a git command that speaks with `place`, by that place's protocol only; any exit code is returned."""
         settings = {**(config or {}), **_authorization(place)}
-        extra = {**self._remote_environment(place), **(env or {})}
+        environment = self.environment({**self._remote_environment(place), **(env or {})}, settings)
         try:
-            return self.run(args, env=extra, config=settings, ok=ok, timeout=REMOTE_SECONDS)
-        except ProgramTimeoutError as error:
-            raise UnreachableError(f"{place} did not answer in time", details=str(error)) from error
-        except ProgramError as error:
-            raise unreachable(place, error.stderr) from error
+            return proc.run_bounded(["git", *args], env=environment, timeout=timeout, most=REMOTE_BYTES)
+        except UnavailableError as error:
+            raise unreachable(place, str(error)) from error
 
     def _remote_environment(self, place: Url) -> dict[str, str]:
         ssh = ["ssh", "-oBatchMode=yes", "-oForwardAgent=no", "-oConnectTimeout=30", "-oServerAliveInterval=30"]
