@@ -1,0 +1,162 @@
+"""What goes wrong in a landing ends in a clear outcome, the right exit code, and with nothing lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from site_under_test import Story
+
+from byoci.gate.rounds import exit_code
+from byoci.model import Outcome, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.agent]
+PROGRAM = (sys.executable, "-c", "from byoci.cli.main import main; main()")
+VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
+    return tmp_path / "byoci"
+
+
+def verdict(story: Story, command: str, limits: str) -> tuple[Outcome, str]:
+    text = story.config.read_text().replace('memory = "512M"', limits)
+    first, _, rest = text.partition("tests.command = ")
+    story.config.write_text(f"{first}tests.command = '''{command}'''\n{rest.partition(chr(10))[2]}")
+    story.reopen()
+    story.propose("topic", {"new": "1\n"})
+    (row,) = story.land()
+    assert exit_code([row]) == 1
+    return row.landing.outcome, row.landing.reasons[0]
+
+
+@pytest.mark.git
+@pytest.mark.slow
+def test_a_gigabyte_of_log_is_bounded_on_disk_and_in_memory(home: Path, tmp_path: Path) -> None:
+    story = Story(tmp_path, "git")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    outcome, reason = verdict(story, "head -c 1G /dev/zero", 'output = "4M"')
+    assert outcome is Outcome.TESTS_FAILED
+    assert "output limit" in reason
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+    logs = list((home / "testing/logs").rglob("*.log"))
+    assert len(logs) == 1
+    assert logs[0].stat().st_size < 5 * 1024**2
+
+
+@pytest.mark.git
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "limits", "words"),
+    [
+        ("sleep 1000", 'memory = "512M"', "time limit"),
+        ("trap '' TERM INT HUP; while :; do sleep 1; done", 'memory = "512M"', "time limit"),
+        ("f() { f | f & }; f; sleep 1000", "processes = 64", ""),
+        ("head -c 300M /dev/zero >big; test $(stat -c %s big) = 314572800", 'disk = "50M"', ""),
+        ("python3 -c 'x = bytearray(900 * 1024 ** 2)'", 'memory = "128M"', ""),
+    ],
+    ids=["endless", "deaf", "fork bomb", "disk", "memory"],
+)
+def test_what_takes_too_much_fails(home: Path, tmp_path: Path, command: str, limits: str, words: str) -> None:
+    story = Story(tmp_path, "git")
+    story.config.write_text(story.config.read_text().replace('time = "60s"', 'time = "3s"'))
+    started = time.monotonic()
+    outcome, reason = verdict(story, command, limits)
+    assert outcome is Outcome.TESTS_FAILED
+    assert words in reason
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.git
+def test_names_that_are_not_utf8_land_and_are_told(home: Path, tmp_path: Path) -> None:
+    story = Story(tmp_path, "git", tests="true")
+    latin = os.fsdecode(b"caf\xe9")
+    story.propose("topic", {latin: "un\n"})
+    story.propose("other", {latin: "deux\n"})
+    rows = story.land()
+    assert [row.landing.outcome for row in rows] == [Outcome.LANDED, Outcome.CONFLICT]
+    rows[1].landing.reasons[0].encode()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("this root cannot mount")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("vcs", VCS)
+def test_a_full_disk_is_our_failure_and_loses_nothing(
+    small_disk: Path, tmp_path: Path, vcs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BYOCI_HOME", str(small_disk))
+    story = Story(tmp_path, vcs)
+    story.propose("topic", {"new": "1\n"})
+    before = story.trunk_tip()
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space"):
+        filler.write_bytes(b"x" * 8 * 1024**2)
+    done = subprocess.run([*PROGRAM, "--config", story.config, "land"], capture_output=True, text=True, check=False)
+    assert done.returncode == 75, done.stderr
+    assert "Traceback" not in done.stderr
+    assert story.trunk_tip() == before
+    filler.unlink()
+    story.reopen()
+    assert story.land_one().outcome is Outcome.LANDED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vcs", VCS)
+def test_a_lander_killed_at_any_time_loses_nothing(home: Path, tmp_path: Path, vcs: str) -> None:
+    story = Story(tmp_path, vcs)
+    proposals = [story.propose(f"topic{number}", {f"new{number}": "1\n"}) for number in range(3)]
+    kills = 0
+    for delay in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95):
+        lander = subprocess.Popen(
+            [*PROGRAM, "--config", story.config, "land"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            lander.wait(delay)
+        except subprocess.TimeoutExpired:
+            os.killpg(lander.pid, signal.SIGKILL)
+            kills += 1
+        lander.wait()
+    assert kills
+    story.reopen()
+    story.land()
+    for proposal in proposals:
+        told = story.forge.proposal(proposal.id)
+        assert told.status is Status.MERGED
+        assert len(story.forge.comments(proposal.id)) == 1
+    assert {"new0", "new1", "new2"} <= set(story.trunk_files())
+
+
+@pytest.mark.git
+def test_a_second_lander_is_told_who_is_at_it(home: Path, tmp_path: Path) -> None:
+    story = Story(tmp_path, "git")
+    story.propose("topic", {"new": "1\n"})
+    with story.site.leases.hold(str(story.repository.trunk)):
+        done = subprocess.run([*PROGRAM, "--config", story.config, "land"], capture_output=True, text=True, check=False)
+    assert done.returncode == 75
+    assert str(os.getpid()) in done.stderr
