@@ -32,8 +32,10 @@ class GitPlayground:
         self._number = itertools.count()
         (root / "home").mkdir(parents=True)
 
-    def git(self, folder: Path, *args: str | bytes, person: Person = ANN, stdin: bytes = b"") -> str:
-        """Run git in `folder` as `person` does; its output without the last line's end."""
+    def try_git(
+        self, folder: Path, *args: str | bytes, person: Person = ANN, stdin: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git in `folder` as `person` does."""
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.root / "home"),
@@ -44,7 +46,11 @@ class GitPlayground:
             "GIT_COMMITTER_EMAIL": person.email,
             "GIT_CONFIG_NOSYSTEM": "1",
         }
-        done = subprocess.run(["git", *args], cwd=folder, env=env, input=stdin, capture_output=True, check=False)
+        return subprocess.run(["git", *args], cwd=folder, env=env, input=stdin, capture_output=True, check=False)
+
+    def git(self, folder: Path, *args: str | bytes, person: Person = ANN, stdin: bytes = b"") -> str:
+        """Run git in `folder`, which has to succeed; its output without the last line's end."""
+        done = self.try_git(folder, *args, person=person, stdin=stdin)
         assert done.returncode == 0, (args, done.stdout, done.stderr)
         return done.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
 

@@ -50,31 +50,29 @@ def merge_trees(git: Git, ours: str, theirs: str) -> str | Conflict:
     tree, _, rest = result.stdout.partition(b"\0")
     if result.status == 0:
         return tree.decode()
+    # A conflict about a renamed folder may leave no path in conflict; then those of its message are told.
     paths, _, messages = (b"\0" + rest).partition(b"\0\0")
-    return Conflict(
-        ours,
-        theirs,
-        tuple(_text(path) for path in paths.split(b"\0") if path),
-        "\n".join(_conflicts(messages)),
-    )
+    told, sentences = _conflicts(messages)
+    unmerged = [_text(path) for path in paths.split(b"\0") if path]
+    return Conflict(ours, theirs, tuple(unmerged or dict.fromkeys(told)), "\n".join(sentences))
 
 
 def _text(raw: bytes) -> str:
     return printable(raw.decode("utf-8", "replace"))
 
 
-def _conflicts(messages: bytes) -> list[str]:
-    """Git's own words for each conflict: records of a count, that many paths, a kind and a sentence, NUL-ended."""
+def _conflicts(messages: bytes) -> tuple[list[str], list[str]]:
+    """Paths and sentences of the conflicts: records of a count, that many paths, a kind and a sentence, NUL-ended."""
     fields = messages.split(b"\0")
-    texts = []
+    paths, sentences = [], []
     at = 0
     while at < len(fields) and fields[at].isdigit():
-        at += int(fields[at]) + 1
-        kind, sentence = fields[at : at + 2]
-        if kind.startswith(b"CONFLICT"):
-            texts.append(_text(sentence.strip()))
-        at += 2
-    return texts
+        end = at + 1 + int(fields[at])
+        if fields[end].startswith(b"CONFLICT"):
+            paths += [_text(path) for path in fields[at + 1 : end]]
+            sentences.append(_text(fields[end + 1].strip()))
+        at = end + 2
+    return paths, sentences
 
 
 def commit_tree(git: Git, tree: str, parents: tuple[str, ...], message: str, meta: MergeMeta) -> str:
