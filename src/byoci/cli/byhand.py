@@ -35,7 +35,7 @@ def merge(context: Context, proposal: str, workdir: Path) -> int:
     from byoci.cli import workdirs
     from byoci.cli.agent import refuse_precious
     from byoci.gate import byhand
-    from byoci.gate.land import Stopped
+    from byoci.gate.stopped import Stopped
 
     found = context.site.local_forge.proposal(proposal)
     gate = context.site.gate(found.project, output.progress)
@@ -88,7 +88,7 @@ def push(context: Context, project: str | None) -> int:
 
 
 def _show(context: Context, stopped: object) -> None:
-    from byoci.gate.land import Stopped
+    from byoci.gate.stopped import Stopped
 
     assert isinstance(stopped, Stopped)
     if context.json:

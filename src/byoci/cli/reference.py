@@ -62,9 +62,9 @@ def _command(command: click.Command, context: click.Context, name: str) -> Itera
     yield "\n".join(lines)
     if isinstance(command, click.Group):
         for verb in command.list_commands(context):
-            found = command.get_command(context, verb)
-            assert found is not None
-            yield from _command(found, click.Context(found, context, verb), f"{name} {verb}")
+            below = command.get_command(context, verb)
+            assert below is not None
+            yield from _command(below, click.Context(below, context, verb), f"{name} {verb}")
 
 
 def _prose(text: str) -> str:

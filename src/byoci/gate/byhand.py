@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from byoci.errors import NothingToDoError, TrunkMovedError, UsageError
 from byoci.gate import land
+from byoci.gate.stopped import Stopped
 from byoci.model import Candidate, Verdict
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ class ByHand:
     passed: bool = False
 
 
-def merge(gate: Gate, lease: Lease, state: Path, proposal: Proposal, workdir: Path) -> ByHand | land.Stopped:
+def merge(gate: Gate, lease: Lease, state: Path, proposal: Proposal, workdir: Path) -> ByHand | Stopped:
     """Merge a proposal onto trunk's tip, whatever its ballot says; its tree goes to the empty folder `workdir`."""
     merged = land.merge(gate, land.unjudged(gate, land.Chosen(proposal), lease), lease)
-    if isinstance(merged, land.Stopped):
+    if isinstance(merged, Stopped):
         return merged
     gate.vcs.export(merged.candidate.id, workdir)
     note = ByHand(proposal.id, merged.candidate.id, merged.candidate.base, str(workdir))
@@ -88,7 +89,7 @@ def commit(gate: Gate, lease: Lease, state: Path) -> Candidate:
     return candidate
 
 
-def push(gate: Gate, lease: Lease, state: Path) -> land.Stopped:
+def push(gate: Gate, lease: Lease, state: Path) -> Stopped:
     """Recheck, publish and report a merge that was committed and whose tests passed."""
     note = current(gate, state)
     missing = [] if note.passed else ["its tests have not passed: `byoci agent run-tests`"]
@@ -101,7 +102,7 @@ def push(gate: Gate, lease: Lease, state: Path) -> land.Stopped:
         land.Merged(land.Approved(read, candidate.revision), candidate), Verdict(passed=True, reason="the tests passed")
     )
     rechecked = land.recheck(gate, tested, lease)
-    if isinstance(rechecked, land.Stopped):
+    if isinstance(rechecked, Stopped):
         return rechecked
     stopped = land.report(gate, land.publish(gate, rechecked, lease), lease)
     _place(gate, state).unlink(missing_ok=True)
@@ -111,7 +112,7 @@ def push(gate: Gate, lease: Lease, state: Path) -> land.Stopped:
 def _again(gate: Gate, lease: Lease, note: ByHand) -> Candidate:
     proposal = gate.forge.proposal(note.proposal)
     merged = land.merge(gate, land.unjudged(gate, land.Chosen(proposal), lease), lease)
-    if isinstance(merged, land.Stopped) or merged.candidate.id != note.candidate:
+    if isinstance(merged, Stopped) or merged.candidate.id != note.candidate:
         raise TrunkMovedError(
             f"proposal {note.proposal} or trunk is another since it was merged by hand",
             resolution=f"Merge and test it again: `byoci agent merge {note.proposal}`.",

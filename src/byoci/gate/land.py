@@ -1,8 +1,8 @@
 """The stages of a landing, once and in order: candidates, ballot, merge, test, recheck, publish, report.
 
 Each stage takes the frozen value that the one before it made, and gives the next value or a `Stopped`. A stage reads;
-only `publish` writes to trunk and only `report` (and `report_stopped`) to the forge, so a run that leaves out these two
-changes nothing for anybody: that is `shadow`. Errors are raised and mean that byoci could not decide.
+only `publish` writes to trunk and only `report` to the forge, so a run that leaves out these two changes nothing for
+anybody: that is `shadow`. Errors are raised and mean that byoci could not decide.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from byoci.errors import TrunkMovedError
 from byoci.gate import ballot as ballots
+from byoci.gate import stopped as stopping
 from byoci.gate import testing
+from byoci.gate.stopped import Stopped
 from byoci.model import (
     AlreadyMerged,
     Candidate,
     Conflict,
     LandedRevision,
-    Landing,
     MergedHow,
     MergeMeta,
     Outcome,
     Status,
+    Verdict,
     landing_id,
 )
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from byoci.gate.plan import Gate
-    from byoci.model import Ballot, Lease, Proposal, Verdict
+    from byoci.model import Ballot, Lease, Proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +87,6 @@ class Published:
     tested: Tested
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The end of a way through the stages, and what to tell the forge about it.
-
-    note    a comment's key (told once) and text; None for nothing to say
-    status  what to set the proposal to, so that a person looks at it again
-    merged  the trunk revision to mark it merged with
-    told    whether the forge knows already
-    """
-
-    landing: Landing
-    proposal: Proposal
-    note: tuple[str, str] | None = None
-    status: Status | None = None
-    merged: str | None = None
-    told: bool = False
-
-
 # A step of a landing: it takes the last stage's value and gives the next one's, or a `Stopped`.
 Stage: TypeAlias = "Callable[[Gate, Any, Lease], Any]"
 
@@ -143,8 +127,7 @@ def ballot(gate: Gate, chosen: Chosen, _lease: Lease) -> Approved | Stopped:
     read, tip = ballot_now(gate, chosen.proposal)
     judgement = ballots.judge(read, gate.project.policy, tip)
     if not judgement.landable or read.proposal.approved_revision is None:
-        landing = _landing(gate, read.proposal, Outcome.WAITING, reasons=judgement.reasons)
-        return Stopped(landing, read.proposal)
+        return stopping.waiting(gate.project.name, read.proposal, judgement.reasons)
     return Approved(read, read.proposal.approved_revision)
 
 
@@ -171,7 +154,9 @@ def merge(gate: Gate, approved: Approved, _lease: Lease) -> Merged | Stopped:
     if isinstance(result, Candidate):
         return Merged(approved, result)
     if isinstance(result, Conflict):
-        return _conflict(gate, proposal, result)
+        stopped = stopping.conflicting(project.name, proposal, result)
+        gate.store.record_attempt(stopped.landing, result)
+        return stopped
     return _already_merged(gate, proposal, result)
 
 
@@ -188,8 +173,8 @@ def test(gate: Gate, merged: Merged, _lease: Lease) -> Tested | Stopped:
     proposal, candidate = merged.approved.proposal, merged.candidate
     earlier = gate.store.last_attempt(gate.project.name, proposal.id)
     if earlier is not None and earlier.candidate == candidate.id and earlier.outcome is Outcome.TESTS_FAILED:
-        landing = _landing(gate, proposal, Outcome.TESTS_FAILED, reasons=earlier.reasons)
-        return Stopped(landing, proposal, status=Status.NEEDS_REVIEW)
+        verdict = Verdict(False, earlier.reasons[0], earlier.seconds, earlier.tests, earlier.log)
+        return stopping.tests_failed(gate.project.name, proposal, candidate, verdict)
     plan = gate.project.tests
     # What credentials can reach must not be chosen by a proposal: its setup is made from trunk's files.
     origin = candidate.base if plan.setup and plan.setup.credentials else candidate.id
@@ -200,7 +185,9 @@ def test(gate: Gate, merged: Merged, _lease: Lease) -> Tested | Stopped:
         gate.new_worker, plan, setup, lambda folder: gate.vcs.export(candidate.id, folder), log, gate.workdir
     )
     if not verdict.passed:
-        return _tests_failed(gate, merged, verdict)
+        stopped = stopping.tests_failed(gate.project.name, proposal, candidate, verdict)
+        gate.store.record_attempt(stopped.landing, candidate, verdict)
+        return stopped
     return Tested(merged, verdict)
 
 
@@ -239,17 +226,11 @@ def report(gate: Gate, published: Published, _lease: Lease) -> Stopped:
     """Tell the forge; its status is written last, so that a final status means that all is told."""
     candidate, verdict = published.tested.merged.candidate, published.tested.verdict
     proposal = published.tested.merged.approved.proposal
-    stopped = Stopped(
-        _landing(gate, proposal, Outcome.LANDED, candidate.id, (verdict.reason,)),
-        proposal,
-        note=(candidate.landing_id, landed_text(candidate.id, verdict)),
-        merged=candidate.id,
-        told=True,
-    )
-    report_stopped(gate, stopped)
+    stopped = stopping.landed(gate.project.name, proposal, candidate, verdict)
+    stopping.report_stopped(gate, stopped)
     gate.store.mark_reported(str(gate.project.trunk), candidate.landing_id)
     gate.store.record_attempt(stopped.landing, candidate, verdict)
-    return stopped
+    return dataclasses.replace(stopped, told=True)
 
 
 STAGES: Final[tuple[Stage, ...]] = (candidates, ballot, merge, test, recheck, publish, report)
@@ -276,46 +257,7 @@ def run_stages(gate: Gate, proposal: Proposal, lease: Lease, stages: tuple[Stage
             return value
     tested: Tested = value if isinstance(value, Tested) else value.tested
     reasons = (f"would land as {tested.merged.candidate.id}", tested.verdict.reason, f"log: {tested.verdict.log}")
-    return Stopped(_landing(gate, proposal, Outcome.WAITING, None, reasons), proposal)
-
-
-def report_stopped(gate: Gate, stopped: Stopped) -> None:
-    """Tell the forge how a proposal's way ended: the comment first, the status last; told twice, seen once."""
-    if stopped.note is not None:
-        gate.forge.comment(stopped.proposal, *stopped.note)
-    if stopped.merged is not None:
-        gate.forge.mark_merged(stopped.proposal, stopped.merged)
-    elif stopped.status is not None:
-        gate.forge.set_status(stopped.proposal, stopped.status)
-
-
-def landed_text(revision: str, verdict: Verdict | None) -> str:
-    """The comment on a proposal that landed."""
-    lines = [f"Landed as {revision}."]
-    if verdict is not None:
-        lines.append(f"Tested in {verdict.seconds:.1f} s: {verdict.reason}.")
-        lines.append(f"Log: {verdict.log}")
-    return "\n".join(lines)
-
-
-def _landing(
-    gate: Gate, proposal: Proposal, outcome: Outcome, revision: str | None = None, reasons: tuple[str, ...] = ()
-) -> Landing:
-    return Landing(gate.project.name, proposal.id, proposal.title, outcome, revision, reasons)
-
-
-def _repeat(proposal: Proposal) -> str:
-    return f"To repeat it without publishing: byoci shadow {proposal.project} --proposal {proposal.id} --regardless"
-
-
-def _conflict(gate: Gate, proposal: Proposal, conflict: Conflict) -> Stopped:
-    shown = ", ".join(conflict.paths[:10]) + (" …" if len(conflict.paths) > 10 else "")
-    reason = f"does not merge with trunk: conflict in {shown}"
-    text = f"{reason}\n\nMerge trunk ({conflict.base}) into the source, resolve, and have it approved again."
-    key = f"conflict {conflict.base} {conflict.revision} {proposal.approved_at}"
-    landing = _landing(gate, proposal, Outcome.CONFLICT, reasons=(reason,))
-    gate.store.record_attempt(landing, conflict)
-    return Stopped(landing, proposal, note=(key, text), status=Status.NEEDS_REVIEW)
+    return stopping.waiting(gate.project.name, proposal, reasons)
 
 
 def refresh_index(gate: Gate, tip: str) -> None:
@@ -326,62 +268,14 @@ def refresh_index(gate: Gate, tip: str) -> None:
         gate.store.add(str(trunk), list(gate.vcs.landings(trunk, indexed)), tip)
 
 
-def landed_before(gate: Gate, proposal: Proposal, landed: LandedRevision) -> Stopped:
-    """What to tell of a landing that trunk holds, and that a run before this one, or another lander, published."""
-    return Stopped(
-        _landing(gate, proposal, Outcome.LANDED, landed.revision, ("published by an earlier run, reported now",)),
-        proposal,
-        note=(landed.landing_id, landed_text(landed.revision, None)),
-        merged=landed.revision,
-    )
-
-
 def _already_merged(gate: Gate, proposal: Proposal, found: AlreadyMerged) -> Stopped:
-    if found.how is MergedHow.BY_OTHERS:
-        refresh_index(gate, found.base)
-        ours = gate.store.find(str(gate.project.trunk), landing_id(gate.project.name, proposal.id, found.revision))
-        if ours is not None:
-            return landed_before(gate, proposal, ours)
-        reason = f"merged by others as {found.by}" if found.by else "trunk contains it already"
-        landing = _landing(gate, proposal, Outcome.LANDED, found.by or found.base, (reason,))
-        return Stopped(landing, proposal, note=(f"merged {found.revision}", reason), merged=found.by or found.base)
-    if found.how is MergedHow.REVERTED:
-        reason = "it landed before and was reverted since; to bring it back, propose a revert of that revert"
-    else:
-        reason = "it changes nothing: trunk already has all of its content"
-    landing = _landing(gate, proposal, Outcome.WAITING, reasons=(reason,))
-    gate.store.record_attempt(landing, found)
-    key = f"{found.how} {found.base} {found.revision} {proposal.approved_at}"
-    return Stopped(landing, proposal, note=(key, reason), status=Status.NEEDS_REVIEW)
-
-
-def _tests_failed(gate: Gate, merged: Merged, verdict: Verdict) -> Stopped:
-    proposal, candidate = merged.approved.proposal, merged.candidate
-    landing = _landing(gate, proposal, Outcome.TESTS_FAILED, reasons=(verdict.reason,))
-    gate.store.record_attempt(landing, candidate, verdict)
-    text = "\n".join(
-        (
-            f"Not landed: {verdict.reason}.",
-            f"Tested: {candidate.revision} merged with trunk {candidate.base}, in {verdict.seconds:.1f} s.",
-            f"Log: {verdict.log}",
-            _repeat(proposal),
-        )
-    )
-    return Stopped(landing, proposal, note=(f"verdict {candidate.id}", text), status=Status.NEEDS_REVIEW)
-
-
-def remembered(gate: Gate, stopped: Stopped) -> Landing:
-    """The landing to show for a proposal that waits: what its tests said, if nothing has changed since they ran.
-
-    A proposal whose tests failed was sent back to its people. Until it, or trunk, is another, that it failed is more
-    worth telling than that it is not approved.
-    """
-    proposal = stopped.proposal
-    earlier = gate.store.last_attempt(gate.project.name, proposal.id)
-    if stopped.landing.outcome is not Outcome.WAITING or earlier is None or proposal.status is not Status.NEEDS_REVIEW:
-        return stopped.landing
-    if earlier.outcome is Outcome.LANDED or gate.vcs.tip(proposal.source) != earlier.approved_revision:
-        return stopped.landing
-    return dataclasses.replace(
-        stopped.landing, outcome=earlier.outcome, reasons=(*earlier.reasons, "as before: nothing changed since")
-    )
+    name = gate.project.name
+    if found.how is not MergedHow.BY_OTHERS:
+        stopped = stopping.nothing_to_merge(name, proposal, found)
+        gate.store.record_attempt(stopped.landing, found)
+        return stopped
+    refresh_index(gate, found.base)
+    ours = gate.store.find(str(gate.project.trunk), landing_id(name, proposal.id, found.revision))
+    if ours is not None:
+        return stopping.landed_before(name, proposal, ours)
+    return stopping.merged_by_others(name, proposal, found)

@@ -19,6 +19,8 @@ from byoci.errors import (
 )
 from byoci.gate import ballot as ballots
 from byoci.gate import land
+from byoci.gate import stopped as stopping
+from byoci.gate.stopped import Stopped
 from byoci.model import Landing, Outcome, Status
 
 if TYPE_CHECKING:
@@ -145,8 +147,8 @@ def recover(gate: Gate) -> list[Told]:
             # The comment comes before the status: this landing was told in full, only the cache was lost.
             gate.store.mark_reported(trunk, landed.landing_id)
             continue
-        stopped = land.landed_before(gate, proposal, landed)
-        land.report_stopped(gate, stopped)
+        stopped = stopping.landed_before(gate.project.name, proposal, landed)
+        stopping.report_stopped(gate, stopped)
         gate.store.mark_reported(trunk, landed.landing_id)
         rows.append(Told(stopped.landing))
     return rows
@@ -172,8 +174,8 @@ def _row(gate: Gate, lease: Lease, proposal: Proposal, stages: tuple[land.Stage,
     try:
         stopped = _attempts(gate, lease, proposal, stages)
         if for_real and not stopped.told:
-            land.report_stopped(gate, stopped)
-        shown = land.remembered(gate, stopped)
+            stopping.report_stopped(gate, stopped)
+        shown = stopping.remembered(gate, stopped)
     except _FATAL:
         raise
     except ByociError as error:
@@ -184,7 +186,7 @@ def _row(gate: Gate, lease: Lease, proposal: Proposal, stages: tuple[land.Stage,
     return Told(shown, new=shown is stopped.landing)
 
 
-def _attempts(gate: Gate, lease: Lease, proposal: Proposal, stages: tuple[land.Stage, ...]) -> land.Stopped:
+def _attempts(gate: Gate, lease: Lease, proposal: Proposal, stages: tuple[land.Stage, ...]) -> Stopped:
     for attempt in range(1, gate.project.attempts + 1):
         try:
             return land.run_stages(gate, proposal, lease, stages)
@@ -201,6 +203,6 @@ def _failed(gate: Gate, proposal: Proposal, error: ByociError, *, tell_forge: bo
     landing = Landing(gate.project.name, proposal.id, proposal.title, Outcome.ERROR, None, reasons)
     if isinstance(error, RejectedError) and tell_forge:
         key = f"rejected {proposal.approved_revision} {proposal.approved_at} {error.brief}"
-        stopped = land.Stopped(landing, proposal, note=(key, str(error)), status=Status.NEEDS_REVIEW)
-        land.report_stopped(gate, stopped)
+        stopped = Stopped(landing, proposal, note=(key, str(error)), status=Status.NEEDS_REVIEW)
+        stopping.report_stopped(gate, stopped)
     return Told(landing, error=error)
