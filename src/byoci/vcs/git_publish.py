@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from byoci import proc
 from byoci.errors import PublishRefusedError, TrunkMovedError
 from byoci.vcs.git_remote import address, ask
-from byoci.vcs.git_run import said, unreachable
+from byoci.vcs.git_run import said
 
 if TYPE_CHECKING:
     from byoci.model import Candidate
@@ -33,7 +33,7 @@ def push(git: Git, candidate: Candidate, branch: Branch, expected: str) -> None:
     report = _REPORT.search(result.stdout.decode("utf-8", "replace"))
     stderr = result.stderr.decode("utf-8", "replace")
     if report is None:
-        _without_report(git, candidate, branch, stderr)
+        _without_report(git, candidate, branch, expected, stderr)
         return
     flag, summary = report.groups()
     if flag in (" ", "+") and result.status == 0:
@@ -44,11 +44,13 @@ def push(git: Git, candidate: Candidate, branch: Branch, expected: str) -> None:
     raise refused(branch.place, f"{summary}\n{said(stderr)}")
 
 
-def _without_report(git: Git, candidate: Candidate, branch: Branch, stderr: str) -> None:
-    """The connection ended before the server told what it did; ask it again. Nobody else can have this candidate."""
+def _without_report(git: Git, candidate: Candidate, branch: Branch, expected: str, stderr: str) -> None:
+    """The server did not tell what it did, as when the connection broke; only this push can have brought it."""
     tip = ask(git, branch).revision
+    if tip == expected:
+        raise refused(branch.place, said(stderr))
     if tip != candidate.id:
-        raise unreachable(branch.place, stderr)
+        raise moved(branch.place, expected)
 
 
 def moved(place: Url, expected: str) -> TrunkMovedError:
