@@ -366,6 +366,10 @@ def test_the_cache_is_not_taken_for_a_forge(tmp_path: Path) -> None:
         LocalForge(tmp_path / "forge.sqlite", user="ann")
 
 
+def test_every_write_is_flushed_to_the_disk(as_user: Callable[[str], LocalForge]) -> None:
+    assert tuple(as_user("ann")._database.execute("PRAGMA synchronous").fetchone()) == (2,)  # FULL
+
+
 def test_the_file_is_shared_as_the_umask_says(tmp_path: Path) -> None:
     before = os.umask(0o007)
     try:

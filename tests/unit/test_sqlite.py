@@ -104,6 +104,16 @@ def test_a_reader_sees_one_moment(path: Path) -> None:
     writer.close()
 
 
+def test_a_writer_keeps_others_from_writing_from_its_beginning(path: Path) -> None:
+    """Else what it read could be outdated when it writes."""
+    database, other = opened(path), sqlite3.connect(path, timeout=0, isolation_level=None)
+    with database.writing(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("INSERT INTO person VALUES ('ann')")
+    other.execute("INSERT INTO person VALUES ('ann')")
+    other.close()
+    database.close()
+
+
 def test_files_and_folders_are_private(path: Path) -> None:
     before = os.umask(0)
     try:
