@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import pwd
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,15 +30,6 @@ def open_site(path: Path | None, namespace: str) -> Site:
     return Site(load(path, namespace))
 
 
-def unix_user() -> str:
-    """The name of the user whose process this is, from the real user id: the environment can say anything."""
-    uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid-{uid}"
-
-
 @dataclass(frozen=True)
 class Site:
     """A namespace of one configuration, and what it is made of; each part is opened once."""
@@ -50,13 +40,14 @@ class Site:
     def local_forge(self) -> LocalForge:
         """The forge that byoci keeps itself."""
         from byoci.forge.local import LocalForge
+        from byoci.forge.local_people import user_name
 
         projects = self.config.projects
         return LocalForge(
             self.config.local_forge_path,
             teams={name: team.members for name, team in self.config.teams.items()},
             administrators=self.config.local_forge.administrators,
-            user=unix_user(),
+            user=user_name(os.getuid()),  # the environment can say anything
             trusted={name: project.approve.trusted for name, project in projects.items() if project.approve.trusted},
         )
 

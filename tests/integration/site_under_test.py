@@ -50,6 +50,9 @@ class GitPlay(GitRepository):
     def drop(self, branch: str) -> None:
         self._git(self._folder, "branch", "--quiet", "-D", branch)
 
+    def rewind(self, revision: str) -> None:
+        self._git(self._folder, "update-ref", "refs/heads/main", revision)
+
 
 class BzrPlay(BzrRepository):
     """With what only tests do."""
@@ -61,6 +64,11 @@ class BzrPlay(BzrRepository):
 
     def drop(self, branch: str) -> None:
         shutil.rmtree(self._folder / branch)
+
+    def rewind(self, revision: str) -> None:
+        trunk = self._open(None)
+        with trunk.lock_write():
+            trunk.generate_revision_history(revision.encode())
 
 
 class Story:

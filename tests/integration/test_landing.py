@@ -211,6 +211,22 @@ def test_what_a_dead_lander_published_is_reported_by_the_next_one(story: Story) 
     assert story.trunk_tip() == tip
 
 
+def test_a_landing_that_a_person_took_off_trunk_is_not_told_and_lands_anew(story: Story) -> None:
+    before = story.trunk_tip()
+    proposal = story.propose("topic", {"new": "1\n"})
+    gate = story.gate()
+    with story.site.leases.hold(str(gate.project.trunk)) as lease:
+        land.run_stages(gate, proposal, lease, land.STAGES[:-1])
+    story.repository.rewind(before)
+    story.repository.commit(None, {"other": "1\n"}, "instead", "alice")
+    story.reopen()
+    row = story.land_one()
+    assert row.outcome is Outcome.LANDED
+    assert row.revision == story.trunk_tip()
+    assert {"new", "other"} <= set(story.trunk_files())
+    assert len(story.forge.comments(proposal.id)) == 1
+
+
 def test_losing_the_cache_loses_nothing(story: Story) -> None:
     proposal = story.propose("topic", {"new": "1\n"})
     story.land()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from byoci.gate.plan import Gate
-    from byoci.model import Lease, Proposal
+    from byoci.model import LandedRevision, Lease, Proposal
     from byoci.store.leases import Leases
 
 _log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def recover(gate: Gate) -> list[Told]:
     land.refresh_index(gate, tip)
     trunk = str(gate.project.trunk)
     rows = []
-    for landed in gate.store.unreported(trunk):
+    for landed in _unreported(gate):
         try:
             proposal = gate.forge.proposal(landed.proposal)
         except UsageError:
@@ -152,6 +152,20 @@ def recover(gate: Gate) -> list[Told]:
         gate.store.mark_reported(trunk, landed.landing_id)
         rows.append(Told(stopped.landing))
     return rows
+
+
+def _unreported(gate: Gate) -> list[LandedRevision]:
+    """Landings that trunk holds now and that have no report yet."""
+    trunk = gate.project.trunk
+    found = gate.store.unreported(str(trunk))
+    if not found:
+        return []
+    # The index only grows. Somebody may have rewound trunk since: what is to be told now must be there now.
+    there = {landed.revision for landed in gate.vcs.landings(trunk)}
+    for landed in found:
+        if landed.revision not in there:
+            gate.store.forget(str(trunk), landed.landing_id)
+    return [landed for landed in found if landed.revision in there]
 
 
 def _chosen(gate: Gate, only: str | None) -> list[Proposal]:

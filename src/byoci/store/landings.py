@@ -141,6 +141,11 @@ class LandingStore:
                 "UPDATE landing SET reported = 1 WHERE trunk = ? AND landing_id = ?", (trunk, landing_id)
             )
 
+    def forget(self, trunk: str, landing_id: str) -> None:
+        """Trunk does not hold that landing any more: it was rewound by a person."""
+        with self._database.writing():
+            self._database.execute("DELETE FROM landing WHERE trunk = ? AND landing_id = ?", (trunk, landing_id))
+
     def record_attempt(
         self, landing: Landing, merge: Candidate | Conflict | AlreadyMerged, verdict: Verdict | None = None
     ) -> None:
