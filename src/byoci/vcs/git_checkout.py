@@ -55,8 +55,9 @@ def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected
     )  # fmt: skip
     if result.status:
         raise refused(place, said(result.stderr.decode("utf-8", "replace")))
-    if changed := _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all").text:
-        raise _dirty(place, folder, changed)
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+    if changed.status or (changed.text and not _left_by_a_killed_lander(folder, candidate)):
+        raise _dirty(place, folder, changed.text or changed.stderr.decode("utf-8", "replace"))
     with _locked(branch, folder, candidate.id, expected) as finish:
         updated = _git(folder, "read-tree", "-m", "-u", expected, candidate.id)
         if updated.status:
@@ -103,6 +104,12 @@ def _not_moved(branch: Branch, folder: Path, old: str, stderr: IO[bytes]) -> Tru
     if _git(folder, "rev-parse", "--verify", "--quiet", branch.ref).text != old:
         return moved(branch.place, old)
     return refused(branch.place, said(stderr.read().decode("utf-8", "replace")))
+
+
+def _left_by_a_killed_lander(folder: Path, candidate: Candidate) -> bool:
+    """Whether files and index are the candidate's already: he who made it before died just before moving the branch."""
+    same = ("diff", "--quiet", "--no-ext-diff", "--ignore-submodules=all", candidate.id)
+    return not (_git(folder, *same).status or _git(folder, *same, "--cached").status)
 
 
 def _dirty(place: Url, folder: Path, what: str) -> PublishRefusedError:
