@@ -122,7 +122,8 @@ def home() -> Home | None:
 def _version_2() -> Home | None:
     for own, top in _own("cgroup2", ""):
         for folder in (own, *own.parents):
-            if _NEEDED <= set((folder / "cgroup.subtree_control").read_text().split()) and _mine(folder):
+            divided = set((folder / "cgroup.subtree_control").read_text().split())
+            if divided.issuperset(_NEEDED) and _mine(folder):
                 return Home(2, (folder,))
             if folder == top:
                 break
@@ -139,7 +140,7 @@ def _mine(folder: Path) -> bool:
 
 
 def _own(kind: str, controller: str) -> Iterator[tuple[Path, Path]]:
-    """This process' group in the hierarchy with a controller, and the top of that hierarchy, as far as both are mounted.
+    """Our group in the hierarchy with a controller, and the top of that hierarchy, as far as both are mounted.
 
     The formats are those of cgroups(7), "/proc files", and proc_pid_mountinfo(5).
     """
@@ -164,7 +165,7 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """When a process started, in clock ticks since the system did (proc_pid_stat(5), field 22); None when it is gone."""
+    """When a process started, in clock ticks since the system did (proc_pid_stat(5), field 22); None: it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

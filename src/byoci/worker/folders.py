@@ -3,7 +3,7 @@
 As an ordinary user everything is below the site's state folder. As root it is below `/var/lib/byoci/workers`, since the
 worker's user could not pass through `/root` or another private home to reach its workspace.
 
-    etc-DIGEST/     what the image's /etc shows in a worker
+    etc-DIGEST/     what the image's /etc shows in a worker (root: one level up, for all sites)
     layers/         setup layers
     live/P/lock     held (flock) by the process that owns P as long as it lives
     live/P/W/       one worker's folders
@@ -11,12 +11,14 @@ worker's user could not pass through `/root` or another private home to reach it
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import hashlib
 import os
 import stat
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,10 +32,15 @@ _UIDS: Final = range(60706, 61184)  # Debian and systemd give these to nobody; t
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The folder of a site's workers, and the user who runs them: `uid` is None where that is ourselves."""
+    """The folder of a site's workers, and the user who runs them.
+
+    uid     None where that is ourselves
+    shared  where sites keep what does not depend on them
+    """
 
     path: Path
     uid: int | None
+    shared: Path
 
     @property
     def owner(self) -> int:
@@ -52,10 +59,10 @@ def base_of(state: Path) -> Base:
         path.mkdir(mode=0o700, exist_ok=True)
         with tree.opened(path) as fd:
             _own(path, os.fstat(fd))
-        return Base(path, None)
+        return Base(path, None, path)
     digest = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()
     _make_chain(SYSTEM_BASE / digest[:16])
-    return Base(SYSTEM_BASE / digest[:16], _UIDS[int(digest[16:24], 16) % len(_UIDS)])
+    return Base(SYSTEM_BASE / digest[:16], _UIDS[int(digest[16:24], 16) % len(_UIDS)], SYSTEM_BASE)
 
 
 def _make_chain(path: Path) -> None:
@@ -152,3 +159,17 @@ def _reap(live: Path) -> None:
                 tree.remove(path)
             finally:
                 os.close(lock)
+
+
+_sessions: dict[tuple[int, Path], Session] = {}
+_sessions_lock = threading.Lock()
+
+
+def session(base: Base) -> Session:
+    """The session of this process in `base`; removed when the process ends in good order."""
+    with _sessions_lock:
+        key = (os.getpid(), base.path)
+        if key not in _sessions or not _sessions[key].path.exists():
+            _sessions[key] = Session(base)
+            atexit.register(_sessions[key].close)
+        return _sessions[key]

@@ -30,6 +30,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the guard stays small
@@ -53,6 +54,8 @@ if TYPE_CHECKING:  # the guard stays small
 
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_CLONE_NEWNS = 0x00020000  # linux/sched.h
+_MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19  # linux/mount.h
 _MAX_FDS = 32
 _MAX_REQUEST = 1 << 18
 _HIGH_FD = 64  # descriptors to hand on are moved up here first, out of the way of their final places
@@ -256,15 +259,45 @@ class Guard:
             sandbox.end()
 
 
-def main(fd: int, uid: int) -> None:
-    """Run as the guard whose requests come from descriptor `fd`, as user and group `uid`."""
+def main(fd: int, uid: int, binds: list[tuple[int, str]]) -> None:
+    """Run as the guard whose requests come from descriptor `fd`, as user and group `uid`.
+
+    binds  folders, by descriptor, that sandboxes find at a path where `uid` can get at them; only root can ask for that
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.getuid() == 0:
+        _furnish(libc, binds)
     if os.getuid() != uid:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o022)
     os.chdir("/")
     Guard(socket.socket(fileno=fd)).serve()
+
+
+def _furnish(libc: ctypes.CDLL, binds: list[tuple[int, str]]) -> None:
+    """Give this process and its children mounts of their own, which are gone with them."""
+    if libc.unshare(_CLONE_NEWNS) != 0:
+        if binds:
+            raise OSError(ctypes.get_errno(), "unshare")
+        return
+    _mount(libc, b"none", b"/", None, _MS_REC | _MS_SLAVE)
+    for fd, target in binds:
+        _mount(libc, b"/proc/self/fd/%d" % fd, os.fsencode(target), None, _MS_BIND)
+        os.close(fd)
+    with contextlib.suppress(OSError):
+        mode = os.stat("/dev/net/tun").st_mode  # noqa: PTH116 -- pathlib is not loaded here
+        if mode & 0o666 != 0o666:  # udev opens it to everybody, but not every system has udev
+            _mount(libc, b"none", b"/dev/net", b"tmpfs", 0)
+            os.mknod("/dev/net/tun", 0o666 | stat.S_IFCHR, os.makedev(10, 200))
+            os.chmod("/dev/net/tun", 0o666)  # noqa: PTH101, S103
+            os.chmod("/dev/net", 0o755)  # noqa: PTH101, S103
+
+
+def _mount(libc: ctypes.CDLL, source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
+    if libc.mount(source, target, kind, ctypes.c_ulong(flags), None) != 0:
+        raise OSError(ctypes.get_errno(), "mount", os.fsdecode(target))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from byoci.errors import ConfigError
+from byoci.worker import network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 UID: Final = 1000
 HOME: Final = "/home/worker"
 WORKSPACE: Final = "/workspace"
-RESOLVER: Final = "169.254.1.53"  # where a worker with network finds its name server
 
 _HOST_FOLDERS: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _OURS: Final = frozenset(
@@ -131,7 +131,7 @@ def _generated(root: Path | None) -> dict[str, str]:
         "hosts": "127.0.0.1 localhost worker\n::1 localhost ip6-localhost ip6-loopback\n",
         "hostname": "worker\n",
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
-        "resolv.conf": f"nameserver {RESOLVER}\n",
+        "resolv.conf": f"nameserver {network.RESOLVER}\n",
     }
 
 

@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci import proc
 from byoci.errors import UnavailableError
+from byoci.worker import tree
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
+    from io import FileIO
 
     from byoci.worker.guard import Request
 
 _BOOT: Final = (
-    "import sys; sys.path.append(sys.argv[1]); from byoci.worker import guard; guard.main(*map(int, sys.argv[2:]))"
+    "import json, sys; sys.path.append(sys.argv[1])\n"
+    "from byoci.worker import guard; guard.main(*json.loads(sys.argv[2]))"
 )
 _END_SECONDS: Final = 60.0  # how long a killed sandbox may take to be gone; more means a process the kernel cannot end
 
@@ -46,18 +49,24 @@ class Sandbox:
 
     def __init__(self, life: socket.socket) -> None:
         self._life = life
+        self._end: End | None = None
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when the sandbox has ended and nothing is left of it."""
         return self._life.fileno()
 
-    def waiting(self) -> int:
-        """The pid of the first process of a sandbox that was told to `wait`: it is set up, and runs nothing yet."""
-        return int(self._answer()["pid"])
+    def waiting(self) -> int | None:
+        """The pid of the first process of a sandbox that was told to `wait`: it is set up, and runs nothing yet.
+
+        None where it ended before it came to that.
+        """
+        answer = self._answer()
+        return int(answer["pid"]) if "pid" in answer else None
 
     def go(self) -> None:
         """Let a waiting sandbox run its command."""
-        self._life.send(b"+")
+        with contextlib.suppress(OSError):  # it was killed meanwhile
+            self._life.send(b"+")
 
     def kill(self) -> None:
         """End it with all its processes; `end` tells when they are gone. Safe to repeat."""
@@ -69,32 +78,32 @@ class Sandbox:
 
         Raises `UnavailableError` where the program could not be started or the guard is gone.
         """
-        try:
-            answer = self._answer()
-        finally:
-            self._life.close()
-        return End(answer["status"], answer["code"])
+        while self._end is None:
+            self._answer()
+        return self._end
 
     def _answer(self) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self._life.recv(65536) or b'{"error": "the worker\'s guard is gone"}')
         if "error" in answer:
             raise UnavailableError("the sandbox could not be started", details=answer["error"])
+        if "status" in answer:
+            self._end = End(answer["status"], answer["code"])
         return answer
 
     def close(self) -> None:
         """Kill it where it still runs, and wait for its end. Safe to repeat."""
         if self._life.fileno() < 0:
             return
-        self.kill()
-        poll = select.poll()
-        poll.register(self._life, select.POLLIN)
-        try:
+        with self._life:
+            if self._end is not None:
+                return
+            self.kill()
+            poll = select.poll()
+            poll.register(self._life, select.POLLIN)
             while poll.poll(_END_SECONDS * 1000):
                 answer = self._life.recv(65536)
                 if not answer or b'"status"' in answer:
                     return
-        finally:
-            self._life.close()
         raise UnavailableError(
             "a worker's process cannot be ended",
             details=f"it was killed {_END_SECONDS:g} s ago and is still there",
@@ -103,20 +112,26 @@ class Sandbox:
 
 
 class Guard:
-    """The guard process of this process for workers that run as user `uid`."""
+    """The guard process of this process for workers that run as user and group `uid`.
 
-    def __init__(self, uid: int) -> None:
+    binds  folders, and where the guard's sandboxes find them; for root only
+    """
+
+    def __init__(self, uid: int, binds: Sequence[tuple[Path, Path]] = ()) -> None:
+        self.uid = uid
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            source = str(Path(__file__).parents[2])
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(theirs)
+            folders = [(stack.enter_context(tree.opened(source)), str(target)) for source, target in binds]
+            arguments = json.dumps([theirs.fileno(), uid, folders])
             self._process: subprocess.Popen[bytes] = proc.start(
-                [sys.executable, "-I", "-S", "-c", _BOOT, source, str(theirs.fileno()), str(uid)],
+                [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(__file__).parents[2]), arguments],
                 env=proc.base_environment(),
                 stdout=2,
                 stderr=2,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *(fd for fd, _ in folders)),
             )
         atexit.register(self.close)
 
@@ -125,24 +140,26 @@ class Guard:
         """Whether it still runs, and was started by this very process."""
         return self._owner == os.getpid() and self._process.poll() is None
 
-    def start(self, request: Request, cgroups: Sequence[int], fds: Sequence[int]) -> Sandbox:
-        """Start a program; it gets `fds` as its descriptors 1, 2, 3 and so on, and what `Request` tells."""
+    def start(self, request: Request, cgroups: Sequence[FileIO], files: Sequence[FileIO]) -> Sandbox:
+        """Start a program; it gets `files` as its descriptors 1, 2, 3 and so on, and what `Request` tells."""
         life, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
                 body = json.dumps({**request, "cgroups": len(cgroups)}).encode()
                 with self._lock:
-                    socket.send_fds(self._control, [body], [theirs.fileno(), *cgroups, *fds])
+                    fds = [theirs.fileno(), *(file.fileno() for file in (*cgroups, *files))]
+                    socket.send_fds(self._control, [body], fds)
             except OSError as error:
                 life.close()
                 raise UnavailableError("the sandbox could not be started", details=str(error)) from error
         return Sandbox(life)
 
     def close(self) -> None:
-        """End it, and all that it started."""
+        """End it, and all that it started. Safe to repeat."""
         self._control.close()
         if self._owner == os.getpid():
             self._process.wait()
+            atexit.unregister(self.close)
 
 
 _guards: dict[int, Guard] = {}

@@ -1,34 +1,143 @@
-"""bubblewrap's arguments for a worker."""
+"""bubblewrap's arguments for a worker, and the stage before it where a worker needs one.
+
+Descriptors of the started program: 1 and 2 output, 3 arguments, 4 the filter of system calls; for a stage 5, where it
+tells its pid, and 6, where it waits; then the credentials.
+"""
 
 from __future__ import annotations
 
+import os
+import shlex
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from byoci.worker import images
+from byoci.worker import images, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from byoci.worker.images import Image
+    from byoci.worker.base import Limits
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-NAMESPACES: Final = (
+CREDENTIALS: Final = "/run/credentials"
+_NAMESPACES: Final = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+_SEALED: Final = ("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
+_DESCRIPTORS: Final = ("--args", "3", "--seccomp", "4", "--json-status-fd", "{status}", "--block-fd", "{block}", "--")
+_STAGE: Final = (
     "--unshare-user",
-    "--unshare-pid",
-    "--unshare-ipc",
-    "--unshare-uts",
-    "--unshare-net",
-    "--unshare-cgroup-try",
-    "--disable-userns",
+    "--uid",
+    "0",
+    "--gid",
+    "0",
+    "--cap-add",
+    "ALL",
     "--die-with-parent",
-    "--new-session",
+    "--dev-bind",
+    "/",
+    "/",
 )
 
 
-def environment(shown: Image) -> dict[str, str]:
-    """What a command in a worker finds in its environment, before the project's own."""
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """A folder that shows `lower` below `upper`, which takes all changes; `work` is the kernel's, on the same disk."""
+
+    lower: Path
+    upper: Path
+    work: Path
+    merged: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A sandbox and the command in it.
+
+    workspace    the folder that the command works in
+    home         the folder that is its home; None for an empty one in memory
+    credentials  name → content, as files in `CREDENTIALS`
+    overlays     mounted first; `workspace` and `home` may lie in them
+    scratch      a folder above all paths of `overlays`
+    """
+
+    image: images.Image
+    command: str
+    limits: Limits
+    workspace: Path
+    home: Path | None = None
+    network: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    credentials: Mapping[str, bytes] = field(default_factory=dict)
+    overlays: tuple[Overlay, ...] = ()
+    scratch: Path | None = None
+
+    @property
+    def staged(self) -> bool:
+        """Whether something has to be prepared in namespaces of its own, before bubblewrap makes the worker's."""
+        return self.network or bool(self.overlays)
+
+
+def command(box: Box, bwrap: str) -> list[str]:
+    """What to start; "{status}" and "{block}" stand for descriptors that the guard gives."""
+    inner = [bwrap, *_DESCRIPTORS, *box.image.shell, box.command]
+    if not box.staged:
+        return inner
+    unshare = ("--unshare-net",) if box.network else ()
+    return [bwrap, *_STAGE, *unshare, "--", "/bin/sh", "-euc", _stage(box), "stage", *inner]
+
+
+def _stage(box: Box) -> str:
+    """A script that mounts the overlays and closes the network, and turns into its arguments.
+
+    It runs as root of a user namespace, which outside is the workers' ordinary user, and sees the host's files. In a
+    network namespace it tells its pid, so that the network can be connected, and waits until it is.
+    """
+    lines = [f"export PATH={PATH}"]
+    if box.network:
+        lines += ["echo $$ >&5", "read -r _ <&6", f"ip -batch - <<'END'\n{network.closing()}\nEND"]
+    lines.append("exec 5>&- 6<&-")
+    if box.overlays and box.scratch:
+        lines.append(f"cd {shlex.quote(str(box.scratch))}")  # below it, no name has a character that mount would mind
+        for overlay in box.overlays:
+            lower, upper, work, merged = (
+                os.path.relpath(path, box.scratch)
+                for path in (overlay.lower, overlay.upper, overlay.work, overlay.merged)
+            )
+            options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
+            lines.append(f"mount -t overlay overlay -o {options} {merged}")
+    return "\n".join([*lines, 'exec "$@"'])
+
+
+def options(box: Box) -> Iterator[str]:
+    """What bubblewrap reads from its descriptor for arguments."""
+    yield from _NAMESPACES
+    if not box.network:
+        yield "--unshare-net"
+    yield from _SEALED
+    yield from ("--hostname", "worker", "--uid", str(images.UID), "--gid", str(images.UID))
+    yield from box.image.arguments
+    yield from ("--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp")  # noqa: S108
+    size = str(box.limits.memory)
+    for folder in ("/dev/shm", "/tmp"):  # noqa: S108
+        yield from ("--perms", "1777", "--size", size, "--tmpfs", folder)
+    if box.home is None:
+        yield from ("--perms", "0700", "--size", size, "--tmpfs", images.HOME)
+    else:
+        yield from ("--bind", str(box.home), images.HOME)
+    yield from ("--bind", str(box.workspace), images.WORKSPACE, "--chdir", images.WORKSPACE)
+    for number, name in enumerate(box.credentials, first_credential(box)):
+        yield from ("--perms", "0400", "--file", str(number), f"{CREDENTIALS}/{name}")
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--clearenv")
+    for name, value in (_environment(box) | dict(box.environment)).items():
+        yield from ("--setenv", name, value)
+
+
+def first_credential(box: Box) -> int:
+    """The number of the first credential's descriptor."""
+    return 7 if box.staged else 5
+
+
+def _environment(box: Box) -> dict[str, str]:
     variables = {
         "HOME": images.HOME,
         "PATH": PATH,
@@ -38,26 +147,10 @@ def environment(shown: Image) -> dict[str, str]:
         "TMPDIR": "/tmp",  # noqa: S108 -- the worker's own
         "CI": "true",
     }
-    if shown.certificates:
+    if box.image.certificates:
         # Python's own installers bring a bundle along, which does not know a site's own authority.
-        variables |= dict.fromkeys(
-            ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE"), shown.certificates
-        )
+        names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
+        variables |= dict.fromkeys(names, box.image.certificates)
+    if box.credentials:
+        variables["CREDENTIALS_DIRECTORY"] = CREDENTIALS
     return variables
-
-
-def options(shown: Image, workspace: Path, variables: Mapping[str, str], memory: int) -> Iterator[str]:
-    """Everything but the descriptors and the command. `memory` bounds, in bytes, what is kept in memory as files."""
-    yield from NAMESPACES
-    yield from ("--hostname", "worker", "--uid", str(images.UID), "--gid", str(images.UID))
-    yield from shown.arguments
-    yield from ("--proc", "/proc", "--dev", "/dev")
-    size = str(memory)
-    for folder, mode in (("/dev/shm", "1777"), ("/tmp", "1777"), (images.HOME, "0700")):  # noqa: S108
-        yield from ("--perms", mode, "--size", size, "--tmpfs", folder)
-    yield from ("--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp")  # noqa: S108
-    yield from ("--bind", str(workspace), images.WORKSPACE, "--chdir", images.WORKSPACE)
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
-    yield "--clearenv"
-    for name, value in variables.items():
-        yield from ("--setenv", name, value)

@@ -1,0 +1,275 @@
+"""The contract of every worker: what the lander relies on, and what no project's code may upset."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from worker_harness import MB, SMALL, BubblewrapHarness, WorkerHarness
+
+from byoci.errors import ConfigError, UsageError
+from byoci.worker.base import Exceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from worker_harness import Ready
+
+pytestmark = pytest.mark.worker
+
+HARNESSES = {"bubblewrap": (BubblewrapHarness, "bwrap")}
+
+
+@pytest.fixture(params=list(HARNESSES))
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WorkerHarness]:
+    harness, program = HARNESSES[request.param]
+    if not shutil.which(program):
+        pytest.skip(f"missing: {program}")
+    site = harness(tmp_path / "state")
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def worker(site: WorkerHarness) -> Ready:
+    return site.ready()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another thread brings about."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+class TestCommands:
+    def test_a_command_works_on_the_tree_in_its_workspace(self, worker: Ready) -> None:
+        (worker.folder / "greeting").write_text("hello\n")
+        (worker.folder / "tool").write_text("#!/bin/sh\ncat greeting\n")
+        (worker.folder / "tool").chmod(0o755)
+        assert worker.sh("./tool").output == "hello\n"
+
+    def test_what_it_writes_stays_for_the_next_command_and_for_us(self, worker: Ready) -> None:
+        assert worker.sh("mkdir -p a/b && echo one > a/b/c").ok
+        assert worker.sh("cat a/b/c; echo two > a/b/c").output == "one\n"
+        assert (worker.folder / "a/b/c").read_text() == "two\n"
+
+    @pytest.mark.parametrize(
+        ("command", "code"),
+        [
+            ("true", 0),
+            ("false", 1),
+            ("exit 7", 7),
+            ("kill -9 $$", 137),
+            ("kill -TERM $$", 143),
+            ("no-such-program", 127),
+        ],
+    )
+    def test_its_exit_code_is_told(self, worker: Ready, command: str, code: int) -> None:
+        status = worker.sh(command).status
+        assert (status.code, status.exceeded) == (code, None)
+
+    def test_a_pipeline_fails_when_any_part_does(self, worker: Ready) -> None:
+        assert worker.sh("false | true").status.code == 1
+        assert worker.sh("echo abc | tr a-z A-Z | rev").output == "CBA\n"
+
+    def test_both_streams_come_in_the_order_they_were_written(self, worker: Ready) -> None:
+        outcome = worker.sh("for i in 1 2 3; do echo out $i; echo err $i >&2; done")
+        assert outcome.output == "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n"
+
+    def test_output_comes_while_the_command_still_runs(self, worker: Ready) -> None:
+        came: list[float] = []
+        started = time.monotonic()
+        worker.sh("echo first; sleep 1.5", on_output=lambda _: came.append(time.monotonic() - started))
+        assert came[0] < 1.2
+
+    def test_it_is_given_a_home_and_a_place_for_temporary_files(self, worker: Ready) -> None:
+        outcome = worker.sh('echo x > "$HOME/x" && mktemp && echo "$CI $USER"; cd; pwd')
+        assert outcome.ok
+        assert outcome.output.splitlines()[1:] == ["true worker", "/home/worker"]
+
+    def test_variables_are_added_to_its_environment(self, worker: Ready) -> None:
+        assert worker.sh('echo "$COLOUR"', environment={"COLOUR": "blue = \n green"}).output == "blue = \n green\n"
+
+    def test_nothing_of_our_environment_reaches_it(self, worker: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("API_TOKEN", "swordfish")
+        assert "swordfish" not in worker.sh("env; cat /proc/*/environ").output
+
+    def test_its_standard_input_is_empty(self, worker: Ready) -> None:
+        assert worker.sh("cat; echo end").output == "end\n"
+
+    def test_the_usual_tools_work(self, worker: Ready) -> None:
+        outcome = worker.sh("python3 -c 'import ssl, sqlite3, json; print(40 + 2)'; getent passwd worker; date; id -un")
+        assert outcome.ok
+        assert outcome.output.startswith("42\n")
+
+    def test_a_name_may_be_any_bytes(self, worker: Ready) -> None:
+        name = os.fsdecode(b"new\nline \xff")
+        (worker.folder / name).write_text("x")
+        assert worker.sh("cat new*").output == "x"
+        assert worker.sh(r"touch $'\xfe\n'").ok
+        assert (worker.folder / os.fsdecode(b"\xfe\n")).exists()
+
+
+class TestLimits:
+    def test_time(self, worker: Ready) -> None:
+        started = time.monotonic()
+        status = worker.sh("echo begun; sleep 600", seconds=0.5).status
+        assert status.exceeded is Exceeded.TIME
+        assert not status.ok
+        assert time.monotonic() - started < 5
+
+    def test_time_for_what_ignores_signals_and_sleeps(self, worker: Ready) -> None:
+        program = """
+            import os, signal, time
+            for number in range(1, 32):
+                if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD):
+                    signal.signal(number, signal.SIG_IGN)
+            for _ in range(5):
+                os.fork()
+            while True:
+                time.sleep(100)
+            """
+        assert worker.python(program, seconds=1.0).status.exceeded is Exceeded.TIME
+
+    def test_time_for_what_is_stopped(self, worker: Ready) -> None:
+        assert worker.sh("sleep 600 & kill -STOP $! $$", seconds=0.5).status.exceeded is Exceeded.TIME
+
+    def test_output(self, worker: Ready) -> None:
+        outcome = worker.sh("yes", output=100_000)
+        assert outcome.status.exceeded is Exceeded.OUTPUT
+        assert len(outcome.output) == 100_000
+
+    def test_output_of_exactly_the_limit_is_fine(self, worker: Ready) -> None:
+        outcome = worker.sh("head -c 100000 /dev/zero", output=100_000)
+        assert outcome.ok
+        assert len(outcome.output) == 100_000
+
+    def test_memory(self, worker: Ready) -> None:
+        started = time.monotonic()
+        outcome = worker.python("x = [bytearray(b'x' * (1 << 20)) for _ in range(10_000)]", memory=128 * MB)
+        assert not outcome.ok
+        assert time.monotonic() - started < 20
+
+    def test_memory_of_files_in_memory(self, worker: Ready) -> None:
+        outcome = worker.sh("head -c 1G /dev/zero > /tmp/x; head -c 1G /dev/zero > /dev/shm/x", memory=128 * MB)
+        assert not outcome.ok
+
+    def test_disk(self, worker: Ready) -> None:
+        outcome = worker.sh("while :; do i=$((i+1)); head -c 5M /dev/zero > f$i; done", disk=64 * MB)
+        assert outcome.status.exceeded is Exceeded.DISK
+        assert sum(path.stat().st_size for path in worker.folder.iterdir()) < 10 * 1024 * MB
+
+    def test_disk_by_one_file(self, worker: Ready) -> None:
+        outcome = worker.sh("head -c 1G /dev/zero > x", disk=32 * MB)
+        assert outcome.status.exceeded is Exceeded.DISK
+        assert (worker.folder / "x").stat().st_size <= 32 * MB
+
+    def test_processes(self, worker: Ready) -> None:
+        program = """
+            import os, time
+            made = 0
+            try:
+                for _ in range(500):
+                    if os.fork() == 0:
+                        time.sleep(60)
+                        os._exit(0)
+                    made += 1
+            except OSError as error:
+                print("refused after", made)
+            """
+        outcome = worker.python(program, processes=32)
+        assert outcome.output.startswith("refused after")
+        assert int(outcome.output.split()[2]) <= 32
+
+    def test_a_fork_bomb_ends_with_its_time(self, worker: Ready) -> None:
+        started = time.monotonic()
+        outcome = worker.sh(":(){ :|:& };:; sleep 60", processes=40, seconds=2.0, output=MB)
+        assert not outcome.ok
+        assert time.monotonic() - started < 10
+
+    def test_a_worker_is_usable_after_one_of_its_commands_was_ended(self, worker: Ready) -> None:
+        assert worker.sh("sleep 60", seconds=0.3).status.exceeded
+        assert worker.sh("echo on").output == "on\n"
+
+
+class TestTheEnd:
+    def test_what_a_command_left_running_ends_with_it(self, worker: Ready) -> None:
+        started = time.monotonic()
+        mark = f"424{os.getpid()}"
+        outcome = worker.sh(f"sleep {mark} & (setsid sleep {mark} &) ; nohup sleep {mark} > /dev/null 2>&1 & echo done")
+        assert outcome.output == "done\n"
+        assert time.monotonic() - started < 10
+        assert not worker.sh(f"pgrep -f 'sleep {mark}$'").ok
+
+    def test_destroy_removes_everything_and_may_be_repeated(self, worker: Ready) -> None:
+        assert worker.sh("mkdir -m 0 closed; mkdir d; touch d/f; chmod 0 d").ok
+        worker.worker.destroy()
+        assert not worker.folder.exists()
+        worker.worker.destroy()
+
+    def test_destroy_before_anything_was_made(self, site: WorkerHarness) -> None:
+        site.make().destroy()
+
+    def test_destroy_ends_a_command_that_runs(self, site: WorkerHarness) -> None:
+        worker = site.ready()
+        begun = threading.Event()
+        thread = threading.Thread(target=lambda: worker.sh("echo begun; sleep 600", on_output=lambda _: begun.set()))
+        thread.start()
+        assert begun.wait(20)
+        worker.worker.destroy()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert not worker.folder.exists()
+
+    def test_a_listener_that_fails_ends_the_command(self, worker: Ready) -> None:
+        def fail(_: bytes) -> None:
+            raise RuntimeError("the log's disk is full")
+
+        started = time.monotonic()
+        with pytest.raises(RuntimeError):
+            worker.sh("echo x; sleep 600", on_output=fail)
+        assert time.monotonic() - started < 10
+
+    def test_a_destroyed_worker_runs_nothing(self, worker: Ready) -> None:
+        worker.worker.destroy()
+        with pytest.raises(UsageError):
+            worker.sh("true")
+
+
+class TestTogether:
+    def test_workers_run_side_by_side_and_do_not_meet(self, site: WorkerHarness) -> None:
+        results: dict[int, str] = {}
+
+        def one(number: int) -> None:
+            worker = site.ready()
+            results[number] = worker.sh(f"echo {number} > /tmp/n; sleep 0.2; cat /tmp/n; ls /tmp; ls").output
+
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert results == {number: f"{number}\nn\n" for number in range(6)}
+
+
+class TestImages:
+    def test_an_image_that_is_not_there(self, site: WorkerHarness, tmp_path: Path) -> None:
+        worker = site.make()
+        with pytest.raises(ConfigError):
+            worker.prepare(str(tmp_path / "nowhere"), None, print)
+        with pytest.raises(ConfigError):
+            worker.prepare("relative/path", None, print)
+        worker.destroy()
+
+    def test_a_worker_that_was_not_prepared_runs_nothing(self, site: WorkerHarness) -> None:
+        worker = site.make()
+        with pytest.raises(UsageError):
+            worker.run("true", worker.workspace(), SMALL, print)
+        worker.destroy()

@@ -1,0 +1,108 @@
+"""Workers for tests: made in a site of their own, run with small limits, and gone with the test."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from byoci.worker import folders, tree
+from byoci.worker.base import ExitStatus, Limits, Setup
+from byoci.worker.bubblewrap import BubblewrapWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from byoci.worker.base import Worker
+
+MB = 1024**2
+SMALL = Limits(memory=256 * MB, processes=64, seconds=30.0, output=4 * MB, disk=256 * MB)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what it wrote."""
+
+    status: ExitStatus
+    output: str
+
+    @property
+    def ok(self) -> bool:
+        return self.status.ok
+
+
+class WorkerHarness:
+    """A site with workers of one back-end."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self._workers: list[Worker] = []
+
+    def make(self) -> Worker:
+        """A worker that nothing was done with yet."""
+        raise NotImplementedError
+
+    def ready(self, setup: Setup | None = None) -> Ready:
+        """A prepared worker with a workspace."""
+        worker = self.make()
+        self._workers.append(worker)
+        heard: list[bytes] = []
+        worker.prepare("host", setup, heard.append)
+        return Ready(worker, worker.workspace(), b"".join(heard).decode())
+
+    def close(self) -> None:
+        """Remove all that the site's workers left."""
+        for worker in self._workers:
+            worker.destroy()
+
+
+class BubblewrapHarness(WorkerHarness):
+    def make(self) -> BubblewrapWorker:
+        return BubblewrapWorker(self.state)
+
+    @property
+    def base(self) -> Path:
+        """Where the site's workers are kept."""
+        return folders.base_of(self.state).path
+
+    def close(self) -> None:
+        super().close()
+        tree.remove(self.base)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A worker and its workspace; `heard` is what its setup wrote."""
+
+    worker: Worker
+    folder: Path
+    heard: str = ""
+
+    def sh(self, command: str, *, on_output: Callable[[bytes], None] | None = None, **options: Any) -> Outcome:
+        """Run a shell command; limits by name, `network` and `environment` as the worker's own."""
+        heard: list[bytes] = []
+        limits = dataclasses.replace(
+            SMALL, **{name: options.pop(name) for name in list(options) if name in Limits.__dataclass_fields__}
+        )
+        status = self.worker.run(command, self.folder, limits, on_output or heard.append, **options)
+        return Outcome(status, b"".join(heard).decode("utf-8", "replace"))
+
+    def python(self, program: str, **options: Any) -> Outcome:
+        """Run a Python program in the worker."""
+        (self.folder / "program.py").write_text(textwrap.dedent(program))
+        return self.sh("python3 program.py", **options)
+
+
+def processes(matching: str) -> list[int]:
+    """Processes of this machine, zombies aside, with a text in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (path / "cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if matching.encode() in command and int(path.name) != os.getpid():
+            found.append(int(path.name))
+    return found
