@@ -32,10 +32,14 @@ def checkout_of(branch: Branch) -> Path | None:
     path = branch.place.path
     if path is None or _plainly_bare(path):
         return None
-    result = _git(path, "for-each-ref", "--format=%(worktreepath)", branch.ref)
+    result = _git(path, "worktree", "list", "--porcelain", "-z")
     if result.status:
         raise unreachable(branch.place, result.stderr.decode("utf-8", "replace"))
-    return Path(result.text) if result.text else None
+    for record in result.text.split("\0\0"):
+        first, *facts = record.split("\0")
+        if f"branch {branch.ref}" in facts and "bare" not in facts:
+            return Path(first.removeprefix("worktree "))
+    return None
 
 
 def _plainly_bare(path: Path) -> bool:
