@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from byoci.errors import RevisionGoneError, UnreachableError
 from byoci.model import Candidate
 from byoci.vcs import bzr_candidate, bzr_export, bzr_fetch, bzr_history, bzr_open, bzr_publish
 from byoci.vcs.bzr_store import Store
+from byoci.vcs.bzr_tree import Digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +48,7 @@ class BzrVcs:
         self._rewrite = rewrite
         self._committer_email = committer_email
         self._ssh_config = ssh_config
+        self._digests = Digests()
 
     def tip(self, location: Location) -> str:
         """See `Vcs.tip`."""
@@ -70,9 +73,10 @@ class BzrVcs:
             repository = self._store.create(work / "repository", *proposals.values())
             with repository.lock_write():
                 # What is not in trunk's repository is not in trunk's history: no need to walk that.
+                digests = self._digests.of if this in proposals else self._digests.of_trunk
                 known = other not in proposals or this in proposals
                 made = (known and bzr_history.contained(repository, this, other, work)) or bzr_candidate.make(
-                    repository, this, other, message, meta, work / "limbo"
+                    repository, (this, other), message, meta, work / "limbo", partial(digests, repository)
                 )
             if isinstance(made, Candidate):
                 self._store.keep_candidate(work / "repository", made.id, proposals.values())
@@ -80,12 +84,12 @@ class BzrVcs:
 
     def export(self, revision: str, folder: Path) -> None:
         """See `Vcs.export`. A nested tree is an empty folder."""
-        with self._quiet(), self._tree(revision) as tree:
-            bzr_export.export(tree, folder)
+        with self._quiet(), self._tree(revision) as (repository, tree):
+            bzr_export.export(repository, tree, folder)
 
     def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:
         """See `Vcs.read`."""
-        with self._quiet(), self._tree(revision) as tree:
+        with self._quiet(), self._tree(revision) as (_, tree):
             return bzr_export.read_files(tree, paths)
 
     def publish(self, candidate: Candidate, location: Location, expected_tip: str, lease: Lease) -> None:
@@ -132,11 +136,11 @@ class BzrVcs:
         return found
 
     @contextmanager
-    def _tree(self, revision: str) -> Iterator[Any]:
-        """The tree of a candidate or of a fetched revision."""
+    def _tree(self, revision: str) -> Iterator[tuple[Any, Any]]:
+        """The repository and the tree of a candidate or of a fetched revision."""
         repository = self._store.candidate(revision) or self._store.view(*self._proposals(revision.encode()).values())
         with repository.lock_read():
-            yield repository.revision_tree(revision.encode())
+            yield repository, repository.revision_tree(revision.encode())
 
 
 def _gone(revision: str) -> RevisionGoneError:

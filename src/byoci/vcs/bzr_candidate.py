@@ -14,10 +14,11 @@ from byoci import model
 from byoci.errors import RejectedError
 from byoci.model import AlreadyMerged, Candidate, Conflict, LandedRevision, MergedHow
 from byoci.vcs.bzr_merge import CandidateBuilder, MergedTree, merged
-from byoci.vcs.bzr_tree import tree_digest
+from byoci.vcs.bzr_tree import inventory_of, tree_digest
 from byoci.vcs.trailers import neutralised
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from byoci.model import MergeMeta
@@ -28,16 +29,24 @@ _PLAIN: Final = "".join(chr(code) for code in range(32, 127) if chr(code) != "%"
 
 
 def make(
-    repository: Any, base: bytes, revision: bytes, message: str, meta: MergeMeta, limbo: Path
+    repository: Any,
+    parents: tuple[bytes, bytes],
+    message: str,
+    meta: MergeMeta,
+    limbo: Path,
+    digests: Callable[[dict[str, Any]], dict[str, bytes]],
 ) -> Candidate | Conflict | AlreadyMerged:
     """Merge and commit to `repository`, a new one over trunk's and the proposal's, which is locked for writing.
 
+    digests   gives the SHA-256 of the base's files
+
     A merge that changes no path, kind, mode or content is none, whatever it would do to bzr's file ids.
     """
+    base, revision = parents
     with merged(repository, base, revision, limbo) as tree:
         if isinstance(tree, Conflict):
             return tree
-        before, after = tree.entries()
+        before, after = tree.entries(digests)
         if before == after:
             return AlreadyMerged(base.decode(), revision.decode(), MergedHow.NO_CHANGES)
         fields = _Fields(base, revision, message, meta, tree_digest(after))
@@ -48,8 +57,7 @@ def make(
                 resolution="Commit the change again on a fresh branch of trunk.",
             )
         _commit(repository, tree, fields)
-        recorded = repository.revision_tree(fields.id)
-        tree.check_recorded(recorded, after)
+        tree.check_recorded(inventory_of(repository.revision_tree(fields.id)), after, repository)
     return fields.candidate()
 
 

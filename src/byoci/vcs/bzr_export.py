@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.errors import ByociError, RejectedError, UnavailableError
 from byoci.log import printable
+from byoci.vcs.bzr_tree import files_of, inventory_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,17 +20,17 @@ EXPORT_LIMIT: Final = 64 * 1024**3  # bytes; beyond that somebody wants to fill 
 _FORBIDDEN: Final = ("", ".", "..", ".bzr")
 
 
-def export(tree: Any, folder: Path) -> None:
+def export(repository: Any, tree: Any, folder: Path) -> None:
     """Write all of a revision tree's entries to `folder`, which is empty or absent; see `Vcs.export`.
 
     A nested tree is an empty folder. Links are made last: until then there is nothing to write through.
     """
-    with _filled(folder), tree.lock_read():
-        entries = {path: entry for path, entry in tree.iter_entries_by_dir() if path}
+    with _filled(folder):
+        entries = inventory_of(tree)
         _check(entries)
         root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _write(tree, entries, root)
+            _write(repository, entries, root)
         finally:
             os.close(root)
 
@@ -76,13 +77,13 @@ def _check(entries: dict[str, Any]) -> None:
         raise RejectedError("the tree is too large to be exported", details=f"The limit is {EXPORT_LIMIT} bytes.")
 
 
-def _write(tree: Any, entries: dict[str, Any], root: int) -> None:
+def _write(repository: Any, entries: dict[str, Any], root: int) -> None:
     for path, entry in sorted(entries.items()):  # a folder sorts before what is in it
         if entry.kind in ("directory", "tree-reference"):
             os.mkdir(path.encode(), 0o755, dir_fd=root)
             os.chmod(path.encode(), 0o755, dir_fd=root)  # noqa: S103 - whatever our umask
-    files = {path for path, entry in entries.items() if entry.kind == "file"}
-    for path, chunks in tree.iter_files_bytes([(path, path) for path in files]):
+    wanted = [(entry.file_id, entry.revision, path) for path, entry in files_of(entries).items()]
+    for path, chunks in repository.iter_files_bytes(wanted):
         _write_file(path, chunks, entries[path], root)
     for path, entry in entries.items():
         if entry.kind == "symlink":

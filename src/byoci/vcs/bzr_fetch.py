@@ -35,7 +35,7 @@ def fetch_trunk(store: Store, branch: Any, revision: bytes | None) -> bytes:
                 f"{branch.user_url} is in a format from before 2009, which cannot hold what byoci would push",
                 resolution=f"Run: brz upgrade --format=2a {branch.user_url}",
             )
-        trunk = store.make_trunk(branch.repository)
+        trunk = store.make_trunk()
         with trunk.lock_write():
             if trunk.has_revision(wanted):
                 return wanted
@@ -60,7 +60,7 @@ def fetch_proposal(store: Store, branch: Any, revision: bytes | None) -> bytes:
     with branch.lock_read():
         wanted = revision or tip_of(branch)
         _check_offered(branch, wanted)
-        trunk = store.make_trunk(branch.repository)
+        trunk = store.make_trunk()
         with trunk.lock_read():
             if trunk.has_revision(wanted):
                 _check_same(branch.repository, trunk, wanted)

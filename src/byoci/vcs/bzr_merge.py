@@ -25,10 +25,10 @@ from vcsgraph.graph import CachingParentsProvider, Graph
 from byoci.errors import ByociError, RejectedError, UnavailableError
 from byoci.log import printable
 from byoci.model import Conflict
-from byoci.vcs.bzr_tree import Entry, entries_of, file_digests, other_content
+from byoci.vcs.bzr_tree import Digests, Entry, entries_of, files_of, inventory_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class _Preview(TransformPreview):  # type: ignore[misc]
@@ -93,14 +93,17 @@ class MergedTree:
         file_id: bytes = self._transform.final_file_id(self._transform.root if not path else self._transforms[path])
         return file_id
 
-    def entries(self) -> tuple[dict[str, Entry], dict[str, Entry]]:
-        """The basis and the merged tree, whole but for their roots; every content is read once."""
-        before = entries_of(self._basis)
+    def entries(
+        self, digests: Callable[[dict[str, Any]], dict[str, bytes]]
+    ) -> tuple[dict[str, Entry], dict[str, Entry]]:
+        """The basis and the merged tree, whole but for their roots; `digests` gives those of the basis' files."""
+        inventory = inventory_of(self._basis)
+        before = entries_of(inventory, digests(files_of(inventory)))
         changed = {change.file_id for change in self.changes}
         after = {
             self._final.get_path(self._transform.trans_id_tree_path(path)): before[path]
-            for path, entry in self._basis.iter_entries_by_dir()
-            if path and entry.file_id not in changed
+            for path, entry in inventory.items()
+            if entry.file_id not in changed
         }
         for change in self.changes:
             path, kind = change.path[1], change.kind[1]
@@ -120,25 +123,18 @@ class MergedTree:
         with limbo.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").digest()
 
-    def check_recorded(self, recorded: Any, after: dict[str, Entry]) -> None:
+    def check_recorded(self, inventory: dict[str, Any], after: dict[str, Entry], repository: Any) -> None:
         """Compare what was committed with what was merged: changed files by content, all others with the basis."""
-        inventory = {path: entry for path, entry in recorded.iter_entries_by_dir() if path}
         fresh = {change.path[1] for change in self.changes if change.kind[1] == "file"}
-        digests = file_digests(recorded, fresh)
-        for path in inventory.keys() | after.keys():
-            entry, wanted = inventory.get(path), after.get(path)
-            if (
-                entry is None
-                or wanted is None
-                or (entry.kind, bool(entry.executable)) != (wanted.kind, wanted.executable)
-            ):
+        kept = {path: entry for path, entry in files_of(inventory).items() if path not in fresh}
+        for path, entry in kept.items():
+            basis = self._basis.root_inventory.get_entry(entry.file_id)
+            if (basis.text_sha1, basis.text_size) != (entry.text_sha1, entry.text_size):
                 raise _wrong(path)
-            if entry.kind == "file" and path not in fresh:
-                basis = self._basis.root_inventory.get_entry(entry.file_id)
-                right = (basis.text_sha1, basis.text_size) == (entry.text_sha1, entry.text_size)
-            else:
-                right = wanted.content == (digests[path] if entry.kind == "file" else other_content(entry))
-            if not right:
+        digests = Digests().of(repository, {path: inventory[path] for path in fresh if path in inventory})
+        recorded = entries_of(inventory, digests | {path: after[path].content for path in kept if path in after})
+        for path in recorded.keys() | after.keys():
+            if recorded.get(path) != after.get(path):
                 raise _wrong(path)
 
 
@@ -158,6 +154,9 @@ class CandidateBuilder(PackCommitBuilder):  # type: ignore[misc]
     def __init__(self, repository: Any, parents: list[bytes], config: Any, **fields: Any) -> None:
         super().__init__(repository, parents, config, **fields)
         self._texts: Any = Graph(CachingParentsProvider(repository.texts))  # type: ignore[no-untyped-call]
+
+    def _ensure_fallback_inventories(self) -> None:
+        """Not for ours; see `bzr_store`."""
 
     def _heads(self, file_id: bytes, revision_ids: set[bytes]) -> set[bytes]:
         return {key[1] for key in self._texts.heads([(file_id, revision_id) for revision_id in revision_ids])}

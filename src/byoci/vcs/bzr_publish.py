@@ -111,7 +111,7 @@ def _digests(texts: Any, keys: list[Any]) -> dict[Any, bytes]:
 def _remember(store: Store, repository: Any, candidate: bytes) -> None:
     """Trunk has it, so our copy of trunk may too: the next fetch need not bring it. Only a help, so never an error."""
     try:
-        trunk = store.make_trunk(repository)
+        trunk = store.make_trunk()
         with trunk.lock_write():
             search = trunk.search_missing_revision_ids(repository, revision_ids=[candidate], find_ghosts=False)
             trunk.fetch(repository, fetch_spec=search)

@@ -30,6 +30,7 @@ from breezy.transport import get_transport_from_url
 
 from byoci.errors import UnavailableError
 from byoci.vcs import bzr_locks
+from byoci.vcs.bzr_open import borrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,14 +56,13 @@ class Store:
             raise UnavailableError("nothing of trunk was fetched yet", details=str(self.private))
         return open_repository(self.private / "trunk")
 
-    def make_trunk(self, like: Any) -> Any:
-        """Trunk's repository for writing, made when it is not there; nested trees only where `like` has them."""
+    def make_trunk(self) -> Any:
+        """Trunk's repository for writing, made when it is not there."""
         folder = self.private / "trunk"
         if not folder.exists():
-            name = "development-subtree" if like._format.supports_tree_reference else "2a"  # noqa: SLF001
             with self.work() as work:
                 (new := work / "repository").mkdir()
-                format_registry.make_controldir(name).initialize(str(new)).create_repository(shared=True)
+                format_registry.make_controldir("2a").initialize(str(new)).create_repository(shared=True)
                 new.rename(folder)
         repository = open_repository(folder)
         bzr_locks.break_dead(repository)
@@ -84,7 +84,8 @@ class Store:
         trunk = self.trunk()
         folder.mkdir(parents=True)
         controldir = trunk.controldir.cloning_metadir().initialize(str(folder))
-        repository = trunk._format.initialize(controldir, shared=True)  # noqa: SLF001
+        repository = borrow(trunk._format.initialize(controldir, shared=True))  # noqa: SLF001
+        _without_copies(repository)
         return self._over(repository, trunk, proposals)
 
     def view(self, *proposals: str) -> Any:
@@ -92,7 +93,7 @@ class Store:
         trunk = self.trunk()
         transport = get_transport_from_url("memory:///")
         controldir = trunk.controldir.cloning_metadir().initialize_on_transport(transport)
-        return self._over(trunk._format.initialize(controldir, shared=True), trunk, proposals)  # noqa: SLF001
+        return self._over(borrow(trunk._format.initialize(controldir, shared=True)), trunk, proposals)  # noqa: SLF001
 
     def candidate(self, candidate_id: str) -> Any:
         """The repository with a candidate, over trunk and its proposal; None where there is no such candidate."""
@@ -165,9 +166,20 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _without_copies(repository: Any) -> None:
+    """Let a repository hold its own revisions' records and nothing else.
+
+    breezy wants one that falls back to another to have the whole inventories of the other's revisions that its own
+    build on, for servers that cannot see the other. That would cost as much as the tree is large, for every proposal
+    and every candidate; and what is not there need not be checked. Ours are only ever read together with trunk's.
+    """
+    repository.get_missing_parent_inventories = lambda check_for_missing_texts=True: set()  # noqa: ARG005
+    repository._pack_collection._check_new_inventories = list  # noqa: SLF001
+
+
 def open_repository(folder: Path) -> Any:
     """A repository of ours."""
-    return ControlDir.open(str(folder)).open_repository()
+    return borrow(ControlDir.open(str(folder)).open_repository())
 
 
 def _replace(made: Path, folder: Path) -> None:

@@ -12,6 +12,7 @@ from breezy.merge import merge_inner
 from byoci.errors import PublishRefusedError
 from byoci.log import printable
 from byoci.vcs.bzr_locks import break_dead
+from byoci.vcs.bzr_open import borrow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ def tree_of(branch: Any) -> Any:
         tree = branch.controldir.open_workingtree(recommend_upgrade=False)
     except (bzr_errors.NoWorkingTree, bzr_errors.NotLocalUrl):
         return None
+    borrow(tree.branch.repository)
     if tree.branch.user_url != branch.user_url or tree.branch.name != branch.name:
         return None
     break_dead(tree)
