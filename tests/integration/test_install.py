@@ -7,99 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from integration.computers import AS_ROOT, AS_STRANGER, IS_ROOT, NO_NETWORK, STRANGER, Computer, bare_computer, programs
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
-
-ROOT = Path(__file__).parents[2]
-PARTS = ("src", "requirements", "scripts", "pyproject.toml", "README.md", "LICENSE", "byoci-install")
-IS_ROOT = os.getuid() == 0
-STRANGER = 54321  # a user without an account
-SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-# The link for root goes to /usr/local/bin: the tests' own, which ends with the run.
-AS_ROOT = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /usr/local/bin && exec "$@"', "sh")
-AS_STRANGER = ("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups")
-NO_NETWORK = {
-    "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
-    "PIP_CONFIG_FILE": os.devnull,
-    "PIP_FIND_LINKS": "",
-    "PIP_RETRIES": "0",
-}
-
-
-@dataclass
-class Computer:
-    """A checkout and a home, both of whom they say they are, with spaces in their names."""
-
-    folder: Path
-    prefix: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def home(self) -> Path:
-        return self.folder / "a home"
-
-    @property
-    def checkout(self) -> Path:
-        return self.folder / "a checkout"
-
-    @property
-    def state(self) -> Path:
-        return self.home / ".byoci"
-
-    def start(
-        self, *arguments: str, prefix: tuple[str, ...] | None = None, **environment: str
-    ) -> subprocess.Popen[str]:
-        inherited = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-        return subprocess.Popen(
-            [*(self.prefix if prefix is None else prefix), str(self.checkout / "byoci-install"), *arguments],
-            env={"PATH": SYSTEM_PATH, "HOME": str(self.home), **inherited, **self.environment, **environment},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        )
-
-    def install(
-        self, *arguments: str, prefix: tuple[str, ...] | None = None, **environment: str
-    ) -> tuple[int, str, str]:
-        process = self.start("--bootstrap-only", *arguments, prefix=prefix, **environment)
-        stdout, stderr = process.communicate(timeout=600)
-        return process.returncode, stdout, stderr
-
-    def version(self) -> str:
-        run = subprocess.run([self.state / "venv/bin/byoci", "--version"], capture_output=True, text=True, check=True)
-        return run.stdout
-
-    def environments(self) -> set[str]:
-        return {folder.name for folder in (self.state / "venvs").iterdir()}
-
-
-def bare_computer(prefix: tuple[str, ...], owner: int) -> Computer:
-    computer = Computer(Path(tempfile.mkdtemp(prefix="byoci-install-")), prefix)
-    computer.folder.chmod(0o755)
-    computer.home.mkdir()
-    computer.checkout.mkdir()
-    for part in PARTS:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-        copy(ROOT / part, computer.checkout / part)
-    if IS_ROOT:
-        subprocess.run(["chown", "-R", f"{owner}:{owner}", computer.folder], check=True)
-    return computer
 
 
 @pytest.fixture(scope="module", params=["root", "ordinary"])
@@ -110,33 +31,18 @@ def computer(request: pytest.FixtureRequest) -> Generator[Computer]:
     if request.param == "root" and subprocess.run([*AS_ROOT, "true"], check=False).returncode:
         pytest.skip("this root may not mount anything")
     prefix = (AS_ROOT if request.param == "root" else AS_STRANGER) if IS_ROOT else ()
-    made = bare_computer(prefix, STRANGER if request.param == "ordinary" else 0)
-    status, stdout, stderr = made.install("--json")
-    assert (status, stdout) == (0, ""), stderr
-    assert "installing byoci: done" in stderr
-    yield made
-    shutil.rmtree(made.folder)
+    with bare_computer(prefix, STRANGER if request.param == "ordinary" else 0) as made:
+        status, stdout, stderr = made.install("--json")
+        assert (status, stdout) == (0, ""), stderr
+        assert "installing byoci: done" in stderr
+        yield made
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Generator[Computer]:
+def bare() -> Generator[Computer]:
     """A computer on which nothing was installed yet, of an ordinary user."""
-    made = bare_computer(AS_STRANGER if IS_ROOT else (), STRANGER)
-    yield made
-    shutil.rmtree(made.folder)
-
-
-def programs(computer: Computer, *without: str) -> str:
-    """A PATH with the system's programs but these; without apt-get too, so that root installs nothing here."""
-    folder = computer.folder / "programs"
-    folder.mkdir(exist_ok=True)
-    for place in reversed(SYSTEM_PATH.split(":")):
-        for program in Path(place).iterdir() if Path(place).is_dir() else ():
-            link = folder / program.name
-            link.unlink(missing_ok=True)
-            if program.name not in (*without, "apt-get"):
-                link.symlink_to(program)
-    return str(folder)
+    with bare_computer(AS_STRANGER if IS_ROOT else (), STRANGER) as made:
+        yield made
 
 
 def test_what_was_installed_works(computer: Computer) -> None:
