@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 import shutil
 import threading
@@ -9,10 +11,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from worker_harness import MB, SMALL, BubblewrapHarness, WorkerHarness
 
-from byoci.errors import ConfigError, UsageError
-from byoci.worker.base import Exceeded
+from byoci.errors import ConfigError, RejectedError, UnavailableError, UsageError
+from byoci.worker.base import Exceeded, Setup
+from worker_harness import MB, SMALL, BubblewrapHarness, WorkerHarness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,19 +27,21 @@ pytestmark = pytest.mark.worker
 HARNESSES = {"bubblewrap": (BubblewrapHarness, "bwrap")}
 
 
-@pytest.fixture(params=list(HARNESSES))
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WorkerHarness]:
+@pytest.fixture(scope="module", params=list(HARNESSES))
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
     harness, program = HARNESSES[request.param]
     if not shutil.which(program):
         pytest.skip(f"missing: {program}")
-    site = harness(tmp_path / "state")
+    site = harness(tmp_path_factory.mktemp("site") / "state")
     yield site
     site.close()
 
 
 @pytest.fixture
-def worker(site: WorkerHarness) -> Ready:
-    return site.ready()
+def worker(site: WorkerHarness) -> Iterator[Ready]:
+    worker = site.ready()
+    yield worker
+    worker.worker.destroy()
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -220,7 +224,12 @@ class TestTheEnd:
     def test_destroy_ends_a_command_that_runs(self, site: WorkerHarness) -> None:
         worker = site.ready()
         begun = threading.Event()
-        thread = threading.Thread(target=lambda: worker.sh("echo begun; sleep 600", on_output=lambda _: begun.set()))
+
+        def work() -> None:
+            with pytest.raises(UnavailableError):
+                worker.sh("echo begun; sleep 600", on_output=lambda _: begun.set())
+
+        thread = threading.Thread(target=work)
         thread.start()
         assert begun.wait(20)
         worker.worker.destroy()
@@ -257,6 +266,115 @@ class TestTogether:
         for thread in threads:
             thread.join(60)
         assert results == {number: f"{number}\nn\n" for number in range(6)}
+
+
+class TestSetup:
+    def test_its_results_are_below_the_tests_own_files(self, site: WorkerHarness) -> None:
+        setup = Setup(
+            "cat wanted; echo tool > ~/.tool; mkdir made; echo lib > made/lib; echo old > greeting", {"wanted": b"x\n"}
+        )
+        worker = site.ready(setup)
+        assert worker.heard == "x\n"
+        (worker.folder / "greeting").write_text("new\n")
+        assert worker.sh("cat ~/.tool made/lib wanted greeting").output == "tool\nlib\nx\nnew\n"
+
+    def test_it_is_made_once(self, site: WorkerHarness) -> None:
+        setup = Setup("date +%N > stamp; echo made", {"a/b": b"1"})
+        first, second = site.ready(setup), site.ready(setup)
+        assert (first.heard, second.heard) == ("made\n", "")
+        assert first.sh("cat stamp a/b").output == second.sh("cat stamp a/b").output
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Setup("true", {"a": b"2"}),
+            Setup("true", {"b": b"1"}),
+            Setup("true ", {"a": b"1"}),
+            Setup("true", {"a": b"1", "b": b""}),
+        ],
+    )
+    def test_other_inputs_or_another_command_make_another_one(self, site: WorkerHarness, other: Setup) -> None:
+        site.ready(Setup("true", {"a": b"1"}))
+        worker = site.ready(other)
+        assert (
+            worker.sh("cat a b 2>/dev/null; true").output
+            == b"".join(other.inputs[n] for n in sorted(other.inputs)).decode()
+        )
+
+    def test_it_sees_its_inputs_and_nothing_else(self, site: WorkerHarness) -> None:
+        worker = site.ready(Setup("find . ~ -mindepth 1 | sort", {"deep/er/file": b"", "other": b""}))
+        assert worker.heard.split() == ["./deep", "./deep/er", "./deep/er/file", "./other"]
+
+    def test_nothing_that_a_worker_writes_reaches_another_one(self, site: WorkerHarness) -> None:
+        setup = Setup("echo clean > file; echo clean > ~/file; mkdir d; touch d/f")
+        first = site.ready(setup)
+        assert first.sh("echo dirty > file; echo dirty > ~/file; rm -r d; mkdir d; touch d/g ~/g; chmod 0 ~").ok
+        assert site.ready(setup).sh("cat file ~/file; ls d; ls -A ~").output == "clean\nclean\nf\nfile\n"
+
+    def test_what_a_worker_writes_to_its_workspace_stays_for_its_next_command(self, site: WorkerHarness) -> None:
+        worker = site.ready(Setup("echo low > file; mkdir d; touch d/f; touch gone"))
+        assert worker.sh("echo high > file; rm -r d; mkdir d; touch d/g; rm gone").ok
+        assert worker.sh("cat file; ls d; ls gone 2>/dev/null").output == "high\ng\n"
+        assert (worker.folder / "file").read_text() == "high\n"
+
+    def test_a_setup_that_fails_is_told_with_its_last_words(self, site: WorkerHarness) -> None:
+        with pytest.raises(RejectedError) as caught:
+            site.ready(Setup("echo no such package; exit 3"))
+        assert "exit code 3" in caught.value.brief
+        assert "no such package" in caught.value.details
+        with pytest.raises(RejectedError):  # it is not remembered as made
+            site.ready(Setup("echo no such package; exit 3"))
+
+    def test_a_setup_has_limits(self, site: WorkerHarness) -> None:
+        with pytest.raises(RejectedError, match="time limit"):
+            site.ready(Setup("sleep 60", limits=dataclasses.replace(SMALL, seconds=0.3)))
+
+    @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "", "."])
+    def test_an_input_stays_within_the_tree(self, site: WorkerHarness, name: str) -> None:
+        with pytest.raises(ConfigError):
+            site.ready(Setup("true", {name: b"x"}))
+
+    def test_workers_that_need_the_same_one_wait_for_it(self, site: WorkerHarness) -> None:
+        setup = Setup("sleep 0.5; date +%N > stamp")
+        stamps: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: stamps.append(site.ready(setup).sh("cat stamp").output)) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert len(stamps) == 4
+        assert len(set(stamps)) == 1
+
+    def test_its_credentials_are_shown_to_it_alone(self, site: WorkerHarness) -> None:
+        setup = Setup(
+            "cat $CREDENTIALS_DIRECTORY/token | sha256sum > sum", credentials={"token": b"swordfish-1234567890"}
+        )
+        worker = site.ready(setup)
+        assert worker.heard == ""
+        outcome = worker.sh(
+            "cat sum; ls -A /run; echo $CREDENTIALS_DIRECTORY; grep -rs swordfish / --exclude-dir=usr --exclude-dir=proc"
+        )
+        assert outcome.output.split()[0] == hashlib.sha256(b"swordfish-1234567890").hexdigest()
+        assert "swordfish" not in outcome.output
+        assert outcome.output.splitlines()[1:] == [""]
+
+    @pytest.mark.parametrize(
+        "leak",
+        [
+            "cp $CREDENTIALS_DIRECTORY/token ~/.netrc",
+            "(head -c 1048570 /dev/zero; cat $CREDENTIALS_DIRECTORY/token) > big",
+            "(truncate -s 50M holes; cat $CREDENTIALS_DIRECTORY/token >> holes)",
+            "ln -s $(cat $CREDENTIALS_DIRECTORY/token) link",
+            "mkdir -p a/b; touch a/b/x$(cat $CREDENTIALS_DIRECTORY/token)",
+            "cut -d' ' -f2 $CREDENTIALS_DIRECTORY/token > half; chmod 0 half",
+        ],
+    )
+    def test_a_result_that_holds_a_credential_is_refused(self, site: WorkerHarness, leak: str) -> None:
+        token = b"login swordfish-1234567890\n" if "cut" in leak else b"swordfish-1234567890\n"
+        with pytest.raises(RejectedError):
+            site.ready(Setup(leak, credentials={"token": token}))
 
 
 class TestImages:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CREDENTIALS: Final = "/run/credentials"
+BELOW: Final = "/run/layer"
 _NAMESPACES: Final = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _SEALED: Final = ("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
 _DESCRIPTORS: Final = ("--args", "3", "--seccomp", "4", "--json-status-fd", "{status}", "--block-fd", "{block}", "--")
@@ -56,6 +57,7 @@ class Box:
     workspace    the folder that the command works in
     home         the folder that is its home; None for an empty one in memory
     credentials  name → content, as files in `CREDENTIALS`
+    below        a folder that is shown, read-only, as `BELOW`
     overlays     mounted first; `workspace` and `home` may lie in them
     scratch      a folder above all paths of `overlays`
     """
@@ -68,6 +70,7 @@ class Box:
     network: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, bytes] = field(default_factory=dict)
+    below: Path | None = None
     overlays: tuple[Overlay, ...] = ()
     scratch: Path | None = None
 
@@ -118,18 +121,24 @@ def options(box: Box) -> Iterator[str]:
     yield from box.image.arguments
     yield from ("--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp")  # noqa: S108
     size = str(box.limits.memory)
-    for folder in ("/dev/shm", "/tmp"):  # noqa: S108
-        yield from ("--perms", "1777", "--size", size, "--tmpfs", folder)
-    if box.home is None:
-        yield from ("--perms", "0700", "--size", size, "--tmpfs", images.HOME)
-    else:
+    for folder in in_memory(box):
+        yield from ("--perms", "0700" if folder == images.HOME else "1777", "--size", size, "--tmpfs", folder)
+    if box.home is not None:
         yield from ("--bind", str(box.home), images.HOME)
     yield from ("--bind", str(box.workspace), images.WORKSPACE, "--chdir", images.WORKSPACE)
+    if box.below is not None:
+        yield from ("--ro-bind", str(box.below), BELOW)
     for number, name in enumerate(box.credentials, first_credential(box)):
         yield from ("--perms", "0400", "--file", str(number), f"{CREDENTIALS}/{name}")
     yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--clearenv")
     for name, value in (_environment(box) | dict(box.environment)).items():
         yield from ("--setenv", name, value)
+
+
+def in_memory(box: Box) -> tuple[str, ...]:
+    """The folders that a worker sees and that are kept in memory."""
+    folders = ("/dev/shm", "/tmp")  # noqa: S108 -- the worker's own
+    return folders if box.home is not None else (*folders, images.HOME)
 
 
 def first_credential(box: Box) -> int:

@@ -46,11 +46,11 @@ def run(
     started  told of the sandbox, so that somebody else may kill it
     """
     begun = time.monotonic()
-    tail = _Tail(on_output)
+    tail = Tail(on_output)
     home = cgroup.home()
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(contextlib.closing(cgroup.Group(home, box.limits))) if home else None
-        watcher = Watcher(watched, box.limits, group)
+        watcher = Watcher(watched, box.limits, group, memory=sandbox_args.in_memory(box))
         watcher.start()
         output, output_end = _pipe(stack)
         stage = _Stage(stack) if box.staged else None
@@ -142,7 +142,7 @@ class _Stage:
         self._go.write(b"\n")
 
 
-class _Tail:
+class Tail:
     """Hands output on and remembers the end of it."""
 
     def __init__(self, on_output: Callable[[bytes], None]) -> None:
@@ -150,10 +150,12 @@ class _Tail:
         self._last = b""
 
     def __call__(self, chunk: bytes) -> None:
+        """Hand a piece on."""
         self._last = (self._last + chunk)[-_TAIL:]
         self._on_output(chunk)
 
     def text(self) -> str:
+        """The last of it."""
         return self._last.decode("utf-8", "replace").strip()
 
 

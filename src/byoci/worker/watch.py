@@ -23,7 +23,6 @@ _FLOOR_SHARE: Final = 20
 _FILES_LEAST: Final = 100_000  # how many files, folders and links a worker may make, and how many more for its disk
 _BYTES_PER_FILE: Final = 16_384
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_MEMORY_FOLDERS: Final = ("tmp", "home/worker", "dev/shm")
 
 
 @dataclass(slots=True)
@@ -33,12 +32,14 @@ class Watcher:
     folders  what it may write to, outside of memory
     group    its control group, which bounds memory and processes
     pid      the worker's first process, where there is no control group to ask
+    memory   the folders that it sees and that are kept in memory
     """
 
     folders: Sequence[Path]
     limits: Limits
     group: Group | None = None
     pid: int | None = None
+    memory: Sequence[str] = ()
     _free: int = 0
     _available: int = 0
 
@@ -67,7 +68,7 @@ class Watcher:
             return self.group.ran_out_of_memory()
         if self.pid is None:
             return False
-        if _used_memory(self.pid) > self.limits.memory:
+        if _used_memory(self.pid, self.memory) > self.limits.memory:
             return True
         available, floor = _memory()
         return available < floor and self._available - available > self.limits.memory
@@ -97,7 +98,7 @@ def _memory() -> tuple[int, int]:
     return kilobytes["MemAvailable:"] * 1024, min(_FLOOR_MOST, kilobytes["MemTotal:"] * 1024 // _FLOOR_SHARE)
 
 
-def _used_memory(first: int) -> int:
+def _used_memory(first: int, folders: Sequence[str]) -> int:
     """What a worker's processes use for themselves, the most that one of them shares, and its files in memory."""
     own = shared = 0
     for pid in _descendants(first):
@@ -106,9 +107,9 @@ def _used_memory(first: int) -> int:
             own += (resident - mapped) * _PAGE
             shared = max(shared, mapped * _PAGE)
     files = 0
-    for folder in _MEMORY_FOLDERS:
+    for folder in folders:
         with contextlib.suppress(OSError):
-            found = os.statvfs(f"/proc/{first}/root/{folder}")
+            found = os.statvfs(f"/proc/{first}/root{folder}")
             files += (found.f_blocks - found.f_bfree) * found.f_frsize + (found.f_files - found.f_ffree) * 1024
     return own + files
 
