@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import selectors
 import shlex
 import signal
@@ -113,13 +114,25 @@ def run(
     return Result(tuple(argv), process.returncode, stdout, stderr)
 
 
-def run_bounded(argv: Sequence[str], *, env: Mapping[str, str], timeout: float, most: int) -> Result:
-    """Run a program that speaks with a stranger, to whom its output's length is up; see `run`, whatever its exit code.
+def run_bounded(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    timeout: float,
+    most: int,
+    limits: Mapping[int, int] | None = None,
+) -> Result:
+    """Run a program on what a stranger sends, who may make it write and use what he likes; any exit code is returned.
 
-    After `most` bytes of output, of both kinds together, it is ended and `UnavailableError` is raised.
+    After `most` bytes of output, of both kinds together, it is ended and `UnavailableError` is raised; after `timeout`
+    seconds see `run`. `limits` (`resource.RLIMIT_…` → value) hold for all that it starts; it has run for a moment when
+    they are set, which is no time in which to use up a machine.
     """
     process = start(argv, env=env)
     try:
+        for kind, value in (limits or {}).items():
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(process.pid, kind, (value, value))
         stdout, stderr = _read_bounded(process, argv[0], time.monotonic() + timeout, most)
         status = process.wait(_STAGES[-1][1])
     except subprocess.TimeoutExpired as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # A few kilobytes of packed objects can stand for more than any disk holds; a proposal that does so is refused.
 EXPORT_BYTES: Final = 64 * 1024**3
-EXPORT_ENTRIES: Final = 2_000_000
+EXPORT_ENTRIES: Final = 1_000_000
 _DEPTH: Final = 200  # folders within folders; each is an open file while it is written
 _LINK_BYTES: Final = 4095  # PATH_MAX without its end
 _CHUNK: Final = 1 << 20
@@ -64,8 +64,13 @@ def _plan(objects: Objects, tree: str) -> list[Folder]:
     """The whole tree as folders, each before those within it; `RejectedError` for what must never be written."""
     known: dict[str, list[Entry]] = {}
     wanted = [tree]
+    read = 0
     while wanted:
-        known.update(zip(wanted, objects.trees(wanted), strict=True))
+        for name, entries in zip(wanted, objects.trees(wanted), strict=True):
+            known[name] = entries
+            read += len(entries)
+            if read > EXPORT_ENTRIES:
+                raise _too_large()
         below = (entry.id for name in wanted for entry in known[name] if entry.mode == TREE)
         wanted = [name for name in dict.fromkeys(below) if name not in known]
     plan: list[Folder] = []
@@ -73,12 +78,16 @@ def _plan(objects: Objects, tree: str) -> list[Folder]:
     for folder in _folders(known, tree, b"", 0):
         left -= len(folder.entries) + 1
         if left < 0 or folder.depth > _DEPTH:
-            raise RejectedError(
-                "The tree is too large to be exported",
-                details=f"The limits are {EXPORT_ENTRIES} entries and {_DEPTH} folders within folders.",
-            )
+            raise _too_large()
         plan.append(folder)
     return plan
+
+
+def _too_large() -> RejectedError:
+    return RejectedError(
+        "The tree is too large to be exported",
+        details=f"The limits are {EXPORT_BYTES} bytes, {EXPORT_ENTRIES} entries, {_DEPTH} folders within folders.",
+    )
 
 
 def _folders(known: dict[str, list[Entry]], tree: str, name: bytes, depth: int) -> Iterator[Folder]:
@@ -136,7 +145,7 @@ class _Writer:
         size = next(sizes)
         self._left -= size
         if self._left < 0:
-            raise RejectedError("The tree is too large to be exported", details=f"The limit is {EXPORT_BYTES} bytes.")
+            raise _too_large()
         if entry.mode == LINK:
             self._write_link(entry.name, size, parent)
         else:
@@ -144,9 +153,10 @@ class _Writer:
         self._objects.stream.read(1)
 
     def _write_link(self, name: bytes, size: int, parent: int) -> None:
-        if not 0 < size <= _LINK_BYTES:
+        target = self._objects.stream.read(min(size, _LINK_BYTES + 1))
+        if not 0 < size <= _LINK_BYTES or b"\0" in target:
             raise RejectedError("The tree holds a link that no system can make", details=f"It has {size} bytes.")
-        os.symlink(self._objects.stream.read(size), name, dir_fd=parent)
+        os.symlink(target, name, dir_fd=parent)
 
     def _write_file(self, name: bytes, size: int, mode: int, parent: int) -> None:
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=parent)

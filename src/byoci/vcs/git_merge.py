@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from byoci.errors import ProgramError, RejectedError, RevisionGoneError
+from byoci.errors import ByociError, ProgramError, ProgramTimeoutError, RejectedError, RevisionGoneError
 from byoci.log import printable
 from byoci.model import AlreadyMerged, Candidate, Conflict, MergedHow, MergeMeta
 from byoci.vcs.git_history import brought_in_by
@@ -13,9 +13,11 @@ from byoci.vcs.git_run import said
 from byoci.vcs.trailers import with_trailers
 
 if TYPE_CHECKING:
+    from byoci.proc import Result
     from byoci.vcs.git_objects import Objects
     from byoci.vcs.git_run import Git
 
+_SECONDS: Final = 300.0  # for one merge; git gives up on finding renames long before
 _NOBODY: Final = MergeMeta("byoci", "byoci@localhost", datetime.fromtimestamp(0, UTC), "", "", "")
 
 
@@ -38,15 +40,13 @@ def merge(
 
 def merge_trees(git: Git, ours: str, theirs: str) -> str | Conflict:
     """The tree of a merge of two commits, or where they conflict."""
-    result = git.run(["merge-tree", "--write-tree", "-z", "--name-only", ours, theirs], ok=(0, 1, 128))
-    if result.status == 128:
-        stderr = result.stderr.decode("utf-8", "replace")
-        if "unrelated histories" in stderr:
-            raise RejectedError(
-                f"{theirs} shares no history with {ours}",
-                resolution="Propose a branch that was made from the target.",
-            )
-        raise ProgramError(("git merge-tree",), 128, said(stderr))
+    argv = ["merge-tree", "--write-tree", "-z", "--name-only", ours, theirs]
+    try:
+        result = git.run_on_strangers(argv, timeout=_SECONDS)
+    except ProgramTimeoutError as error:
+        raise RejectedError(f"{theirs} cannot be merged within {_SECONDS:g} seconds") from error
+    if result.status not in (0, 1):
+        raise _not_merged(ours, theirs, result)
     tree, _, rest = result.stdout.partition(b"\0")
     if result.status == 0:
         return tree.decode()
@@ -55,6 +55,18 @@ def merge_trees(git: Git, ours: str, theirs: str) -> str | Conflict:
     told, sentences = _conflicts(messages)
     unmerged = [_text(path) for path in paths.split(b"\0") if path]
     return Conflict(ours, theirs, tuple(unmerged or dict.fromkeys(told)), "\n".join(sentences))
+
+
+def _not_merged(ours: str, theirs: str, result: Result) -> ByociError:
+    stderr = result.stderr.decode("utf-8", "replace")
+    if "unrelated histories" in stderr:
+        return RejectedError(
+            f"{theirs} shares no history with {ours}",
+            resolution="Propose a branch that was made from the target.",
+        )
+    if "Out of memory" in stderr:
+        return RejectedError(f"{theirs} holds more than can be merged", details=said(stderr))
+    return ProgramError(("git merge-tree",), result.status, said(stderr))
 
 
 def _text(raw: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from byoci.errors import RejectedError, RevisionGoneError, UnreachableError
 from byoci.vcs.git_local import read_tip
-from byoci.vcs.git_run import ASK_SECONDS, said, unreachable
+from byoci.vcs.git_run import ASK_SECONDS, STRANGERS, said, unreachable
 
 if TYPE_CHECKING:
     from byoci.proc import Result
@@ -116,12 +116,11 @@ def fetch(git: Git, branch: Branch, *, trusted: bool) -> str:
     Every object that a source sends is checked, but those which the private repository holds are exempt: they are
     trunk's own, or were checked when they came.
     """
-    checked = not trusted
     for _ in range(_EXEMPTIONS):
-        if checked and branch.place.scheme in ("http", "https"):
+        if not trusted and branch.place.scheme in ("http", "https"):
             result = _fetch_by_quarantine(git, branch)
         else:
-            result = _fetch(git, branch, [f"+{branch.ref}:{branch.private_ref}"], checked=checked)
+            result = _fetch(git, branch, [f"+{branch.ref}:{branch.private_ref}"], trusted=trusted)
         if result.status == 0:
             break
         _explain(git, branch, result)
@@ -165,10 +164,11 @@ def require_id(revision: str) -> None:
 
 
 def _fetch(
-    git: Git, branch: Branch, refspecs: list[str], *, checked: bool, env: dict[str, str] | None = None
+    git: Git, branch: Branch, refspecs: list[str], *, trusted: bool, env: dict[str, str] | None = None
 ) -> Result:
-    config = {"fetch.fsckObjects": "true"} if checked else {}
-    if checked and _skip_list(git).exists():
+    """Run git fetch; what a source sends is checked on arrival, unless it goes to a quarantine (`env`)."""
+    config = {} if trusted or env else {"fetch.fsckObjects": "true"}
+    if config and _skip_list(git).exists():
         config["fetch.fsck.skipList"] = str(_skip_list(git))
     return git.run_remote(
         branch.place,
@@ -179,6 +179,7 @@ def _fetch(
         ],
         env=env,
         config=config,
+        limits={} if trusted else STRANGERS,
     )  # fmt: skip
 
 
@@ -191,7 +192,7 @@ def _fetch_by_quarantine(git: Git, branch: Branch) -> Result:
     incoming = Path(tempfile.mkdtemp(prefix="incoming.", dir=git.private))
     try:
         env = {"GIT_OBJECT_DIRECTORY": str(incoming), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects)}
-        result = _fetch(git, branch, [branch.ref], checked=False, env=env)
+        result = _fetch(git, branch, [branch.ref], trusted=False, env=env)
         if result.status != 0:
             return result
         revision = (git.repository / "FETCH_HEAD").read_text().partition("\t")[0]
@@ -203,9 +204,8 @@ def _fetch_by_quarantine(git: Git, branch: Branch) -> Result:
             )
         skip = f"=skiplist={_skip_list(git)}" if _skip_list(git).exists() else ""
         for pack in (incoming / "pack").glob("*.pack"):
-            result = git.run(
-                ["index-pack", f"--strict{skip}", "-o", str(incoming / "x.idx"), str(pack)], env=env, ok=None
-            )
+            argv = ["index-pack", f"--strict{skip}", "-o", str(incoming / "x.idx"), str(pack)]
+            result = git.run_on_strangers(argv, env=env)
             if result.status != 0:
                 return result
         for suffix in (".pack", ".rev", ".idx"):  # git looks at a pack when it sees its index
@@ -239,6 +239,8 @@ def _explain(git: Git, branch: Branch, result: Result) -> None:
         )
     if "couldn't find remote ref" in stderr:
         raise no_such_branch(branch)
+    if "Out of memory" in stderr or "died of signal 25" in stderr:
+        raise RejectedError(f"{branch.place} sends more than a proposal may hold", details=said(stderr))
     if "shallow" in stderr:
         raise RejectedError(
             f"{branch.place} is a shallow clone, which lacks a part of its history",

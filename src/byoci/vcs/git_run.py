@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ OLDEST: Final = (2, 38)  # the first with `merge-tree --write-tree`
 LOCAL_SECONDS: Final = 900.0  # what a command within the private repository may take; a merge of huge trees is slow
 REMOTE_SECONDS: Final = 1800.0  # what a transfer may take
 ASK_SECONDS: Final = 120.0  # what the answer to a question may take
+STRANGERS: Final = {resource.RLIMIT_DATA: 2 * 1024**3, resource.RLIMIT_FSIZE: 16 * 1024**3}  # for what a source sends
 REMOTE_BYTES: Final = 32 * 1024**2  # what a command may write about a server, which a stranger's may fill at will
 
 # The empty tree's id by the length of an object id (SHA-1, SHA-256); git knows both without having them stored.
@@ -151,7 +153,6 @@ class Git:
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_DEFAULT_REF_FORMAT": "files",
-            "GIT_GRAFT_FILE": "/dev/null",
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_OPTIONAL_LOCKS": "0",
@@ -178,10 +179,18 @@ class Git:
         env: Mapping[str, str] | None = None,
         config: Mapping[str, str] | None = None,
         ok: Sequence[int] | None = (0,),
-        timeout: float = LOCAL_SECONDS,
     ) -> proc.Result:
         """Run git in the private repository; see `proc.run`."""
-        return proc.run(["git", *args], env=self.environment(env, config), stdin=stdin, ok=ok, timeout=timeout)
+        environment = self.environment(env, config)
+        return proc.run(["git", *args], env=environment, stdin=stdin, ok=ok, timeout=LOCAL_SECONDS)
+
+    def run_on_strangers(
+        self, args: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: float = LOCAL_SECONDS
+    ) -> proc.Result:
+        """Run git in the private repository on objects that a source sent; any exit code is returned."""
+        return proc.run_bounded(
+            ["git", *args], env=self.environment(env), timeout=timeout, most=REMOTE_BYTES, limits=STRANGERS
+        )
 
     def start(self, args: Sequence[str], *, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start git in the private repository; the caller reads its output and ends it with `proc.kill`."""
@@ -195,12 +204,13 @@ class Git:
         env: Mapping[str, str] | None = None,
         config: Mapping[str, str] | None = None,
         timeout: float = REMOTE_SECONDS,
+        limits: Mapping[int, int] | None = None,
     ) -> proc.Result:
         """Run a git command that speaks with `place`, by that place's protocol only; any exit code is returned."""
         settings = {**(config or {}), **_authorization(place)}
         environment = self.environment({**self._remote_environment(place), **(env or {})}, settings)
         try:
-            return proc.run_bounded(["git", *args], env=environment, timeout=timeout, most=REMOTE_BYTES)
+            return proc.run_bounded(["git", *args], env=environment, timeout=timeout, most=REMOTE_BYTES, limits=limits)
         except UnavailableError as error:
             raise unreachable(place, str(error)) from error
 
