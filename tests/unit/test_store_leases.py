@@ -113,17 +113,20 @@ def test_programs_that_the_holder_starts_do_not_keep_it(leases: Leases) -> None:
 
 def test_forked_children_do_not_keep_it(leases: Leases, tmp_path: Path) -> None:
     reading, writing = os.pipe()
+    awake, waking = os.pipe()
     with leases.hold(TRUNK):
         child = os.fork()
         if child == 0:
             os.close(writing)
+            os.write(waking, b"+")
             os.read(reading, 1)  # until the parent ends
             os._exit(0)
+        os.read(awake, 1)
         with pytest.raises(LeaseHeldError), leases.hold(TRUNK):
             pass  # the child closed its copy, and the parent still has the lease
     assert free(leases)
-    os.close(writing)
-    os.close(reading)
+    for descriptor in (writing, reading, awake, waking):
+        os.close(descriptor)
     assert os.waitpid(child, 0)[1] == 0
 
 

@@ -139,13 +139,11 @@ class BzrRepository:
         """Make the trunk with a first revision."""
         from breezy.controldir import ControlDir, format_registry
 
-        from byoci.vcs import bzr  # noqa: F401 - it prepares breezy: no plugins, no user configuration
-
         self._folder.mkdir(parents=True, exist_ok=True)
-        trunk = self._folder / "trunk"
-        ControlDir.create_branch_convenience(
-            str(trunk), force_new_tree=False, format=format_registry.make_controldir("2a")
-        )
+        with _breezy():
+            ControlDir.create_branch_convenience(
+                str(self._folder / "trunk"), force_new_tree=False, format=format_registry.make_controldir("2a")
+            )
         self.commit(None, files, "The beginning", person)
 
     def location(self, branch: str) -> Location:
@@ -154,11 +152,13 @@ class BzrRepository:
 
     def tip(self, branch: str) -> str:
         """A topic branch's newest revision."""
-        return str(self._open(branch).last_revision().decode())
+        with _breezy():
+            return str(self._open(branch).last_revision().decode())
 
     def branch(self, name: str, origin: str | None = None) -> None:
         """Start a topic branch."""
-        self._open(origin).controldir.sprout(str(self._folder / name), create_tree_if_local=False)
+        with _breezy():
+            self._open(origin).controldir.sprout(str(self._folder / name), create_tree_if_local=False)
 
     def commit(self, branch: str | None, files: Mapping[str, str], message: str, person: str) -> None:
         """Commit whole files."""
@@ -180,8 +180,17 @@ class BzrRepository:
 
     @contextmanager
     def _checkout(self, branch: str | None) -> Iterator[WorkingTree]:
-        with tempfile.TemporaryDirectory(prefix="byoci-seed-") as scratch:
+        with _breezy(), tempfile.TemporaryDirectory(prefix="byoci-seed-") as scratch:
             yield self._open(branch).create_checkout(str(Path(scratch, "tree")), lightweight=True)
+
+
+@contextmanager
+def _breezy() -> Iterator[None]:
+    """Breezy as the lander uses it: without plugins and anybody's configuration."""
+    from byoci.vcs import bzr_open
+
+    with tempfile.TemporaryDirectory(prefix="byoci-seed-") as home, bzr_open.quiet(Path(home), None):
+        yield
 
 
 def _silent() -> object:
