@@ -50,8 +50,8 @@ class Branch:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is a whole object id, and so neither an option nor an expression."""
-    return _ID.fullmatch(text) is not None
+    """Whether a text is a whole object id: no option, no expression, not the zeros that stand for no object."""
+    return _ID.fullmatch(text) is not None and text.strip("0") != ""
 
 
 def full_ref(branch: str) -> str:
@@ -81,7 +81,7 @@ def ask(git: Git, branch: Branch) -> Tip:
     if branch.place.path is not None and (found := read_tip(branch.place.path, branch.ref)):
         return Tip(*found)
     asked = ["ls-remote", "--symref", *address(branch.place), branch.ref]
-    result = git.run_remote(branch.place, asked, timeout=ASK_SECONDS)
+    result = git.run_remote(branch.place, asked, timeout=ASK_SECONDS, limits=STRANGERS)
     if result.status != 0:
         raise unreachable(branch.place, result.stderr.decode("utf-8", "replace"))
     symref, revision = "", ""
@@ -149,7 +149,7 @@ def write_ref(git: Git, private_ref: str, revision: str) -> None:
 
 def offers(git: Git, place: Url, revision: str) -> str | None:
     """The ref by which a server offers exactly `revision`, if any."""
-    result = git.run_remote(place, ["ls-remote", *address(place)], timeout=ASK_SECONDS)
+    result = git.run_remote(place, ["ls-remote", *address(place)], timeout=ASK_SECONDS, limits=STRANGERS)
     for line in result.text.split("\n"):
         value, _, name = line.partition("\t")
         if value == revision and name.startswith("refs/") and not _BAD_REF.search(name):
