@@ -25,7 +25,7 @@ def declared(*, extras: bool = False, groups: tuple[str, ...] = ()) -> list[Requ
     lines = list(PYPROJECT["project"]["dependencies"])
     if extras:
         lines += [line for extra in PYPROJECT["project"]["optional-dependencies"].values() for line in extra]
-    lines += [line for group in groups for line in PYPROJECT["dependency-groups"][group]]
+    lines += [line for group in groups for line in PYPROJECT["dependency-groups"][group] if isinstance(line, str)]
     return [requirement for requirement in map(Requirement, lines) if requirement.name != "byoci"]
 
 
@@ -34,7 +34,7 @@ def declared(*, extras: bool = False, groups: tuple[str, ...] = ()) -> list[Requ
     [
         ("all.txt", declared(extras=True)),
         ("tests.txt", declared(extras=True, groups=("test",))),
-        ("dev.txt", declared(extras=True, groups=("test", "lint"))),
+        ("dev.txt", declared(extras=True, groups=("test", "lint", "dev"))),
         ("build.txt", list(map(Requirement, PYPROJECT["build-system"]["requires"]))),
     ],
 )
