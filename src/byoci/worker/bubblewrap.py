@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byoci.errors import RejectedError, UnavailableError, UnsealableError, UsageError
@@ -15,6 +13,7 @@ from byoci.worker.sandbox_args import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from byoci.worker.base import ExitStatus, Limits, Setup
 
@@ -27,15 +26,15 @@ class BubblewrapWorker:
 
     def __init__(self, state: Path) -> None:
         self._base = folders.base_of(state)
-        self._folder = folders.session(self._base).new_worker()
+        self._session = folders.session(self._base)
+        self._folders: list[Path] = []
         self._image: images.Image | None = None
         self._layered: Layered | None = None
-        self._workspaces = 0
+        self._given: dict[Path, tuple[launch.Guard, Path]] = {}
         self._sandbox: launch.Sandbox | None = None
         self._destroyed = False
         self._lock = threading.Lock()  # for the two above
         self._busy = threading.RLock()  # held while a command runs
-        self._given: dict[Path, tuple[launch.Guard, Path]] = {}
 
     def prepare(self, image: str, setup: Setup | None, on_output: Callable[[bytes], None]) -> None:
         """See `Worker.prepare`."""
@@ -43,17 +42,17 @@ class BubblewrapWorker:
         if setup is not None:
             store = layers.Store(self._base.path / "layers")
             layer = store.get(layers.key_of(self._image, setup), lambda: self._set_up(setup, on_output))
-            self._layered = Layered(layer, self._folder, self._base.path, self._own, self._run_quietly)
+            self._layered = Layered(layer, self._base.path, self._own_folder, self._run_quietly)
 
     def _set_up(self, setup: Setup, on_output: Callable[[bytes], None]) -> Path:
         """Run a setup command; the folder with what it made."""
         assert self._image is not None
-        folder = Path(tempfile.mkdtemp(prefix="setup-", dir=self._folder))
-        folder.chmod(0o711)
+        folder = self._folder("setup")
         home, work = folder / "home", folder / "work"
         for path in (home, work):
             path.mkdir(mode=0o700)
         layers.write_inputs(setup.inputs, work)
+        self._hand_over(home)
         box = Box(
             image=self._image,
             command=setup.command,
@@ -64,7 +63,6 @@ class BubblewrapWorker:
             credentials=setup.credentials,
         )
         tail = sealed.Tail(on_output)
-        self._hand_over(home)
         status = self._run(box, work, tail)
         if not status.ok:
             how = f"exceeded its {status.exceeded} limit" if status.exceeded else f"ended with exit code {status.code}"
@@ -79,9 +77,8 @@ class BubblewrapWorker:
 
     def workspace(self) -> Path:
         """See `Worker.workspace`."""
-        self._workspaces += 1
-        path = self._folder / f"workspace-{self._workspaces}"
-        path.mkdir(mode=0o700)
+        path = self._folder("workspace")
+        path.chmod(0o700)
         return path
 
     def run(
@@ -95,8 +92,8 @@ class BubblewrapWorker:
         environment: Mapping[str, str] | None = None,
     ) -> ExitStatus:
         """See `Worker.run`."""
-        if self._image is None or self._destroyed:
-            raise UsageError("the worker is not prepared, or was destroyed")
+        if self._image is None:
+            raise UsageError("the worker is not prepared")
         box = Box(
             image=self._image,
             command=command,
@@ -107,10 +104,11 @@ class BubblewrapWorker:
         )
         if self._layered is None:
             return self._run(box, workspace, on_output)
-        scratch = Path(tempfile.mkdtemp(prefix="run-", dir=self._folder))
-        scratch.chmod(0o711)
+        scratch = self._folder("run")
         try:
-            return self._run(self._layered.put_below(box, scratch), workspace, on_output)
+            own = workspace in self._folders
+            layered = self._layered.put_below(box, scratch) if own else self._layered.copy_below(box)
+            return self._run(layered, workspace, on_output)
         finally:
             tree.remove(scratch)
 
@@ -123,8 +121,7 @@ class BubblewrapWorker:
             if box.workspace == workspace:
                 box = dataclasses.replace(box, workspace=shown)
             try:
-                watched = (self._folder,) if workspace.is_relative_to(self._folder) else (self._folder, workspace)
-                return sealed.run(box, guard, watched, on_output, self._started)
+                return sealed.run(box, guard, self._watched(workspace), on_output, self._started)
             except UnsealableError as error:
                 if self._destroyed:
                     raise UnavailableError("the worker was destroyed while its command ran") from error
@@ -132,12 +129,30 @@ class BubblewrapWorker:
             finally:
                 self._ended()
 
+    def _watched(self, workspace: Path) -> list[Path]:
+        """The folders that a command can fill, first the one with its workspace."""
+        first = next((folder for folder in self._folders if workspace.is_relative_to(folder)), workspace)
+        return [first, *(folder for folder in self._folders if folder != first)]
+
     def _run_quietly(self, box: Box) -> ExitStatus:
         return self._run(box, box.workspace, lambda _: None)
 
-    def _own(self, path: Path) -> None:
-        path.mkdir(mode=0o700)
+    def _folder(self, kind: str) -> Path:
+        """A new folder of this worker's, which its user can pass through."""
+        if self._destroyed:
+            raise UsageError("the worker was destroyed")
+        path = self._session.new_folder(kind)
+        self._folders.append(path)
+        return path
+
+    def _own_folder(self, path: Path | None = None) -> Path:
+        """A new folder that belongs to the worker's user: `path`, or one of this worker's."""
+        if path is None:
+            path = self._folder("own")
+        else:
+            path.mkdir(mode=0o700)
         self._hand_over(path)
+        return path
 
     def _hand_over(self, path: Path) -> None:
         with tree.opened(path) as fd:
@@ -159,11 +174,10 @@ class BubblewrapWorker:
     def _reach(self, workspace: Path) -> tuple[launch.Guard, Path]:
         """Hand a workspace over to the worker's user; the guard to use, and where its sandboxes find the workspace."""
         self._hand_over(workspace)
-        if self._base.uid is None or workspace.is_relative_to(self._folder):
+        if self._base.uid is None or workspace.is_relative_to(self._base.path):
             return launch.guard(self._base.owner), workspace
         if workspace not in self._given:
-            shown = self._folder / f"given-{len(self._given)}"
-            shown.mkdir()
+            shown = self._folder("given")
             self._given[workspace] = (launch.Guard(self._base.owner, [(workspace, shown)]), shown)
         return self._given[workspace]
 
@@ -183,4 +197,5 @@ class BubblewrapWorker:
         if self._layered is not None:
             self._layered.layer.close()
             self._layered = None
-        tree.remove(self._folder)
+        for folder in self._folders:
+            tree.remove(folder)

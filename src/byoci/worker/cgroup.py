@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NEEDED: Final = frozenset(("memory", "pids"))
 _PREFIX: Final = "byoci-"
+_OWN_PROCESSES: Final = 3  # bubblewrap's own: outside, outside before a stage, and the first within
 _REMOVE_SECONDS: Final = 5.0  # the kernel may need a moment after a group's last process
 _numbers = itertools.count()
 
@@ -60,7 +61,7 @@ class Group:
 
     def _set(self, limits: Limits) -> None:
         memory, pids = self._folders[0], self._folders[-1]
-        (pids / "pids.max").write_text(str(limits.processes + 1))  # bubblewrap's own first process
+        (pids / "pids.max").write_text(str(limits.processes + _OWN_PROCESSES))
         if self._home.version == 1:
             (memory / "memory.limit_in_bytes").write_text(str(limits.memory))
             with contextlib.suppress(OSError):  # there without swap accounting too, but refuses then

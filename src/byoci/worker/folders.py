@@ -14,7 +14,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import functools
 import hashlib
+import itertools
 import os
 import stat
 import struct
@@ -59,7 +61,16 @@ def base_of(state: Path) -> Base:
 
     Raises `UnavailableError` where somebody else could tamper with it.
     """
-    if os.geteuid() != 0:
+    base = _base_of(state, os.geteuid())
+    if not base.path.is_dir():
+        _base_of.cache_clear()
+        base = _base_of(state, os.geteuid())
+    return base
+
+
+@functools.lru_cache(maxsize=64)
+def _base_of(state: Path, user: int) -> Base:
+    if user != 0:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = state.resolve() / "workers"
         path.mkdir(mode=0o700, exist_ok=True)
@@ -67,8 +78,9 @@ def base_of(state: Path) -> Base:
             _own(path, os.fstat(fd))
         return Base(path, None, path)
     digest = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()
-    _make_chain(SYSTEM_BASE / digest[:16])
-    return Base(SYSTEM_BASE / digest[:16], _UIDS[int(digest[16:24], 16) % len(_UIDS)], SYSTEM_BASE)
+    path = SYSTEM_BASE / digest[:16]
+    _make_chain(path)
+    return Base(path, _UIDS[int(digest[16:24], 16) % len(_UIDS)], SYSTEM_BASE)
 
 
 def _make_chain(path: Path) -> None:
@@ -111,16 +123,18 @@ class Session:
 
     def __init__(self, base: Base) -> None:
         self.owner = os.getpid()
+        self._numbers = itertools.count(1)
         live = base.path / "live"
         live.mkdir(mode=0o711, exist_ok=True)
         _reap(live)
         self.path, self._lock = _claim(live)
         _spread(self.path)
 
-    def new_worker(self) -> Path:
-        """A new folder for one worker."""
-        path = Path(tempfile.mkdtemp(prefix="", dir=self.path))
-        path.chmod(0o711)
+    def new_folder(self, kind: str) -> Path:
+        """A new folder, which others may pass through."""
+        path = self.path / f"{next(self._numbers)}-{kind}"
+        path.mkdir()
+        path.chmod(0o711)  # whatever the umask
         return path
 
     def close(self) -> None:

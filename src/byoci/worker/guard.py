@@ -9,12 +9,12 @@ It runs as `python -I -S` with byoci's source folder as its only addition to the
 standard library and this module; and as the workers' own user, so that it has no right that they lack.
 
 Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a JSON object (`Request`), with descriptors: the
-sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and so on. It also
-gets 0 (/dev/null) and, after those, the writing end of a pipe for its `--json-status-fd` and the reading end of one
-for its `--block-fd`. Once it has told the pid of its first process, this gets its limits and is let go.
+sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and so on; 0 is
+/dev/null. The program also gets three pipes: one for its `--json-status-fd`, one that it reads its last arguments from
+(`--args`), and one for its `--block-fd`. Its limits are set while it waits for the arguments.
 
-Answers come on the life socket, a JSON object a packet: `{"pid": N}` where `wait` asked for that, whereupon one byte of
-byoci's lets the sandbox go; `{"error": TEXT}` where the program could not be started; at last
+Answers come on the life socket, a JSON object a packet: `{"pid": N}`, where `wait` asked for that, whereupon one byte
+of byoci's lets the first process within go on; `{"error": TEXT}` where the program could not be started; at last
 `{"status": N, "code": N | null}` when it has ended and nothing is left of it: its own exit status, and the command's,
 which is null where the command was never started.
 """
@@ -40,16 +40,20 @@ if TYPE_CHECKING:  # the guard stays small
     class Request(TypedDict):
         """What to start.
 
-        argv     where it says "{status}" or "{block}", the number of that descriptor is put in
-        cgroups  how many descriptors are `cgroup.procs` files that the first process joins
-        rlimits  pairs of a number of `resource` and a value, for both limits of the first process
-        wait     whether byoci itself lets the sandbox go, after it did more for it
+        argv     where it says "{status}", "{last}" or "{block}", the number of that pipe is put in
+        last     its last arguments
+        cgroups  how many descriptors are `cgroup.procs` files that the program joins
+        rlimits  pairs of a number of `resource` and a value, for both limits of the program
+        inner    the same for the first process in the sandbox; for those that count within its user namespace
+        wait     whether byoci lets that process go on, having learned its pid
         """
 
         argv: list[str]
+        last: list[str]
         env: dict[str, str]
         cgroups: int
         rlimits: list[tuple[int, int]]
+        inner: list[tuple[int, int]]
         wait: bool
 
 
@@ -68,18 +72,20 @@ class _Sandbox:
         self.life = life
         self.request = request
         self.cgroups = cgroups
-        self.status_fd, self.status_end = os.pipe2(os.O_CLOEXEC)
-        self.block_end, self.block_fd = os.pipe2(os.O_CLOEXEC)
+        self.status_fd, self._status_end = os.pipe2(os.O_CLOEXEC)
+        self._last_end, self._last_fd = os.pipe2(os.O_CLOEXEC)
+        self._block_end, self._block_fd = os.pipe2(os.O_CLOEXEC)
         self.told = b""
         self.pid = 0
         self.status: int | None = None
         self.orphans: set[int] = set()
 
     def start(self, fds: list[int], null: int) -> None:
-        """Start the program; `OSError` where it cannot be."""
-        places = [null, *fds, self.status_end, self.block_end]
+        """Start the program; it waits for its last arguments. `OSError` where it cannot be started."""
+        pipes = {"{status}": self._status_end, "{last}": self._last_end, "{block}": self._block_end}
+        places = [null, *fds, *pipes.values()]
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in places]
-        numbers = {"{status}": str(len(places) - 2), "{block}": str(len(places) - 1)}
+        numbers = {name: str(number) for number, name in enumerate(pipes, len(places) - len(pipes))}
         argv = [numbers.get(word, word) for word in self.request["argv"]]
         try:
             self.pid = os.posix_spawn(
@@ -92,39 +98,33 @@ class _Sandbox:
                 setsigdef=[signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT],
             )
         finally:
-            for fd in (*high, self.status_end, self.block_end):
+            for fd in (*high, *pipes.values()):
                 os.close(fd)
 
-    def listen(self) -> bool:
-        """Take in what bubblewrap tells of itself; on its first word, bind its first process to the limits.
+    def bind(self) -> None:
+        """Set the program's limits, which all that it starts inherits, and let it begin."""
+        _set_limits(self.pid, self.request["rlimits"])
+        for fd in self.cgroups:
+            os.write(fd, b"%d" % self.pid)
+        os.write(self._last_fd, b"".join(os.fsencode(word) + b"\0" for word in self.request["last"]))
+        os.close(self._last_fd)
+        self._last_fd = -1
 
-        False: it has to be heard again.
-        """
+    def listen(self) -> bool:
+        """Take in what bubblewrap tells of itself, up to the pid of the first process; False: that is to come yet."""
         self.told += os.read(self.status_fd, 4096)
         first, newline, _ = self.told.partition(b"\n")
         if newline:
-            with contextlib.suppress(ProcessLookupError):  # dead already; its end will tell
-                self._configure(json.loads(first)["child-pid"])
+            pid = json.loads(first)["child-pid"]
+            _set_limits(pid, self.request["inner"])
+            self.tell({"pid": pid})
         return bool(newline)
 
-    def _configure(self, pid: int) -> None:
-        # It waits, alone in its namespaces; what it starts later inherits all this.
-        for number, value in self.request["rlimits"]:
-            hard = resource.prlimit(pid, number)[1]
-            lower = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.prlimit(pid, number, (lower, lower))
-        for fd in self.cgroups:
-            os.write(fd, b"%d" % pid)
-        if self.request["wait"]:
-            self.tell({"pid": pid})
-        else:
-            os.write(self.block_fd, b"+")
-
     def hear(self) -> bool:
-        """Whether byoci let the sandbox go; otherwise it gave it up."""
+        """Whether byoci let the sandbox go on; otherwise it gave it up."""
         with contextlib.suppress(ConnectionResetError):
             if self.life.recv(1):
-                os.write(self.block_fd, b"+")
+                os.write(self._block_fd, b"+")
                 return True
         return False
 
@@ -150,9 +150,19 @@ class _Sandbox:
 
     def close(self) -> None:
         """Close all descriptors."""
-        for fd in (self.status_fd, self.block_fd, *self.cgroups):
-            os.close(fd)
+        for fd in (self.status_fd, self._last_fd, self._block_fd, *self.cgroups):
+            if fd >= 0:
+                os.close(fd)
         self.life.close()
+
+
+def _set_limits(pid: int, rlimits: list[tuple[int, int]]) -> None:
+    """Set both limits, to what is allowed at most where the system's own limit is lower."""
+    with contextlib.suppress(ProcessLookupError):  # dead already; its end will tell
+        for number, value in rlimits:
+            hard = resource.prlimit(pid, number)[1]
+            lower = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.prlimit(pid, number, (lower, lower))
 
 
 class Guard:
@@ -213,7 +223,9 @@ class Guard:
                 os.close(fd)
         self._sandboxes[sandbox.pid] = sandbox
         self._on(sandbox.life.fileno(), lambda: self._hear(sandbox))
-        self._on(sandbox.status_fd, lambda: self._listen(sandbox))
+        if request["wait"]:
+            self._on(sandbox.status_fd, lambda: self._listen(sandbox))
+        self._try(sandbox, sandbox.bind)
 
     def _hear(self, sandbox: _Sandbox) -> None:
         if not sandbox.hear():
@@ -221,14 +233,18 @@ class Guard:
             sandbox.kill()
 
     def _listen(self, sandbox: _Sandbox) -> None:
-        heard = False
+        def listen() -> None:
+            if sandbox.listen():
+                self._off(sandbox.status_fd)  # the rest is read at the end
+
+        self._try(sandbox, listen)
+
+    def _try(self, sandbox: _Sandbox, action: Callable[[], object]) -> None:
         try:
-            heard = sandbox.listen()
+            action()
         except OSError as error:
-            sandbox.tell({"error": f"limits: {error}"})
+            sandbox.tell({"error": f"its limits could not be set: {error}"})
             sandbox.kill()
-        if heard:
-            self._off(sandbox.status_fd)  # the rest is read at the end
 
     def _reap(self) -> None:
         while True:

@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from byoci.errors import UnavailableError, UnsealableError
-from byoci.worker import tree
 from byoci.worker.base import Limits
 from byoci.worker.sandbox_args import BELOW, Overlay
 
@@ -26,38 +25,39 @@ _lock = threading.Lock()
 class Layered:
     """A worker's layer.
 
-    folder  the worker's own folder; overlays are for workspaces in it only, since they need a place beside them
-    base    a folder above that and the layers
-    own     makes a new folder for the worker's user
-    run     runs a box without output
+    base  a folder above the layer and all folders of the worker
+    own   makes a folder for the worker's user: the one that is named, or a new one
+    run   runs a box without output
     """
 
     def __init__(
-        self, layer: Layer, folder: Path, base: Path, own: Callable[[Path], None], run: Callable[[Box], ExitStatus]
+        self, layer: Layer, base: Path, own: Callable[[Path | None], Path], run: Callable[[Box], ExitStatus]
     ) -> None:
         self.layer = layer
-        self._folder = folder
         self._base = base
         self._own = own
         self._run = run
+        self._home: Path | None = None
         self._copied: set[Path] = set()
 
     def put_below(self, box: Box, scratch: Path) -> Box:
-        """The box with the layer below its home and its workspace; `scratch` is a new folder for this run alone."""
-        if box.workspace.parent == self._folder and self._can_overlay(box, scratch):
-            return self._overlaid(box, scratch)
-        home = self._folder / "home"
-        for folder, source in ((home, self.layer.home), (box.workspace, self.layer.work)):
-            if folder not in self._copied:
-                self._copy(box, source, folder)
-                self._copied.add(folder)
-        return dataclasses.replace(box, home=home)
+        """The box with the layer below its home and its workspace, which is one of the worker's own folders.
+
+        scratch  a new folder for this run alone
+        """
+        return self._overlaid(box, scratch) if self._can_overlay(box, scratch) else self.copy_below(box)
+
+    def copy_below(self, box: Box) -> Box:
+        """The same for any workspace: what the layer holds and the workspace does not is copied there, once."""
+        if self._home is None:
+            self._home = self._copy(box, self.layer.home, self._own(None))
+        if box.workspace not in self._copied:
+            self._copied.add(self._copy(box, self.layer.work, box.workspace))
+        return dataclasses.replace(box, home=self._home)
 
     def _overlaid(self, box: Box, scratch: Path) -> Box:
         names = ("home", "home-upper", "home-kernel", "work", "work-kernel")
-        home, home_upper, home_kernel, work, work_kernel = (scratch / name for name in names)
-        for path in (home, home_upper, home_kernel, work, work_kernel):
-            self._own(path)
+        home, home_upper, home_kernel, work, work_kernel = (self._own(scratch / name) for name in names)
         overlays = (
             Overlay(self.layer.home, home_upper, home_kernel, home),
             Overlay(self.layer.work, box.workspace, work_kernel, work),
@@ -68,21 +68,19 @@ class Layered:
         """Whether overlays can be mounted here; found out once a process."""
         with _lock:
             if self._base not in _overlays_work:
-                trial, workspace = scratch / "trial", self._folder / "trial"
-                for path in (trial, workspace):
-                    self._own(path)
+                trial = scratch / "trial"
+                trial.mkdir()
+                trial.chmod(0o711)
+                workspace = self._own(trial / "workspace")
                 trial_box = dataclasses.replace(box, command="true", workspace=workspace, network=False, environment={})
                 try:
                     _overlays_work[self._base] = self._run(self._overlaid(trial_box, trial)).ok
                 except UnsealableError:
                     _overlays_work[self._base] = False
-                tree.remove(workspace)
             return _overlays_work[self._base]
 
-    def _copy(self, box: Box, source: Path, target: Path) -> None:
+    def _copy(self, box: Box, source: Path, target: Path) -> Path:
         """Copy what is in `source` and not in `target`; within a sandbox, since all of it is hostile."""
-        if not target.exists():
-            self._own(target)
         status = self._run(
             dataclasses.replace(
                 box,
@@ -97,3 +95,4 @@ class Layered:
         # 1: something of another kind is there already, which wins.
         if status.exceeded is not None or status.code not in (0, 1):
             raise UnavailableError("the setup's layer could not be copied", details=f"cp ended with {status.code}")
+        return target

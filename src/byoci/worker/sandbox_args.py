@@ -24,7 +24,7 @@ CREDENTIALS: Final = "/run/credentials"
 BELOW: Final = "/run/layer"
 _NAMESPACES: Final = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _SEALED: Final = ("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
-_DESCRIPTORS: Final = ("--args", "3", "--seccomp", "4", "--json-status-fd", "{status}", "--block-fd", "{block}", "--")
+_DESCRIPTORS: Final = ("--args", "3", "--seccomp", "4", "--json-status-fd", "{status}", "--args", "{last}")
 _STAGE: Final = (
     "--unshare-user",
     "--uid",
@@ -80,9 +80,13 @@ class Box:
         return self.network or bool(self.overlays)
 
 
-def command(box: Box, bwrap: str) -> list[str]:
-    """What to start; "{status}" and "{block}" stand for descriptors that the guard gives."""
-    inner = [bwrap, *_DESCRIPTORS, *box.image.shell, box.command]
+def command(box: Box, bwrap: str, *, wait: bool) -> list[str]:
+    """What to start; "{status}" and the like stand for descriptors that the guard gives.
+
+    wait  the first process in the sandbox waits before it starts the command
+    """
+    block = ("--block-fd", "{block}") if wait else ()
+    inner = [bwrap, *_DESCRIPTORS, *block, "--", *box.image.shell, box.command]
     if not box.staged:
         return inner
     unshare = ("--unshare-net",) if box.network else ()
@@ -125,14 +129,18 @@ def options(box: Box) -> Iterator[str]:
         yield from ("--perms", "0700" if folder == images.HOME else "1777", "--size", size, "--tmpfs", folder)
     if box.home is not None:
         yield from ("--bind", str(box.home), images.HOME)
-    yield from ("--bind", str(box.workspace), images.WORKSPACE, "--chdir", images.WORKSPACE)
     if box.below is not None:
         yield from ("--ro-bind", str(box.below), BELOW)
     for number, name in enumerate(box.credentials, first_credential(box)):
         yield from ("--perms", "0400", "--file", str(number), f"{CREDENTIALS}/{name}")
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--clearenv")
+    yield from ("--chdir", images.WORKSPACE, "--clearenv")
     for name, value in (_environment(box) | dict(box.environment)).items():
         yield from ("--setenv", name, value)
+
+
+def last_options(box: Box) -> list[str]:
+    """What bubblewrap reads after `options`, once its limits are set; without them it cannot enter the workspace."""
+    return ["--bind", str(box.workspace), images.WORKSPACE, "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 def in_memory(box: Box) -> tuple[str, ...]:

@@ -82,10 +82,13 @@ def _start(
 ) -> launch.Sandbox:
     """Start the sandbox; its end is on the stack, and `output` is closed on our side."""
     request: Request = {
-        "argv": sandbox_args.command(box, bwrap()),
+        "argv": sandbox_args.command(box, bwrap(), wait=group is None),
+        "last": sandbox_args.last_options(box),
         "env": {},
         "cgroups": 0,
         "rlimits": _rlimits(box.limits, grouped=group is not None),
+        # Counted within the worker's own user namespace, so the user's other processes do not matter.
+        "inner": [] if group else [(resource.RLIMIT_NPROC, box.limits.processes + 1)],
         "wait": group is None,
     }
     arguments = b"".join(os.fsencode(option) + b"\0" for option in sandbox_args.options(box))
@@ -121,9 +124,11 @@ class _Stage:
         said, said_end = _pipe(self._stack)
         request: Request = {
             "argv": network.connecting(path, int(line), 3),
+            "last": [],
             "env": proc.base_environment() | {"PATH": sandbox_args.PATH},
             "cgroups": 0,
             "rlimits": [],
+            "inner": [],
             "wait": False,
         }
         program = guard.start(request, (), (said_end, said_end, ready_end))
@@ -172,12 +177,10 @@ def _memory_file(stack: contextlib.ExitStack, content: bytes) -> FileIO:
 
 
 def _rlimits(limits: Limits, *, grouped: bool) -> list[tuple[int, int]]:
-    """Limits of each process; on memory and processes too where there is no control group for all together."""
-    rlimits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, _FILES), (resource.RLIMIT_FSIZE, limits.disk)]
-    if not grouped:
-        # Counted within the worker's own user namespace, so the user's other processes do not matter.
-        rlimits += [(resource.RLIMIT_DATA, limits.memory), (resource.RLIMIT_NPROC, limits.processes + 1)]
-    return rlimits
+    """Limits of each process; on memory too where there is no control group for all together."""
+    memory = [] if grouped else [(resource.RLIMIT_DATA, limits.memory)]
+    files = [(resource.RLIMIT_NOFILE, _FILES), (resource.RLIMIT_FSIZE, limits.disk)]
+    return [(resource.RLIMIT_CORE, 0), *files, *memory]
 
 
 @functools.cache

@@ -29,7 +29,7 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 class Watcher:
     """Looks at what one worker uses.
 
-    folders  what it may write to, outside of memory
+    folders  what it may write to, outside of memory; the disk of the first one is watched
     group    its control group, which bounds memory and processes
     pid      the worker's first process, where there is no control group to ask
     memory   the folders that it sees and that are kept in memory
