@@ -189,7 +189,8 @@ def test_any_message_makes_a_landing(play: Playground, vcs: Vcs, message: str) -
     vcs.fetch(trunk, trusted=True)
     assert [found.proposal for found in vcs.landings(trunk)] == ["7"]
     stored = play.message(trunk, made.id).decode()
-    assert not [line for line in stored.splitlines() if line.lower().startswith("landing-id: 0")]
+    ids = [line.split(":")[1].strip() for line in stored.splitlines() if line.strip().lower().startswith("landing-id:")]
+    assert set(ids) <= {made.landing_id}
     assert not set("\x00\x1b\r") & set(stored)
 
 
