@@ -188,7 +188,6 @@ class GitPlayground:
 
     def vcs(self, private: Path, *, local: bool = True, rewrite: Mapping[str, str] | None = None) -> Vcs:
         from byoci.vcs.git import GitVcs
-
         from byoci.vcs.urls import UrlPolicy
 
         return GitVcs(private, UrlPolicy(local=local), rewrite or {}, committer_email=BOT.email)
