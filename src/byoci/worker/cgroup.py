@@ -50,10 +50,10 @@ class Group:
     def __init__(self, home: Home, limits: Limits) -> None:
         self._home = home
         name = f"{_PREFIX}{_identity()}-{next(_numbers)}"
-        self._folders = [folder / name for folder in home.folders]
+        self._folders = [f"{folder}/{name}" for folder in home.folders]
         try:
             for folder in self._folders:
-                folder.mkdir()
+                os.mkdir(folder)  # noqa: PTH102 -- on the way of every worker, pathlib takes longer than the kernel
             self._set(limits)
         except OSError as error:
             self.close()
@@ -61,24 +61,24 @@ class Group:
 
     def _set(self, limits: Limits) -> None:
         memory, pids = self._folders[0], self._folders[-1]
-        (pids / "pids.max").write_text(str(limits.processes + _OWN_PROCESSES))
+        _write(f"{pids}/pids.max", limits.processes + _OWN_PROCESSES)
         if self._home.version == 1:
-            (memory / "memory.limit_in_bytes").write_text(str(limits.memory))
-            with contextlib.suppress(OSError):  # there without swap accounting too, but refuses then
-                (memory / "memory.memsw.limit_in_bytes").write_text(str(limits.memory))
+            _write(f"{memory}/memory.limit_in_bytes", limits.memory)
+            with contextlib.suppress(OSError):  # only there with swap accounting
+                _write(f"{memory}/memory.memsw.limit_in_bytes", limits.memory)
         else:
-            (memory / "memory.max").write_text(str(limits.memory))
-            (memory / "memory.oom.group").write_text("1")
-            if (memory / "memory.swap.max").exists():
-                (memory / "memory.swap.max").write_text("0")
+            _write(f"{memory}/memory.max", limits.memory)
+            _write(f"{memory}/memory.oom.group", 1)
+            with contextlib.suppress(OSError):  # only there with swap
+                _write(f"{memory}/memory.swap.max", 0)
 
     def entrances(self) -> list[FileIO]:
         """The files that a process joins through, by its pid; whoever holds one may do so."""
-        return [FileIO(os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC), "wb") for folder in self._folders]
+        return [FileIO(os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC), "wb") for folder in self._folders]
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel had to kill a process in it."""
-        events = self._folders[0] / ("memory.oom_control" if self._home.version == 1 else "memory.events")
+        events = Path(self._folders[0], "memory.oom_control" if self._home.version == 1 else "memory.events")
         counts = dict(line.split() for line in events.read_text().splitlines())
         return int(counts.get("oom_kill", 0)) > 0
 
@@ -88,19 +88,25 @@ class Group:
             _remove(folder)
 
 
-def _remove(folder: Path) -> None:
+def _write(path: str, value: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # where it is not there, it is not to be made
+    try:
+        os.write(fd, b"%d" % value)
+    finally:
+        os.close(fd)
+
+
+def _remove(folder: str) -> None:
     deadline = time.monotonic() + _REMOVE_SECONDS
     while True:
         try:
-            folder.rmdir()
+            os.rmdir(folder)  # noqa: PTH106 -- as above
         except FileNotFoundError:
             return
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                raise UnavailableError(
-                    f"the control group {folder} could not be removed", details=str(error)
-                ) from error
-            for pid in (folder / "cgroup.procs").read_text().split():
+                raise UnavailableError(f"{folder} could not be removed", details=str(error)) from error
+            for pid in Path(folder, "cgroup.procs").read_text().split():
                 if int(pid) > 0:  # 0: a process that cannot be seen from here
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(int(pid), signal.SIGKILL)
@@ -176,7 +182,11 @@ def _started(pid: int) -> int | None:
 
 def _identity() -> str:
     """What names this process for as long as the machine lives: boot, pid namespace, pid, start time."""
-    pid = os.getpid()
+    return _identity_of(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _identity_of(pid: int) -> str:
     return f"{_boot()}-{os.stat('/proc/self/ns/pid').st_ino}-{pid}-{_started(pid)}"  # noqa: PTH116 -- a magic link
 
 
@@ -187,4 +197,4 @@ def _reap(home: Home) -> None:
         for group in folder.glob(f"{_PREFIX}*"):
             boot, namespace, pid, started, _ = group.name.removeprefix(_PREFIX).split("-")
             if [boot, namespace] == ours[:2] and str(_started(int(pid))) != started:
-                _remove(group)
+                _remove(str(group))

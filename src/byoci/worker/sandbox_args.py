@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from byoci.errors import UsageError
 from byoci.worker import images, network
 
 if TYPE_CHECKING:
@@ -115,8 +116,19 @@ def _stage(box: Box) -> str:
     return "\n".join([*lines, 'exec "$@"'])
 
 
-def options(box: Box) -> Iterator[str]:
-    """What bubblewrap reads from its descriptor for arguments."""
+def options(box: Box) -> bytes:
+    """What bubblewrap reads from its descriptor for arguments: words that end with NUL.
+
+    Raises `UsageError` where a word has a NUL within, and so would be two.
+    """
+    words = list(_options(box))
+    text = "\0".join((*words, ""))
+    if text.count("\0") != len(words):
+        raise UsageError("a variable or a path for a worker has a NUL character in it")
+    return os.fsencode(text)
+
+
+def _options(box: Box) -> Iterator[str]:
     yield from _NAMESPACES
     if not box.network:
         yield "--unshare-net"

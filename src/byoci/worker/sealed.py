@@ -91,8 +91,7 @@ def _start(
         "inner": [] if group else [(resource.RLIMIT_NPROC, box.limits.processes + 1)],
         "wait": group is None,
     }
-    arguments = b"".join(os.fsencode(option) + b"\0" for option in sandbox_args.options(box))
-    given = [output, output, _memory_file(stack, arguments), _memory_file(stack, seccomp.program())]
+    given = [output, output, _memory_file(stack, sandbox_args.options(box)), _memory_file(stack, seccomp.program())]
     if stage is not None:
         given += stage.theirs
     given += [_memory_file(stack, content) for content in box.credentials.values()]
