@@ -78,12 +78,13 @@ def land(context: Context, trunk: str, workdir: Path, container: str) -> int:
 
     WORKDIR is emptied first; afterwards it holds the tested tree with what the tests left, for the job to collect.
     """
+    from byoci.cli import workdirs
     from byoci.cli.land import show
     from byoci.gate.rounds import exit_code, land_first
 
     site = context.site
     project = site.project_of_trunk(trunk)
-    refuse_precious(context, workdir)
+    workdirs.claim(site, workdir)
     rows = land_first(
         site.gate(project.name, output.progress, worker=container, workdir=workdir.absolute()), site.leases
     )
@@ -106,8 +107,7 @@ def setup_tree(context: Context, url: str, folder: Path, vcs: str | None) -> int
     location = project.trunk if project else Location.parse(url)
     tool = site.vcs(project) if project else site.loose_vcs(_kind(url, vcs))
     revision = tool.fetch(location, trusted=True)
-    refuse_precious(context, folder)
-    workdirs.empty(folder)
+    workdirs.claim(site, folder)
     tool.export(revision, folder)
     workdirs.remember(site, folder, project=project.name if project else None, revision=revision)
     output.say(f"{folder}: {location} at {revision}")
@@ -124,6 +124,7 @@ def run_in_worker(context: Context, form: str, container: str, commands: tuple[s
 
     Stops at the first command that fails. Quote each command: byoci agent run-in-worker default 'make' 'make check'.
     """
+    from byoci.cli import workdirs
     from byoci.wiring import limits_of
 
     for command in commands:
@@ -135,6 +136,7 @@ def run_in_worker(context: Context, form: str, container: str, commands: tuple[s
             )
     site = context.site
     kind = site.config.worker(container)
+    workdirs.check_given(site, Path.cwd())
     worker = site.worker(container)
     show = _shower(form, f"{container}.run-in-worker")
     status = None
@@ -173,6 +175,7 @@ def run_tests(context: Context, form: str, workdir: Path, container: str, projec
         )
     gate = site.gate(name, output.progress, worker=container)
     by_hand = refresh(gate, site.config.state, workdir) if made and made.by_hand else None
+    workdirs.check_given(site, workdir)
     plan = gate.project.tests
     show = _shower(form, f"{name}.tests")
     worker = gate.new_worker()
@@ -194,8 +197,7 @@ def wipe(context: Context, workspace: Path) -> int:
     """Empty WORKSPACE, whatever untrusted code has left in it; links in it are removed, never followed."""
     from byoci.cli import workdirs
 
-    refuse_precious(context, workspace)
-    workdirs.empty(workspace)
+    workdirs.claim(context.site, workspace)
     output.say(f"{workspace} is empty")
     return 0
 
@@ -204,26 +206,6 @@ def _kind(url: str, vcs: str | None) -> str:
     if vcs is None:
         raise UsageError(f"{url} is no project's trunk", resolution="Say what system it is in: --vcs git or --vcs bzr.")
     return vcs
-
-
-def refuse_precious(context: Context, folder: Path) -> None:
-    """Refuse to empty what is plainly no workspace: a home, a repository, a system's folder, byoci's own state."""
-    real = folder.resolve()
-    precious = {
-        Path.home().resolve(),
-        Path("/"),
-        context.site.config.home.resolve(),
-        context.site.config.state.resolve(),
-    }
-    if real in precious or any(real in place.parents for place in precious) or len(real.parts) < 3:
-        raise UsageError(f"{folder} is no workspace", resolution="Name a folder that holds nothing else.")
-    for name in (".git", ".bzr"):
-        if (real / name).exists():
-            raise UsageError(
-                f"{folder} is a repository or a working tree, and would be emptied",
-                details=f"it holds {name}",
-                resolution="Name a folder that holds nothing else.",
-            )
 
 
 class _Text:

@@ -33,14 +33,12 @@ def merge(context: Context, proposal: str, workdir: Path) -> int:
     Then `byoci agent run-tests WORKDIR CONTAINER`, `byoci agent commit` and `byoci agent push`.
     """
     from byoci.cli import workdirs
-    from byoci.cli.agent import refuse_precious
     from byoci.gate import byhand
     from byoci.gate.stopped import Stopped
 
     found = context.site.local_forge.proposal(proposal)
     gate = context.site.gate(found.project, output.progress)
-    refuse_precious(context, workdir)
-    workdirs.empty(workdir)
+    workdirs.claim(context.site, workdir)
     with context.site.leases.hold(str(gate.project.trunk)) as lease:
         made = byhand.merge(gate, lease, context.site.config.state, found, workdir.absolute())
     if isinstance(made, Stopped):

@@ -1,4 +1,4 @@
-"""Workspaces that jobs name: emptied safely, and remembered outside of them, where the code under test cannot write."""
+"""Workspaces that jobs name: emptied only when byoci made them, and remembered where the code under test cannot write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from byoci.errors import UnavailableError
+from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,23 +26,35 @@ _INPUT_LIMIT: Final = 64 * 1024**2
 class Made:
     """What a workspace was made for.
 
+    project  None for a tree of no project's trunk
     by_hand  whether it holds a merge by hand, whose tests decide about its push
+    folder   its device and inode: another folder that takes its name later is not it
     """
 
     project: str | None
     revision: str
     by_hand: bool = False
+    folder: tuple[int, int] = (0, 0)
 
 
-def empty(folder: Path) -> None:
-    """Make `folder` an empty folder, whatever it held; links are removed, never followed."""
+def claim(site: Site, folder: Path) -> None:
+    """Make `folder` an empty one. What it held is removed, without following links, if byoci made it.
+
+    Raises `UsageError` for one that holds anything else: nobody names his home as a workspace on purpose.
+    """
     from byoci.worker import tree
 
-    if folder.is_symlink():
-        raise UnavailableError(f"{folder} is a symbolic link", resolution="Name the folder itself.")
-    if folder.exists():
-        tree.remove(folder)
-    folder.mkdir(parents=True, mode=0o755)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UsageError(f"{folder} is no folder, or only a link to one", resolution="Name the folder itself.")
+    if not folder.exists():
+        folder.mkdir(parents=True, mode=0o755)
+    elif any(folder.iterdir()) and recall(site, folder) is None:
+        raise UsageError(
+            f"{folder} holds files that byoci did not put there, and would be emptied",
+            resolution="Name a folder that is empty or not there yet, or empty it yourself.",
+        )
+    tree.clear(folder)
+    remember(site, folder, project=None, revision="")
 
 
 def remember(site: Site, folder: Path, *, project: str | None, revision: str, by_hand: bool = False) -> None:
@@ -50,20 +62,36 @@ def remember(site: Site, folder: Path, *, project: str | None, revision: str, by
     place = _note(site, folder)
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = place.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(dataclasses.asdict(Made(project, revision, by_hand))))
+    draft.write_text(json.dumps(dataclasses.asdict(Made(project, revision, by_hand, _identity(folder)))))
     draft.replace(place)
 
 
 def recall(site: Site, folder: Path) -> Made | None:
     """What `folder` was made for; None where byoci did not make it."""
     try:
-        return Made(**json.loads(_note(site, folder).read_text()))
+        raw = json.loads(_note(site, folder).read_text())
+        made = Made(**{**raw, "folder": tuple(raw["folder"])})
+        return made if made.folder == _identity(folder) else None
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise UnavailableError(
             f"the note about {folder} cannot be read", details=str(error), resolution="Make the tree again."
         ) from error
+
+
+def check_given(site: Site, folder: Path) -> None:
+    """Refuse, as root, a workspace that byoci did not make.
+
+    A worker is an ordinary user, so all that its workspace holds changes hands. Nobody wants that for a folder that
+    was there for something else, and root's rights would not stop it.
+    """
+    if os.geteuid() == 0 and recall(site, folder) is None:
+        raise UsageError(
+            f"{folder} was not made by byoci, and as root byoci gives no other folder to a worker",
+            details="All files in a workspace are handed over to the worker's user.",
+            resolution="Make it with `byoci agent setup-tree`, or run byoci as an ordinary user.",
+        )
 
 
 def setup_inputs(gate: Gate, folder: Path, paths: Sequence[str]) -> Mapping[str, bytes]:
@@ -78,6 +106,11 @@ def setup_inputs(gate: Gate, folder: Path, paths: Sequence[str]) -> Mapping[str,
 def _note(site: Site, folder: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
     return site.config.state / "workdirs" / f"{digest}.json"
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    facts = folder.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def _content(folder: Path, path: str) -> bytes | None:

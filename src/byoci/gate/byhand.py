@@ -69,7 +69,7 @@ def refresh(gate: Gate, state: Path, workdir: Path) -> ByHand | None:
     note = current(gate, state)
     if note.workdir != str(workdir.absolute()):
         return None
-    tree.remove(workdir)
+    tree.clear(workdir)
     gate.vcs.export(note.candidate, workdir)
     return note
 

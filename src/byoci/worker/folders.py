@@ -18,18 +18,24 @@ import functools
 import hashlib
 import itertools
 import os
+import pwd
 import stat
 import struct
+import sys
 import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from byoci.errors import UnavailableError
+from byoci.errors import UnavailableError, UsageError
 from byoci.worker import tree
 
 SYSTEM_BASE: Final = Path("/var/lib/byoci/workers")
+_SYSTEM: Final = frozenset(
+    ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "usr")
+)
+_DEPTH: Final = 3  # parts of a path, "/" included: nothing right below the root is a workspace
 _UIDS: Final = range(60706, 61184)  # Debian and systemd give these to nobody; they exist in small user namespaces too
 
 # linux/fs.h; the size of their argument, which is an int all the same, is told as that of a long.
@@ -115,6 +121,34 @@ def _tampered(path: Path, why: str) -> UnavailableError:
         f"workers cannot be kept in {path}",
         details=why,
         resolution=f"Make {path} a folder of user {os.geteuid()} that no other user may write to.",
+    )
+
+
+def check_workspace(path: Path, base: Base) -> None:
+    """Raise `UsageError` unless `path` is a folder that may be handed to a worker's user.
+
+    One below `base` is. Any other is refused where it is a link or no folder, belongs to the system, or has something
+    of the system, of a person or of byoci itself below it. As root everything in a workspace changes hands, so in doubt
+    it is none. What it holds is looked at later, by `tree.hand_over`.
+    """
+    if path.is_symlink() or not path.is_dir() or not path.is_absolute():
+        raise _no_workspace(path, "it is not the absolute path of a folder")
+    real = path.resolve()
+    if base.uid is None or real.is_relative_to(base.path):
+        return
+    if len(real.parts) < _DEPTH or real.parts[1] in _SYSTEM:
+        raise _no_workspace(path, "it belongs to the system")
+    homes = {Path(entry.pw_dir) for entry in pwd.getpwall()}
+    kept = {*homes, Path.home(), Path(sys.prefix), Path(sys.base_prefix), Path(__file__), base.path}
+    if any(place.resolve().is_relative_to(real) for place in kept):
+        raise _no_workspace(path, "it holds a home folder, or byoci itself")
+
+
+def _no_workspace(path: Path, why: str) -> UsageError:
+    return UsageError(
+        f"{path} is no workspace for a worker",
+        details=why,
+        resolution="Use a folder that was made for this alone.",
     )
 
 

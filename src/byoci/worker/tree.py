@@ -15,7 +15,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from byoci.errors import UnavailableError
+from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,15 @@ def remove(path: Path) -> None:
         os.close(parent)
 
 
+def clear(path: Path) -> None:
+    """Remove all that a folder holds, as `remove` does, and keep the folder itself, which must be there."""
+    try:
+        with opened(path, force=True) as top:
+            _empty(top)
+    except OSError as error:
+        raise UnavailableError(f"{path} could not be emptied", details=str(error)) from error
+
+
 def _empty(top: int) -> None:
     prefix = f".removed-{secrets.token_hex(8)}-"  # a name that nobody could lay in wait at
     moved = 0
@@ -134,8 +143,20 @@ def _move_up(name: str, folder: int, top: int, free: str) -> None:
 def hand_over(folder: int, uid: int) -> None:
     """Make everything in a folder, and itself, `uid`'s own. Nobody else may write to it meanwhile.
 
-    A file that has other names elsewhere is replaced with a copy first, so that nothing outside changes its owner.
+    All of it is looked at before anything is changed: it must lie on one file system and belong to `uid` or to
+    ourselves, or else it was not made for a worker, and `UsageError` is raised. A file that has other names elsewhere
+    is replaced with a copy first, so that nothing outside changes its owner.
     """
+    ours = (uid, os.geteuid())
+    device = os.fstat(folder).st_dev
+    for parent, entries in walk(folder):
+        for found in (os.fstat(parent), *(entry.stat(follow_symlinks=False) for entry in entries or ())):
+            if found.st_uid not in ours or found.st_dev != device:
+                raise UsageError(
+                    "the folder is no workspace for a worker",
+                    details="it holds files of other users, or another file system",
+                    resolution="Use a folder that was made for this alone.",
+                )
     for parent, entries in walk(folder):
         if os.fstat(parent).st_uid != uid:
             os.fchown(parent, uid, uid)
