@@ -172,6 +172,7 @@ class Site:
             environment=project.tests.environment,
             results=project.tests.results,
             setup=self._setup_plan(project),
+            reuse=project.tests.reuse,
         )
 
     def _setup_plan(self, project: schema.Project) -> SetupPlan | None:

@@ -181,9 +181,8 @@ def test(gate: Gate, merged: Merged, _lease: Lease) -> Tested | Stopped:
     setup = testing.setup_of(plan, lambda paths: gate.vcs.read(origin, paths))
     at = datetime.now(UTC)
     log = gate.logs / proposal.id / f"{at:%Y%m%dT%H%M%S.%fZ}-{landing_id(candidate.id, '', '')[:12]}.log"
-    verdict = testing.verdict(
-        gate.new_worker, plan, setup, lambda folder: gate.vcs.export(candidate.id, folder), log, gate.workdir
-    )
+    tree = testing.Tree(candidate.tree, lambda folder: gate.vcs.export(candidate.id, folder))
+    verdict = testing.verdict(gate, tree, setup, log)
     if not verdict.passed:
         stopped = stopping.tests_failed(gate.project.name, proposal, candidate, verdict)
         gate.store.record_attempt(stopped.landing, candidate, verdict)

@@ -38,6 +38,7 @@ class TestPlan:
     """What is run on a candidate: commands, in turn, in one workspace, until one fails.
 
     results  globs of JUnit XML files below the workspace
+    reuse    whether a tree that passed in an equal worker need not be tested again
     """
 
     __test__ = False  # not a test class, whatever its name makes pytest think
@@ -49,6 +50,7 @@ class TestPlan:
     environment: Mapping[str, str] = field(default_factory=dict)
     results: tuple[str, ...] = ()
     setup: SetupPlan | None = None
+    reuse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from byoci.gate.plan import TestPlan
+    from byoci.gate.plan import Gate, TestPlan
     from byoci.model import TestSummary
     from byoci.worker.base import ExitStatus, Setup, Worker
 
@@ -75,6 +78,14 @@ class Ran:
     status: ExitStatus | None = None
 
 
+def key_of(tree: str, plan: TestPlan, fingerprint: str | None) -> str | None:
+    """What a verdict on `tree` depends on, as a digest; None where it must not be used again."""
+    if fingerprint is None or not plan.reuse or plan.network:
+        return None
+    parts = (tree, fingerprint, plan.commands, plan.results, sorted(plan.environment.items()), repr(plan.limits))
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
 def run_tests(
     worker: Worker, workspace: Path, plan: TestPlan, setup: Setup | None, on_output: Callable[[bytes], None]
 ) -> Ran:
@@ -85,11 +96,21 @@ def run_tests(
     results say; a result that fails does so too, whatever the command's status was.
     """
     output = OutputSummary(on_output)
+    refused = _prepare(worker, plan, setup, output)
+    return refused or _run(worker, workspace, plan, output)
+
+
+def _prepare(worker: Worker, plan: TestPlan, setup: Setup | None, output: OutputSummary) -> Ran | None:
+    """Make the worker ready; what came of the tests where the setup already failed."""
     try:
         worker.prepare(plan.image, setup, output)
     except RejectedError as error:
-        on_output(f"\n{error}\n".encode())
+        output(f"\n{error}\n".encode())
         return Ran(passed=False, reason=error.brief)
+    return None
+
+
+def _run(worker: Worker, workspace: Path, plan: TestPlan, output: OutputSummary) -> Ran:
     failed, status = run_commands(worker, workspace, plan, output)
     tests = results.combine((output.finish(), read_junit(workspace, plan.results)))
     if not failed and tests is not None and tests.failures:
@@ -98,27 +119,27 @@ def run_tests(
 
 
 def _emptied(folder: Path) -> Path:
-    if folder.exists():
-        tree.remove(folder)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    tree.clear(folder)
     return folder
 
 
-def verdict(
-    new_worker: Callable[[], Worker],
-    plan: TestPlan,
-    setup: Setup | None,
-    export: Callable[[Path], None],
-    log_path: Path,
-    workdir: Path | None = None,
-) -> Verdict:
-    """Test what `export` writes, in a worker that is destroyed in the end; the log is kept at `log_path`.
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What is tested: a digest of all its files, and how to write them to a folder."""
 
-    workdir  where to test; it is emptied first. None: in a folder that goes with the worker
+    digest: str
+    export: Callable[[Path], None]
+
+
+def verdict(gate: Gate, tree_: Tree, setup: Setup | None, log_path: Path) -> Verdict:
+    """Test a tree in a worker that is destroyed in the end; the log is kept at `log_path`.
+
+    Where the project allows it, an equal tree that passed in an equal worker lately is not tested again.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    started = time.monotonic()
-    worker = new_worker()
+    plan, started = gate.project.tests, time.monotonic()
+    worker = gate.new_worker()
     try:
         with log_path.open("xb") as log:
 
@@ -126,9 +147,19 @@ def verdict(
                 log.write(chunk)
                 log.flush()  # whoever reads along, or after a crash, finds all that was said
 
-            workspace = worker.workspace() if workdir is None else _emptied(workdir)
-            export(workspace)
-            ran = run_tests(worker, workspace, plan, setup, keep)
+            output = OutputSummary(keep)
+            ran = _prepare(worker, plan, setup, output)
+            key = key_of(tree_.digest, plan, worker.fingerprint()) if plan.reuse and ran is None else None
+            before = gate.store.find_passed(key) if key is not None and gate.workdir is None else None
+            if before is not None:
+                return dataclasses.replace(before, reason=f"{before.reason}, on the same tree before")
+            if ran is None:
+                workspace = worker.workspace() if gate.workdir is None else _emptied(gate.workdir)
+                tree_.export(workspace)
+                ran = _run(worker, workspace, plan, output)
     finally:
         worker.destroy()
-    return Verdict(ran.passed, ran.reason, time.monotonic() - started, ran.tests, str(log_path))
+    found = Verdict(ran.passed, ran.reason, time.monotonic() - started, ran.tests, str(log_path))
+    if key is not None and found.passed:
+        gate.store.keep_passed(key, found)
+    return found

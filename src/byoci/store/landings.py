@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from byoci.model import Candidate, LandedRevision, Outcome, TestSummary
+from byoci.model import Candidate, LandedRevision, Outcome, TestSummary, Verdict
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-    from byoci.model import AlreadyMerged, Conflict, Landing, Verdict
+    from byoci.model import AlreadyMerged, Conflict, Landing
 
 MIGRATIONS: Final = (
     """
@@ -44,7 +45,18 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE INDEX attempt_proposal ON attempt (project, proposal);
     """,
+    """
+    CREATE TABLE passed (
+        key TEXT PRIMARY KEY,      -- a digest of all that the verdict depends on
+        at REAL NOT NULL,          -- seconds since the epoch
+        reason TEXT NOT NULL,
+        log TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        tests TEXT                 -- JSON of a TestSummary, or null
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
+PASSED_COUNTS: Final = 7 * 86400.0  # seconds
 _KEPT: Final = 20  # attempts of a proposal
 _COLUMNS: Final = "landing_id, revision, project, proposal, approved_revision"
 
@@ -172,6 +184,26 @@ class LandingStore:
                 (*whose, *whose, _KEPT),
             )
 
+    def keep_passed(self, key: str, verdict: Verdict) -> None:
+        """Remember that what `key` names passed its tests now. What passed too long ago to count is forgotten."""
+        tests = json.dumps(dataclasses.asdict(verdict.tests)) if verdict.tests else None
+        row = (key, time.time(), verdict.reason, verdict.log, verdict.seconds, tests)
+        with self._database.writing():
+            self._database.execute("DELETE FROM passed WHERE at < ?", (time.time() - PASSED_COUNTS,))
+            self._database.execute("INSERT OR REPLACE INTO passed VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def find_passed(self, key: str) -> Verdict | None:
+        """The verdict on what `key` names, if it passed within the last `PASSED_COUNTS` seconds."""
+        now = time.time()
+        with self._database.reading():
+            row = self._database.execute(
+                "SELECT reason, log, seconds, tests FROM passed WHERE key = ? AND at BETWEEN ? AND ?",
+                (key, now - PASSED_COUNTS, now),
+            ).fetchone()
+        if row is None:
+            return None
+        return Verdict(True, row[0], row[2], _tests(json.loads(row[3]) if row[3] else None), row[1])
+
     def last_attempt(self, project: str, proposal: str) -> Attempt | None:
         """The newest attempt for that proposal."""
         with self._database.reading():
@@ -182,13 +214,16 @@ class LandingStore:
         return row and _attempt(project, proposal, row[0])
 
 
+def _tests(raw: Mapping[str, Any] | None) -> TestSummary | None:
+    return TestSummary(**{**raw, "failed": tuple(raw["failed"])}) if raw else None
+
+
 def _row(landed: LandedRevision) -> tuple[str, ...]:
     return landed.landing_id, landed.revision, landed.project, landed.proposal, landed.approved_revision
 
 
 def _attempt(project: str, proposal: str, raw: str) -> Attempt:
     told = json.loads(raw)
-    tests = told.get("tests")
     return Attempt(
         project,
         proposal,
@@ -197,6 +232,6 @@ def _attempt(project: str, proposal: str, raw: str) -> Attempt:
             "outcome": Outcome(told["outcome"]),
             "reasons": tuple(told["reasons"]),
             "at": datetime.fromisoformat(told["at"]),
-            "tests": TestSummary(**{**tests, "failed": tuple(tests["failed"])}) if tests else None,
+            "tests": _tests(told.get("tests")),
         },
     )

@@ -81,6 +81,12 @@ class Worker(Protocol):
         image  "host", or the folder of a root file system
         """
 
+    def fingerprint(self) -> str | None:
+        """After `prepare`: a digest of all that a command's outcome depends on beside workspace, command and limits.
+
+        That is the image, file by file, and the layer. None where it cannot be told, as with the image "host".
+        """
+
     def workspace(self) -> Path:
         """A new, empty folder that a tree can be exported to and that a worker can use; `destroy` removes it."""
 

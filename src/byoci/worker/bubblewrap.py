@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byoci.errors import RejectedError, UnavailableError, UnsealableError, UsageError
@@ -13,7 +14,6 @@ from byoci.worker.sandbox_args import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from byoci.worker.base import ExitStatus, Limits, Setup
 
@@ -29,6 +29,7 @@ class BubblewrapWorker:
         self._session = folders.session(self._base)
         self._folders: list[Path] = []
         self._image: images.Image | None = None
+        self._root: Path | None = None
         self._layered: Layered | None = None
         self._given: dict[Path, tuple[launch.Guard, Path]] = {}
         self._sandbox: launch.Sandbox | None = None
@@ -39,10 +40,21 @@ class BubblewrapWorker:
     def prepare(self, image: str, setup: Setup | None, on_output: Callable[[bytes], None]) -> None:
         """See `Worker.prepare`."""
         self._image = images.load(image, self._base.shared)
+        self._root = None if image == "host" else Path(image)
         if setup is not None:
             store = layers.Store(self._base.path / "layers")
             layer = store.get(layers.key_of(self._image, setup), lambda: self._set_up(setup, on_output))
             self._layered = Layered(layer, self._base.path, self._own_folder, self._run_quietly)
+
+    def fingerprint(self) -> str | None:
+        """See `Worker.fingerprint`."""
+        if self._root is None:
+            return None
+        layer = ""
+        if self._layered is not None:
+            facts = self._layered.layer.path.stat()
+            layer = f"{self._layered.layer.path.name} {facts.st_ino} {facts.st_ctime_ns}"
+        return f"bubblewrap {images.fingerprint(self._root)} {layer}"
 
     def _set_up(self, setup: Setup, on_output: Callable[[bytes], None]) -> Path:
         """Run a setup command; the folder with what it made."""
@@ -173,6 +185,7 @@ class BubblewrapWorker:
 
     def _reach(self, workspace: Path) -> tuple[launch.Guard, Path]:
         """Hand a workspace over to the worker's user; the guard to use, and where its sandboxes find the workspace."""
+        folders.check_workspace(workspace, self._base)
         self._hand_over(workspace)
         if self._base.uid is None or workspace.is_relative_to(self._base.path):
             return launch.guard(self._base.owner), workspace

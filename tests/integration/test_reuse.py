@@ -1,0 +1,93 @@
+"""An equal tree in an equal worker need not be tested again, where the project says so, and only then."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from byoci.gate import testing
+from byoci.gate.plan import TestPlan
+from byoci.model import Outcome
+
+from site_under_test import Story
+
+pytestmark = [pytest.mark.agent, pytest.mark.git]
+COUNTING = "echo tested; test ! -e broken"
+
+
+def make_image(folder: Path) -> Path:
+    """A root file system with a shell and little else."""
+    for program in ("sh", "cat"):
+        found = Path(shutil.which(program) or "").resolve()
+        told = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
+        libraries = [Path(word) for line in told.splitlines() for word in line.split() if word.startswith("/")]
+        for path, place in [(found, Path("usr/bin", program)), *((lib, lib.relative_to("/")) for lib in libraries)]:
+            target = folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    (folder / "bin").symlink_to("usr/bin")
+    (folder / "etc").mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)  # an image has to be within the worker's user's reach
+    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
+    image = make_image(tmp_path / "image")
+    story = Story(tmp_path, "git", tests=COUNTING, more=f'tests.reuse = true\n[image.small]\npath = "{image}"')
+    story.config.write_text(story.config.read_text().replace("[worker.default]", '[worker.default]\nimage = "small"'))
+    story.reopen()
+    return story
+
+
+def logs(story: Story) -> int:
+    return sum(path.read_text().count("tested") for path in (story.site.config.state / "logs").rglob("*.log"))
+
+
+def test_what_shadow_tested_lands_without_a_second_test(story: Story) -> None:
+    story.propose("topic", {"new": "1\n"})
+    story.shadow()
+    assert logs(story) == 1
+    row = story.land_one()
+    assert row.outcome is Outcome.LANDED
+    assert "on the same tree before" in row.reasons[0]
+    assert logs(story) == 1
+
+
+def test_another_tree_and_another_image_are_tested(story: Story) -> None:
+    story.propose("one", {"one": "1\n"})
+    story.shadow()
+    story.propose("two", {"two": "1\n"})
+    (story.folder / "image/etc/changed").write_text("x")
+    story.reopen()
+    assert [row.landing.outcome for row in story.land()] == [Outcome.LANDED, Outcome.LANDED]
+    assert logs(story) == 3
+
+
+def test_a_failure_is_never_used_again(story: Story) -> None:
+    proposal = story.propose("topic", {"broken": "1\n"})
+    story.shadow()
+    story.shadow(proposal.id, regardless=True)
+    assert logs(story) >= 1
+    assert story.shadow(proposal.id, regardless=True)[0].landing.outcome is Outcome.TESTS_FAILED
+
+
+def test_what_must_not_be_used_again_has_no_key() -> None:
+    plan = TestPlan(("true",), reuse=True)
+    assert testing.key_of("tree", plan, "worker") is not None
+    assert testing.key_of("tree", plan, None) is None
+    assert testing.key_of("tree", TestPlan(("true",), reuse=True, network=True), "worker") is None
+    assert testing.key_of("tree", TestPlan(("true",)), "worker") is None
+    keys = {
+        testing.key_of(tree, TestPlan(commands, environment=environment, reuse=True), worker)
+        for tree in "ab"
+        for commands in (("x",), ("x", "y"), ("x y",))
+        for environment in ({}, {"A": "1"})
+        for worker in "vw"
+    }
+    assert len(keys) == 24
