@@ -115,6 +115,24 @@ def dumb_http(root: Path) -> Iterator[Http]:
 
 
 @contextmanager
+def redirecting_http(url: str) -> Iterator[Http]:
+    """A server that sends everybody to the same path below another URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"{url}{self.path}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with _running(Handler) as own:
+        yield Http(own)
+
+
+@contextmanager
 def _running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

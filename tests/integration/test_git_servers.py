@@ -18,7 +18,7 @@ from byoci.vcs.urls import UrlPolicy
 from contract.vcs_playground import BOT, File, read_folder
 from contract.vcs_playground_git import GitPlayground
 from contract.vcs_suite import TEXT, candidate, land, lease
-from integration.git_servers import dumb_http, smart_http, sshd
+from integration.git_servers import dumb_http, redirecting_http, smart_http, sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +128,24 @@ def test_a_login_reaches_the_server_and_nobody_else(
     assert "s3c" not in caplog.text
     kept = subprocess.run(["grep", "-rc", "s3c", str(tmp_path / "private")], capture_output=True, check=False)
     assert kept.returncode == 1, kept.stdout
+
+
+def test_the_agents_proxy_is_used(play: GitPlayground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trunk = play.trunk(TEXT)
+    with smart_http(play.root) as http:
+        monkeypatch.setenv("http_proxy", http.url)
+        vcs = remote(tmp_path / "private")
+        assert vcs.fetch(served("http://git.invalid", trunk), trusted=True) == play.tip(trunk)
+
+
+def test_a_login_is_not_carried_to_where_a_server_sends(play: GitPlayground, tmp_path: Path) -> None:
+    trunk = play.trunk(TEXT)
+    vcs = remote(tmp_path / "private")
+    with smart_http(play.root) as elsewhere, redirecting_http(elsewhere.url) as http:
+        assert vcs.tip(served(http.url, trunk)) == play.tip(trunk)
+        with pytest.raises(UnreachableError):
+            vcs.tip(served(http.url.replace("//", "//ann:s3cret@"), trunk))
+        assert set(elsewhere.logins) == {""}
 
 
 def test_a_server_that_offers_plain_files_is_no_source(play: GitPlayground, tmp_path: Path) -> None:

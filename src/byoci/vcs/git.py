@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import replace
@@ -70,7 +71,7 @@ class GitVcs:
         branch = self._branch(location, trusted=trusted)
         if revision is not None:
             require_id(revision)
-        told = self._just_told(branch)
+        told = self._just_told(branch) or git_remote.look(branch)
         if not self._git.exists():
             told = told or git_remote.ask(self._git, branch)
             self._git.create(len(told.revision))
@@ -119,7 +120,8 @@ class GitVcs:
             git_publish.push(self._git, candidate, branch, expected_tip)
         self._made.pop(candidate.id, None)
         private_ref = self._branch(location, trusted=True).private_ref
-        git_remote.write_ref(self._git, private_ref, candidate.id)
+        with contextlib.suppress(OSError):  # trunk has moved, and the next fetch writes it too
+            git_remote.write_ref(self._git, private_ref, candidate.id)
 
     def landings(self, location: Location, after: str | None = None) -> Iterator[LandedRevision]:
         """See `Vcs.landings`. A revision `after` that trunk does not have limits nothing."""

@@ -98,7 +98,8 @@ def _locked(branch: Branch, folder: Path, new: str, old: str) -> Iterator[Callab
             tell(f"start\nupdate {branch.ref} {new} {old}\nprepare\n", b"prepare: ok\n")
             yield lambda: tell("commit\n", b"commit: ok\n")
         finally:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it may have ended with what it was told unread
+                process.stdin.close()
             process.wait(LOCAL_SECONDS)
             process.stdout.close()
 

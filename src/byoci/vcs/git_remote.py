@@ -76,10 +76,16 @@ def address(place: Url, program: str = "upload-pack") -> list[str]:
     return [f"--{program}=git -c safe.directory=* {program}", f"{place.text}/."]
 
 
+def look(branch: Branch) -> Tip | None:
+    """The tip of a branch on this machine, where it can be seen without starting a program."""
+    found = branch.place.path and read_tip(branch.place.path, branch.ref)
+    return Tip(*found) if found else None
+
+
 def ask(git: Git, branch: Branch) -> Tip:
     """The branch's tip now; `UnreachableError` where there is none."""
-    if branch.place.path is not None and (found := read_tip(branch.place.path, branch.ref)):
-        return Tip(*found)
+    if seen := look(branch):
+        return seen
     asked = ["ls-remote", "--symref", *address(branch.place), branch.ref]
     result = git.run_remote(branch.place, asked, timeout=ASK_SECONDS, limits=STRANGERS)
     if result.status != 0:
@@ -124,6 +130,8 @@ def fetch(git: Git, branch: Branch, *, trusted: bool) -> str:
         if result.status == 0:
             break
         _explain(git, branch, result)
+    else:  # what the private ref says is from an earlier fetch
+        raise RejectedError(f"{branch.place} brings back more than {_EXEMPTIONS} old objects that break git's rules")
     revision = read_ref(git, branch.private_ref)
     if revision is None:
         raise no_such_branch(branch)

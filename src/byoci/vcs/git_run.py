@@ -79,6 +79,12 @@ _PINNED: Final = {
     "transfer.fsckObjects": "false",
 }
 
+# What a command that speaks with a remote gets of the caller's environment: his ssh agent, the way to the network.
+_FOR_REMOTES: Final = (
+    "SSH_AUTH_SOCK", "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+    "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
+
 # The names that git itself gives to the schemes of a URL policy.
 _PROTOCOL: Final = {"git+ssh": "ssh"}
 
@@ -224,9 +230,7 @@ class Git:
             "GIT_SSH_COMMAND": shlex.join(ssh),
             "GIT_SSH_VARIANT": "ssh",
         }
-        if "SSH_AUTH_SOCK" in os.environ:
-            environment["SSH_AUTH_SOCK"] = os.environ["SSH_AUTH_SOCK"]
-        return environment
+        return {**environment, **{name: os.environ[name] for name in _FOR_REMOTES if name in os.environ}}
 
 
 def _authorization(place: Url) -> dict[str, str]:
@@ -235,7 +239,10 @@ def _authorization(place: Url) -> dict[str, str]:
         return {}
     user, _, password = place.userinfo.partition(":")
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return {f"http.{place.text}.extraHeader": f"Authorization: Basic {token}"}
+    return {
+        f"http.{place.text}.extraHeader": f"Authorization: Basic {token}",
+        "http.followRedirects": "false",  # git would show the header to wherever it is sent
+    }
 
 
 def said(stderr: str) -> str:

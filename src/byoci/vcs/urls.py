@@ -22,6 +22,9 @@ DEFAULT_SCHEMES: Final = frozenset({"https", "http", "ssh", "git+ssh", "bzr+ssh"
 _HELPER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP: Final = re.compile(r"(?:(?P<user>[^@/:\[\]]+)@)?(?P<host>\[[^\]/]+\]|[^/:@\[\]]+):(?P<path>.+)", re.DOTALL)
+# Neither host nor user may be more than a word to a shell: ssh hands both to the commands of its configuration.
+_HOST: Final = re.compile(r"\w[\w.-]*|\[?[0-9A-Fa-f:.]+(?:%\w+)?\]?")
+_USER: Final = re.compile(r"(?:\w[\w.+=-]*)?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@|^[^/@:\s]+:[^/@\s]*@")
 
@@ -140,9 +143,13 @@ def _local_path(text: str) -> Url:
 
 def _scp_like(url: str) -> Url:
     match = _SCP.fullmatch(url)
-    if match is None or any((match[name] or "").startswith("-") for name in ("user", "host", "path")):
+    if match is None or not _harmless(match["host"], match["user"] or "", match["path"]):
         raise _refusal(url, "it is neither a path nor user@host:path")
     return Url(url, "ssh")
+
+
+def _harmless(host: str, user: str, path: str) -> bool:
+    return bool(_HOST.fullmatch(host) and _USER.fullmatch(user)) and not path.startswith("-")
 
 
 def _remote_url(url: str) -> Url:
@@ -151,10 +158,10 @@ def _remote_url(url: str) -> Url:
         parts.port  # noqa: B018 - reading it is what checks it
     except ValueError:
         raise _refusal(url, "its host or port cannot be read") from None
-    user, path = unquote(parts.username or ""), unquote(parts.path).lstrip("/")
-    if not parts.hostname or any(part.startswith("-") for part in (unquote(parts.hostname), user, path)):
-        raise _refusal(url, "its host, user or path is missing or looks like an option")
     scheme = parts.scheme.lower()
+    user = "" if scheme in ("http", "https") else unquote(parts.username or "")
+    if not _harmless(unquote(parts.hostname or ""), user, unquote(parts.path).lstrip("/")):
+        raise _refusal(url, "its host is missing, or host, user or path look like an option or a command")
     text = scheme + url[len(scheme) :]
     if scheme not in ("http", "https") or "@" not in parts.netloc:
         return Url(text, scheme)
