@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from byoci.errors import RevisionGoneError, UnreachableError
+from byoci.log import printable
 from byoci.model import Candidate
-from byoci.vcs import bzr_candidate, bzr_export, bzr_fetch, bzr_history, bzr_open, bzr_publish
+from byoci.vcs import bzr_candidate, bzr_check, bzr_export, bzr_fetch, bzr_history, bzr_open, bzr_publish
 from byoci.vcs.bzr_store import Store
 from byoci.vcs.bzr_tree import Digests
 
@@ -57,17 +58,19 @@ class BzrVcs:
 
     def fetch(self, location: Location, revision: str | None = None, *, trusted: bool = False) -> str:
         """See `Vcs.fetch`."""
-        wanted = revision.encode() if revision is not None else None
-        with self._quiet(), self._opened(location, trusted=trusted) as branch:
-            if not trusted:
+        wanted = _id(revision) if revision is not None else None
+        with self._quiet():
+            if trusted:
+                opened = partial(self._opened, location, trusted=True)
+                fetched = bzr_fetch.fetch_trunk(self._store, opened, wanted)
+                self._store.note_tip(str(location), fetched)
+                return fetched.decode()
+            with self._opened(location, trusted=False) as branch:
                 return bzr_fetch.fetch_proposal(self._store, branch, wanted).decode()
-            fetched = bzr_fetch.fetch_trunk(self._store, branch, wanted)
-            self._store.note_tip(str(location), fetched)
-        return fetched.decode()
 
     def merge(self, base: str, revision: str, message: str, meta: MergeMeta) -> Candidate | Conflict | AlreadyMerged:
         """See `Vcs.merge`."""
-        this, other = base.encode(), revision.encode()
+        this, other = _id(base), _id(revision)
         with self._quiet(), self._store.work() as work:
             proposals = self._proposals(this, other)
             repository = self._store.create(work / "repository", *proposals.values())
@@ -89,20 +92,30 @@ class BzrVcs:
 
     def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:
         """See `Vcs.read`."""
-        with self._quiet(), self._tree(revision) as (_, tree):
-            return bzr_export.read_files(tree, paths)
+        with self._quiet(), self._tree(revision) as (repository, tree):
+            return bzr_export.read_files(repository, tree, paths)
 
     def publish(self, candidate: Candidate, location: Location, expected_tip: str, lease: Lease) -> None:
         """See `Vcs.publish`. A checked-out trunk's files follow; where they hold changes, nothing is published."""
+        bzr_publish.check(candidate, location, expected_tip, lease)
         with self._quiet():
-            bzr_publish.check(candidate, location, expected_tip, lease)
-            repository = self._store.candidate(candidate.id)
-            if repository is None:
-                raise _gone(candidate.id)
-            with self._opened(location, trusted=True) as branch:
-                bzr_publish.publish(self._store, repository, candidate, branch)
-            self._store.note_tip(str(location), candidate.id.encode())
+            known = False
+            try:
+                with self._opened(location, trusted=True) as branch:
+                    known = bzr_publish.publish(self._store, candidate, branch)
+            except UnreachableError:
+                if not self._is_at(location, candidate.id):  # the connection ended before the server told what it did
+                    raise
+            if known:
+                self._store.note_tip(str(location), candidate.id.encode())
             self._store.drop_candidate(candidate.id)
+
+    def _is_at(self, location: Location, revision: str) -> bool:
+        try:
+            with self._opened(location, trusted=True) as branch:
+                return bool(branch.last_revision() == revision.encode())
+        except UnreachableError:
+            return False
 
     def landings(self, location: Location, after: str | None = None) -> Iterator[LandedRevision]:
         """See `Vcs.landings`. A revision `after` that trunk does not have limits nothing."""
@@ -138,10 +151,21 @@ class BzrVcs:
     @contextmanager
     def _tree(self, revision: str) -> Iterator[tuple[Any, Any]]:
         """The repository and the tree of a candidate or of a fetched revision."""
-        repository = self._store.candidate(revision) or self._store.view(*self._proposals(revision.encode()).values())
+        wanted = _id(revision)
+        repository = self._store.candidate(revision) or self._store.view(*self._proposals(wanted).values())
         with repository.lock_read():
-            yield repository, repository.revision_tree(revision.encode())
+            yield repository, repository.revision_tree(wanted)
+
+
+def _id(revision: str) -> bytes:
+    """A revision's id as bzr has it; `RevisionGoneError` for what cannot be one."""
+    raw = revision.encode("utf-8", "surrogateescape")
+    if not bzr_check.is_id(raw):
+        raise _gone(revision)
+    return raw
 
 
 def _gone(revision: str) -> RevisionGoneError:
-    return RevisionGoneError(f"{revision} is not in the private folder", resolution="Fetch or merge it first.")
+    return RevisionGoneError(
+        f"{printable(revision)} is not in the private folder", resolution="Fetch or merge it first."
+    )

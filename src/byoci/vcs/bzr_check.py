@@ -40,6 +40,15 @@ class _Change:
     new: Any
 
 
+def is_id(raw: bytes) -> bool:
+    """Whether this can be a revision's id: UTF-8 without spaces and control characters, and no reserved name."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return _ID.fullmatch(raw) is not None and not raw.endswith(b":")
+
+
 def check_new(store: Store, apart: Any, tip: bytes, new: frozenset[bytes]) -> None:
     """Check the revisions `new`, just fetched to the repository `apart`, which falls back to trunk's.
 
@@ -71,7 +80,7 @@ def _own(files: Any) -> Any:
 def _check_keys(apart: Any, new: frozenset[bytes]) -> None:
     """Nothing came along that was not asked for: it would stand where somebody else's is looked up."""
     for revision in new:
-        if not _ID.fullmatch(revision) or revision.endswith(b":"):
+        if not is_id(revision):
             _reject(revision, "its id is not one")
     revisions = {key[-1] for key in _own(apart.revisions).keys()}  # noqa: SIM118 - not a mapping
     for revision in revisions ^ new:

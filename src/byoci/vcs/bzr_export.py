@@ -35,11 +35,11 @@ def export(repository: Any, tree: Any, folder: Path) -> None:
             os.close(root)
 
 
-def read_files(tree: Any, paths: Sequence[str]) -> dict[str, bytes]:
-    """Contents of those of `paths` that are regular files."""
-    with tree.lock_read():
-        files = [path for path in paths if tree.is_versioned(path) and tree.kind(path) == "file"]
-        return {path: b"".join(chunks) for path, chunks in tree.iter_files_bytes([(path, path) for path in files])}
+def read_files(repository: Any, tree: Any, paths: Sequence[str]) -> dict[str, bytes]:
+    """Contents of those of `paths` that are regular files, spelled exactly as the tree has them."""
+    files = files_of(inventory_of(tree)) if paths else {}
+    wanted = [(files[path].file_id, files[path].revision, path) for path in set(paths) if path in files]
+    return {path: b"".join(chunks) for path, chunks in repository.iter_files_bytes(wanted)}
 
 
 @contextmanager

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from breezy import revision as bzr_revision
 from breezy.bzr.testament import StrictTestament3
 
 from byoci.errors import RejectedError, RevisionGoneError, UnavailableError, UnreachableError
-from byoci.vcs import bzr_check
+from byoci.vcs import bzr_check, bzr_open, bzr_snapshot
+from byoci.vcs.bzr_history import mainline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from byoci.vcs.bzr_store import Store
+
+_STEP: Final = 1000  # revisions of the mainline that are fetched together
 
 
 def tip_of(branch: Any) -> bytes:
@@ -25,9 +31,13 @@ def tip_of(branch: Any) -> bytes:
     return tip
 
 
-def fetch_trunk(store: Store, branch: Any, revision: bytes | None) -> bytes:
-    """Bring a trusted branch's revision, and all of its history that is not there yet."""
-    with branch.lock_read():
+def fetch_trunk(store: Store, opened: Callable[[], AbstractContextManager[Any]], revision: bytes | None) -> bytes:
+    """Bring a trusted branch's revision, and all of its history that is not there yet.
+
+    opened   opens the branch. A long history comes in steps, each with the branch opened anew: breezy keeps all that it
+             saw of a repository's indices in memory
+    """
+    with opened() as branch, branch.lock_read():
         wanted = revision or tip_of(branch)
         _check_offered(branch, wanted)
         if not branch.repository.supports_rich_root():
@@ -35,22 +45,45 @@ def fetch_trunk(store: Store, branch: Any, revision: bytes | None) -> bytes:
                 f"{branch.user_url} is in a format from before 2009, which cannot hold what byoci would push",
                 resolution=f"Run: brz upgrade --format=2a {branch.user_url}",
             )
-        trunk = store.make_trunk()
-        with trunk.lock_write():
-            if trunk.has_revision(wanted):
-                return wanted
-            search = trunk.search_missing_revision_ids(branch.repository, revision_ids=[wanted], find_ghosts=False)
-            trunk.fetch(branch.repository, fetch_spec=search)
-        _note_ghosts(store, trunk, search.get_keys())
+        steps = _steps(store.make_trunk(), branch.repository, wanted)
+        new = _fetch_step(store, branch.repository, steps.pop(0)) if steps else 0
+    for step in steps:
+        bzr_open.give_back()
+        with opened() as branch, branch.lock_read():
+            new += _fetch_step(store, branch.repository, step)
+    if new:
+        bzr_snapshot.keep_fresh(store, wanted, new)
     return wanted
+
+
+def _steps(trunk: Any, source: Any, wanted: bytes) -> list[bytes]:
+    """Revisions to fetch one after the other, up to `wanted`, each with a part of the history; none if all is there."""
+    steps = []
+    with trunk.lock_read():
+        for count, revision in enumerate(mainline(source, wanted)):
+            if trunk.has_revision(revision):
+                break
+            if count % _STEP == 0:
+                steps.append(revision)
+    return steps[::-1]
+
+
+def _fetch_step(store: Store, source: Any, wanted: bytes) -> int:
+    """Fetch a revision with what is missing of its history; how many revisions that were."""
+    trunk = store.make_trunk()
+    with trunk.lock_write():
+        search = trunk.search_missing_revision_ids(source, revision_ids=[wanted], find_ghosts=False)
+        trunk.fetch(source, fetch_spec=search)
+    with trunk.lock_read():
+        _note_ghosts(store, trunk, search.get_keys())
+    return len(search.get_keys())
 
 
 def _note_ghosts(store: Store, trunk: Any, fresh: set[bytes]) -> None:
     """Parents of new revisions that are nowhere: a proposal must not be able to fill them in."""
-    with trunk.lock_read():
-        parents = {parent for known in trunk.get_parent_map(fresh).values() for parent in known}
-        outside = parents - set(fresh) - {bzr_revision.NULL_REVISION}
-        store.note_ghosts(frozenset(outside.difference(trunk.get_parent_map(outside))))
+    parents = {parent for known in trunk.get_parent_map(fresh).values() for parent in known}
+    outside = parents - set(fresh) - {bzr_revision.NULL_REVISION}
+    store.note_ghosts(frozenset(outside.difference(trunk.get_parent_map(outside))))
 
 
 def fetch_proposal(store: Store, branch: Any, revision: bytes | None) -> bytes:

@@ -25,14 +25,15 @@ def landings(repository: Any, tip: bytes, after: bytes | None, committer_email: 
 
     Only revisions that are named as ours are looked into, so that a long history of others costs little.
     """
-    ours = (revision for revision in _mainline(repository, tip, after) if revision.startswith(PREFIX))
+    ours = (revision for revision in mainline(repository, tip, after) if revision.startswith(PREFIX))
     while batch := list(islice(ours, _AT_ONCE)):
         for revision in repository.get_revisions(batch):
             if found := landed(revision, committer_email):
                 yield found
 
 
-def _mainline(repository: Any, tip: bytes, after: bytes | None) -> Iterator[bytes]:
+def mainline(repository: Any, tip: bytes, after: bytes | None = None) -> Iterator[bytes]:
+    """The left-hand history of `tip`, newest first, down to but without `after`, or to where it is not known."""
     revision = tip
     while revision not in (after, NULL_REVISION):
         parents = repository.get_parent_map([revision]).get(revision)

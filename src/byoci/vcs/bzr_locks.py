@@ -63,11 +63,14 @@ def _lock_of(branch: Any) -> lockdir.LockDir:
 
 
 def _recover(branch: Any, note: Path) -> None:
+    local = branch.user_transport.base.startswith("file:")
+    if not local and not note.exists():
+        return  # asking a server costs several round trips, and some do not tell
     lock = _lock_of(branch)
     holder = lock.peek()
     if holder is not None and (holder.is_lock_holder_known_dead() or _is_ours(holder, note)):
         lock.force_break(holder)
-    if branch.user_transport.base.startswith("file:"):
+    if local:
         break_dead(branch.repository)
 
 

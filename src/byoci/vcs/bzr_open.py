@@ -24,7 +24,7 @@ from breezy.library_state import BzrLibraryState
 from breezy.url_policy_open import BranchLoopError, BranchOpener, BranchOpenPolicy
 
 from byoci.errors import ByociError, RejectedError, UnreachableError
-from byoci.vcs import bzr_ssh, urls
+from byoci.vcs import bzr_locks, bzr_ssh, urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,6 +62,7 @@ class _ToOurLog(logging.Handler):
 def _initialise() -> None:
     """Once a process: the state that breezy's functions expect, without its log file, terminal and warning filters."""
     breezy.ui.ui_factory = _NobodyThere()
+    bzr_locks.be_patient()
     if breezy._global_state is None:  # noqa: SLF001 - `initialize` would load what we do not want
         breezy._global_state = BzrLibraryState(ui=breezy.ui.ui_factory, trace=None)  # noqa: SLF001
     logger = logging.getLogger("brz")
@@ -83,7 +84,8 @@ def borrow(repository: Any) -> Any:
     return repository
 
 
-def _give_back() -> None:
+def give_back() -> None:
+    """Free the memory of all repositories that were borrowed, before the call's end; none of them may be used again."""
     while _borrowed:
         repository = _borrowed.pop()
         _borrowed.extend(repository._fallback_repositories)  # noqa: SLF001
@@ -107,7 +109,7 @@ def quiet(home: Path, ssh_config: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _give_back()
+        give_back()
         bzr_ssh.end()
         socket.setdefaulttimeout(timeout)
         for name in [name for name in os.environ if name not in before]:
@@ -207,16 +209,32 @@ def _as_breezy_url(place: urls.Url) -> str:
     return text
 
 
-def _opener(policy: _Policy) -> BranchOpener:
-    """Breezy's opener with checks, for bzr branches only, with references rewritten as every other URL is."""
-    opener = BranchOpener(policy, probers=[BzrProber, RemoteBzrProber])
+@contextmanager
+def _opener(policy: _Policy) -> Iterator[Any]:
+    """Breezy's opener with checks, for bzr branches only, with references rewritten as every other URL is.
+
+    A place that is opened twice, once to see whether it is a reference and once for good, is connected to once.
+    """
+    opener: Any = BranchOpener(policy, probers=[RemoteBzrProber, BzrProber])  # a smart server's own way first
+    places: dict[str, Any] = {}
+    open_place = opener._open_dir  # noqa: SLF001 - a subclass would need a hook of its own beside breezy's
+
+    def open_once(url: str) -> Any:
+        if url not in places:
+            places[url] = open_place(url)
+        return places[url]
 
     def follow_reference(url: str) -> str | None:
-        reference = opener._open_dir(url).get_branch_reference()  # noqa: SLF001 - what the original does
+        reference = open_once(url).get_branch_reference()
         return None if reference is None else policy.followed(urlutils.join(url, reference))
 
-    opener.follow_reference = follow_reference  # a subclass would need a hook of its own beside breezy's
-    return opener
+    opener._open_dir = open_once  # noqa: SLF001
+    opener.follow_reference = follow_reference
+    try:
+        yield opener
+    finally:
+        for place in places.values():
+            place.root_transport.disconnect()
 
 
 @contextmanager
@@ -227,25 +245,17 @@ def opened(location: Location, policy: UrlPolicy, rules: Mapping[str, str], *, t
     """
     place = place_of(location, policy, rules)
     checks = _Policy(place, policy, rules, trusted=trusted)
-    with unreachable(place):
-        branch = _open(checks, location)
-        try:
-            bound = branch.get_bound_location() if trusted else None
-            if bound:
-                checks.first = checks.followed(bound)
-                borrow(branch.repository)
-                branch = _opener(checks).open(checks.first)
-            yield branch
-        finally:
-            borrow(branch.repository)
-            for transport in (branch.user_transport, branch.repository.user_transport):
-                transport.disconnect()
-
-
-def _open(checks: _Policy, location: Location) -> Any:
     if location.branch:
         checks.first = urlutils.join_segment_parameters(checks.first, {"branch": urlutils.escape(location.branch)})
-    return _opener(checks).open(checks.first)
+    with unreachable(place), _opener(checks) as opener:
+        branch = opener.open(checks.first)
+        borrow(branch.repository)
+        bound = branch.get_bound_location() if place.local else None  # a server's branches are nobody's checkouts
+        if bound:
+            checks.first = checks.followed(bound)
+            branch = opener.open(checks.first)
+            borrow(branch.repository)
+        yield branch
 
 
 @contextmanager

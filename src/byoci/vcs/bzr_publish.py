@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from breezy import errors as bzr_errors
 
-from byoci.errors import PublishRefusedError, RejectedError, TrunkMovedError
+from byoci.errors import PublishRefusedError, RejectedError, RevisionGoneError, TrunkMovedError
 from byoci.log import printable
-from byoci.vcs import bzr_locks, bzr_worktree, urls
-from byoci.vcs.bzr_fetch import own, same
+from byoci.vcs import bzr_locks, bzr_snapshot, bzr_worktree, urls
+from byoci.vcs.bzr_fetch import same
 from byoci.vcs.bzr_store import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from byoci.model import Candidate, Lease, Location
     from byoci.vcs.bzr_store import Store
@@ -44,26 +44,34 @@ def check(candidate: Candidate, location: Location, expected_tip: str, lease: Le
         raise _moved(str(location), expected_tip)
 
 
-def publish(store: Store, repository: Any, candidate: Candidate, branch: Any) -> None:
-    """Push the candidate from `repository` to trunk's `branch`, if that is at the candidate's base.
+def publish(store: Store, candidate: Candidate, branch: Any) -> bool:
+    """Push the candidate to trunk's `branch`, if that is at the candidate's base; whether our copy of trunk has it too.
 
     Raises `TrunkMovedError`, `PublishRefusedError`, or `UnavailableError` for a lock that somebody else holds; nothing
     that anybody can see has changed then.
     """
     note = store.private / "locks" / name_of(branch.user_url)
+    made = candidate.id.encode()
     tree = bzr_worktree.tree_of(branch)
     branch = branch if tree is None else tree.branch
-    with _refusing(branch), bzr_locks.held(branch, tree, note), repository.lock_read():
+    with _refusing(branch), bzr_locks.held(branch, tree, note):
         revno, tip = branch.last_revision_info()
         if tip != candidate.base.encode():
             raise _moved(branch.user_url, candidate.base)
-        if tree is not None:
-            bzr_worktree.check_clean(tree, repository.revision_tree(candidate.id.encode()))
-        _push(store, repository, candidate.id.encode(), branch.repository)
-        branch.set_last_revision_info(revno + 1, candidate.id.encode())
+        repository = store.candidate(candidate.id)
+        if repository is None:
+            raise RevisionGoneError(f"there is no candidate {candidate.id}", resolution="Merge again.")
+        with repository.lock_read():
+            # The value may have been changed on its way; what counts is the revision that it names.
+            if repository.get_parent_map([made]).get(made, ())[:1] != (tip,):
+                raise _moved(branch.user_url, candidate.base)
+            if tree is not None:
+                bzr_worktree.check_clean(tree, repository.revision_tree(made))
+            _push(store, repository, made, branch.repository)
+        branch.set_last_revision_info(revno + 1, made)
         if tree is not None:
             bzr_worktree.bring_up_to_date(tree)
-    _remember(store, repository, candidate.id.encode())
+    return _remember(store, repository, made)
 
 
 def _push(store: Store, source: Any, candidate: bytes, target: Any) -> None:
@@ -81,20 +89,15 @@ def _push(store: Store, source: Any, candidate: bytes, target: Any) -> None:
     for revision in new if local else there:
         if not same(source, target, revision):
             raise _foreign(target, revision)
-    _check_texts(source, target, new if local else there)
+    _check_texts(store, source, target, candidate, new if local else there)
 
 
-def _check_texts(source: Any, target: Any, revisions: frozenset[bytes]) -> None:
-    if not revisions:
-        return
-    keys = [key for files in _layers(source.texts) for key in own(files).keys() if key[-1] in revisions]  # noqa: SIM118
-    if _digests(source.texts, keys) != _digests(target.texts, keys):
-        raise _foreign(target, b"a file of it")
-
-
-def _layers(files: Any) -> Iterable[Any]:
-    """The records of a repository and of those that it falls back to, but for trunk's, which is the first of these."""
-    return [files, *files._immediate_fallback_vfs[1:]]  # noqa: SLF001
+def _check_texts(store: Store, source: Any, target: Any, candidate: bytes, revisions: frozenset[bytes]) -> None:
+    """See that the files of these revisions are the same in both repositories."""
+    if revisions:
+        keys = [key for key in store.new_texts(candidate.decode()) if key[-1] in revisions]
+        if _digests(source.texts, keys) != _digests(target.texts, keys):
+            raise _foreign(target, b"a file's name")
 
 
 def _digests(texts: Any, keys: list[Any]) -> dict[Any, bytes]:
@@ -108,15 +111,18 @@ def _digests(texts: Any, keys: list[Any]) -> dict[Any, bytes]:
     return digests
 
 
-def _remember(store: Store, repository: Any, candidate: bytes) -> None:
+def _remember(store: Store, repository: Any, candidate: bytes) -> bool:
     """Trunk has it, so our copy of trunk may too: the next fetch need not bring it. Only a help, so never an error."""
     try:
         trunk = store.make_trunk()
         with trunk.lock_write():
             search = trunk.search_missing_revision_ids(repository, revision_ids=[candidate], find_ghosts=False)
             trunk.fetch(repository, fetch_spec=search)
+        bzr_snapshot.keep_fresh(store, candidate, len(search.get_keys()))
     except (bzr_errors.BzrError, OSError) as error:
         _log.warning("what was published is not in the private folder yet: %s", printable(str(error)))
+        return False
+    return True
 
 
 @contextmanager

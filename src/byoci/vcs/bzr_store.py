@@ -5,6 +5,7 @@ ever put where trunk's own revisions, or another proposal's, are looked up: each
 whoever reads them sees trunk's first.
 
     trunk/                 what was fetched as trusted
+    snapshots/NAME/        a copy of one of trunk's newest trees; the file `snapshot` tells which, and how old it is
     tips/DIGEST            the revision that a location was at when it was last fetched
     ghosts                 ids that trunk's history mentions and does not have, one a line
     proposals/NAME/        the revisions of a proposal that trunk did not have; NAME tells its tip's content
@@ -35,6 +36,7 @@ from byoci.vcs.bzr_open import borrow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_FORMAT: Final = format_registry.make_controldir("2a")
 KEEP_SECONDS: Final = 14 * 24 * 3600.0  # how long a proposal or candidate stays that nobody fetched or merged again
 
 
@@ -61,9 +63,8 @@ class Store:
         folder = self.private / "trunk"
         if not folder.exists():
             with self.work() as work:
-                (new := work / "repository").mkdir()
-                format_registry.make_controldir("2a").initialize(str(new)).create_repository(shared=True)
-                new.rename(folder)
+                self.create_bare(work / "repository")
+                (work / "repository").rename(folder)
         repository = open_repository(folder)
         bzr_locks.break_dead(repository)
         return repository
@@ -79,31 +80,42 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def create_bare(self, folder: Path) -> Any:
+        """A new, empty repository at `folder`."""
+        folder.mkdir(parents=True)
+        repository = _FORMAT.initialize(str(folder)).create_repository(shared=True)
+        _without_copies(repository)
+        return borrow(repository)
+
     def create(self, folder: Path, *proposals: str) -> Any:
         """A new, empty repository at `folder` that falls back to trunk's, and then to proposals'."""
-        trunk = self.trunk()
-        folder.mkdir(parents=True)
-        controldir = trunk.controldir.cloning_metadir().initialize(str(folder))
-        repository = borrow(trunk._format.initialize(controldir, shared=True))  # noqa: SLF001
-        _without_copies(repository)
-        return self._over(repository, trunk, proposals)
+        return self._over(self.create_bare(folder), proposals)
 
     def view(self, *proposals: str) -> Any:
         """An empty repository in memory that shows trunk, and then proposals."""
-        trunk = self.trunk()
-        transport = get_transport_from_url("memory:///")
-        controldir = trunk.controldir.cloning_metadir().initialize_on_transport(transport)
-        return self._over(borrow(trunk._format.initialize(controldir, shared=True)), trunk, proposals)  # noqa: SLF001
+        controldir = _FORMAT.initialize_on_transport(get_transport_from_url("memory:///"))
+        return self._over(borrow(controldir.create_repository(shared=True)), proposals)
 
     def candidate(self, candidate_id: str) -> Any:
         """The repository with a candidate, over trunk and its proposal; None where there is no such candidate."""
         folder = self.candidate_folder(candidate_id)
         if not folder.exists():
             return None
-        return self._over(open_repository(folder), self.trunk(), (folder / "proposals").read_text().split())
+        return self._over(open_repository(folder), (folder / "proposals").read_text().split())
 
-    def _over(self, repository: Any, trunk: Any, proposals: Iterable[str]) -> Any:
-        repository.add_fallback_repository(trunk)
+    def new_texts(self, candidate_id: str) -> Iterator[tuple[bytes, bytes]]:
+        """The keys, file id and revision, of all files that a candidate and its proposal bring."""
+        folder = self.candidate_folder(candidate_id)
+        names = (folder / "proposals").read_text().split()
+        for repository in map(open_repository, [folder, *(self.private / "proposals" / name for name in names)]):
+            with repository.lock_read():
+                yield from map(tuple, repository.texts.keys())
+
+    def _over(self, repository: Any, proposals: Iterable[str]) -> Any:
+        name, _, _ = (_read(self.private / "snapshot") or "").partition(" ")
+        if name and (folder := self.private / "snapshots" / name).exists():
+            repository.add_fallback_repository(open_repository(folder))
+        repository.add_fallback_repository(self.trunk())
         for proposal in proposals:
             repository.add_fallback_repository(open_repository(self.private / "proposals" / proposal))
         return repository
@@ -122,6 +134,25 @@ class Store:
         name = f"{name_of(revision)}-{content[:16]}"
         _replace(made, self.private / "proposals" / name)
         _write(self.private / "approved" / name_of(revision), name)
+
+    def snapshot_behind(self) -> int | None:
+        """How many revisions trunk got since the snapshot was made; None where there is none."""
+        name, _, behind = (_read(self.private / "snapshot") or "").partition(" ")
+        return int(behind) if name and (self.private / "snapshots" / name).exists() else None
+
+    def note_snapshot_behind(self, behind: int) -> None:
+        """Remember that trunk moved on."""
+        name, _, _ = (_read(self.private / "snapshot") or "").partition(" ")
+        _write(self.private / "snapshot", f"{name} {behind}")
+
+    def keep_snapshot(self, made: Path, tip: bytes) -> None:
+        """Use a new copy of trunk's newest tree; the last one stays for who reads it, the one before that goes."""
+        used, _, _ = (_read(self.private / "snapshot") or "").partition(" ")
+        for folder in (self.private / "snapshots").glob("*"):
+            if folder.name != used:
+                shutil.rmtree(folder, ignore_errors=True)
+        _replace(made, self.private / "snapshots" / name_of(tip))
+        _write(self.private / "snapshot", f"{name_of(tip)} 0")
 
     def proposal(self, revision: bytes) -> str | None:
         """The name of what was last fetched with the tip `revision`; None for nothing."""
