@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,8 +28,8 @@ def computer() -> Generator[Computer]:
         yield made
 
 
-def run(computer: Computer, program: str, *arguments: str) -> tuple[int, list[str], str]:
-    process = computer.start(*arguments, program=program)
+def run(computer: Computer, program: str, *arguments: str, **environment: str) -> tuple[int, list[str], str]:
+    process = computer.start(*arguments, program=program, **environment)
     stdout, stderr = process.communicate(timeout=900)
     return process.returncode, stdout.splitlines(), stderr
 
@@ -43,6 +44,17 @@ def test_a_second_run_installs_nothing(computer: Computer) -> None:
 def test_what_is_missing_is_named_in_one_command(computer: Computer) -> None:
     _, _, stderr = run(computer, "test", "-q", ONE)
     assert "install bubblewrap passt" in stderr
+
+
+def test_what_others_left_in_the_shared_temporary_folder_is_in_nobodys_way(computer: Computer) -> None:
+    shared = computer.folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    for user in ("unknown", getpass.getuser()):  # pytest's own way of naming its folder
+        (shared / f"pytest-of-{user}").touch()
+    status, lines, _ = run(computer, "test", "-q", "tests/unit/test_sqlite.py", TMPDIR=str(shared))
+    assert status == 0, lines
+    assert {path.name.partition("-of-")[0] for path in shared.iterdir()} == {"pytest"}  # and nothing else is left
 
 
 def test_nothing_is_made_outside_the_checkout_and_caches(computer: Computer) -> None:
