@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import breezy
+import breezy.branch
 import breezy.bzr
 import breezy.ui
 from breezy import errors as bzr_errors
@@ -62,6 +63,7 @@ class _ToOurLog(logging.Handler):
 def _initialise() -> None:
     """Once a process: the state that breezy's functions expect, without its log file, terminal and warning filters."""
     breezy.ui.ui_factory = _NobodyThere()
+    breezy.branch.Branch._get_fallback_repository = _fallback  # noqa: SLF001 - no branch is stacked in another way
     bzr_locks.be_patient()
     if breezy._global_state is None:  # noqa: SLF001 - `initialize` would load what we do not want
         breezy._global_state = BzrLibraryState(ui=breezy.ui.ui_factory, trace=None)  # noqa: SLF001
@@ -166,9 +168,9 @@ class _Policy(BranchOpenPolicy):  # type: ignore[misc]
         """They are followed where `check_one_url` allows."""
         return True
 
-    def transform_fallback_location(self, branch: Any, url: str) -> tuple[str, bool]:
-        """The place that a branch is stacked on, still to be checked."""
-        return self.followed(urlutils.join(branch.base, url)), True
+    def transform_fallback_location(self, _branch: Any, url: str) -> tuple[str, bool]:
+        """As it is: breezy asks this for some branches only, and only while they are opened; see `_fallback`."""
+        return url, False
 
     def followed(self, url: str) -> str:
         """`url` after `[vcs.rewrite]`, in the form that breezy opens; `RejectedError` where it is not allowed."""
@@ -209,6 +211,21 @@ def _as_breezy_url(place: urls.Url) -> str:
     return text
 
 
+_openers: Final[list[Any]] = []
+
+
+def _fallback(branch: Any, url: str, _possible_transports: object = None) -> Any:
+    """The repository below that of a stacked branch, in breezy's place, however breezy comes to want it.
+
+    breezy's own hook is not run for a branch that a smart server opens, nor for what is opened again later.
+    """
+    if not _openers:
+        raise RejectedError(f"{urls.shown(branch.user_url)} is stacked on another branch, and nobody checked that")
+    opener = _openers[-1]
+    place = opener.policy.followed(urlutils.join(branch.base, url))
+    return opener._open_dir(opener.check_and_follow_branch_reference(place)).open_branch().repository  # noqa: SLF001
+
+
 @contextmanager
 def _opener(policy: _Policy) -> Iterator[Any]:
     """Breezy's opener with checks, for bzr branches only, with references rewritten as every other URL is.
@@ -230,9 +247,11 @@ def _opener(policy: _Policy) -> Iterator[Any]:
 
     opener._open_dir = open_once  # noqa: SLF001
     opener.follow_reference = follow_reference
+    _openers.append(opener)
     try:
         yield opener
     finally:
+        _openers.remove(opener)
         for place in places.values():
             place.root_transport.disconnect()
 
