@@ -82,14 +82,19 @@ def _push(store: Store, source: Any, candidate: bytes, target: Any) -> None:
     search = store.trunk().search_missing_revision_ids(source, revision_ids=[candidate], find_ghosts=False)
     new = frozenset(search.get_keys())
     there = frozenset(target.get_parent_map(new))
+    _check_same(source, target, there)
     target.fetch(
         source, fetch_spec=target.search_missing_revision_ids(source, revision_ids=[candidate], find_ghosts=False)
     )
-    local = target.user_transport.base.startswith("file:")
-    for revision in new if local else there:
+    suspicious = new if target.user_transport.base.startswith("file:") else there
+    _check_same(source, target, suspicious)
+    _check_texts(store, source, target, candidate, suspicious)
+
+
+def _check_same(source: Any, target: Any, revisions: frozenset[bytes]) -> None:
+    for revision in revisions:
         if not same(source, target, revision):
             raise _foreign(target, revision)
-    _check_texts(store, source, target, candidate, new if local else there)
 
 
 def _check_texts(store: Store, source: Any, target: Any, candidate: bytes, revisions: frozenset[bytes]) -> None:

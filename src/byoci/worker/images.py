@@ -85,7 +85,7 @@ def _load(name: str, base: Path, _period: int) -> Image:
     bash = next((f"/{path}" for path in ("bin/bash", "usr/bin/bash") if (root / path).exists()), None)
     return Image(
         arguments=(*_shown(root), "--ro-bind", str(etc), "/etc"),
-        shell=(bash, "-o", "pipefail", "-c") if bash else ("/bin/sh", "-c"),
+        shell=(bash, "-o", "pipefail", "-c", "--") if bash else ("/bin/sh", "-c", "--"),
         certificates=next((f"/etc/{bundle}" for bundle in bundles), None),
         identity=_identity(root),
     )
