@@ -81,8 +81,8 @@ class BzrPlayground:
             self.brz(work, "mv", "-q", old, new)
 
         apply(changes, work, rename)
-        if written := [f"./{name}" for name, change in changes.items() if isinstance(change, File | Link)]:
-            self.brz(work, "add", "-q", *written)
+        if written := [name for name, change in changes.items() if isinstance(change, File | Link)]:
+            self.brz(work, "add", "-q", "--", *written)
         text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
         self.brz(work, "commit", "-q", "--unchanged", "-m", text, person=person)
         return self.tip(where)
