@@ -197,7 +197,7 @@ def test_any_message_makes_a_landing(play: Playground, vcs: Vcs, message: str) -
 def test_sources_with_odd_messages_and_names_are_merged(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
-    odd = {"größe/ü n\u0303": File(b"\xff\x00\r\n"), "-rf": File(b""), "a b'\"$x": File(b"q")}
+    odd = {"größe/ü ñ": File(b"\xff\x00\r\n"), "-rf": File(b""), "a b'\"$x": File(b"q")}
     revision = play.commit(source, odd, message="Über \u202e alles")
     made = land(vcs, trunk, source, revision)
     vcs.export(made.id, tmp_path / "out")

@@ -27,7 +27,8 @@ def be_patient() -> None:
 
 def break_dead(lockable: Any) -> None:
     """Break the lock of a local branch, repository or working tree if a dead process of ours left it."""
-    lock = lockable.control_files._lock  # noqa: SLF001 - the only way to ask who holds it
+    files = getattr(lockable, "control_files", None) or lockable._control_files  # noqa: SLF001 - a working tree's
+    lock = files._lock  # noqa: SLF001 - the only way to ask who holds it
     if isinstance(lock, lockdir.LockDir):
         holder = lock.peek()
         if holder is not None and holder.is_lock_holder_known_dead():
