@@ -89,9 +89,7 @@ class Forger:
         known = list(parents) if parents is not None else [self.branch.last_revision()]
         told = {"timestamp": 1.0, "timezone": 0, "committer": "Eve <eve@example.com>", "revprops": {}, **fields}
         with self.branch.lock_write():
-            builder = repository.get_commit_builder(
-                self.branch, known, MemoryStack(b""), revision_id=revision, **told
-            )
+            builder = repository.get_commit_builder(self.branch, known, MemoryStack(b""), revision_id=revision, **told)
             tree = _Contents(repository.revision_tree(known[0]) if known else None, contents or {})
             for _ in builder.record_iter_changes(tree, known[0] if known else b"null:", iter(changes)):
                 pass

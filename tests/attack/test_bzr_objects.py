@@ -116,9 +116,7 @@ def test_a_tree_that_is_not_the_one_that_was_promised_is_refused(vcs: BzrVcs, tr
 
 
 @pytest.mark.parametrize("timestamp", [1e300, -1e300, float(2**41)])
-def test_a_date_beyond_all_calendars_is_refused(
-    vcs: BzrVcs, trunk: Location, forger: Forger, timestamp: float
-) -> None:
+def test_a_date_beyond_all_calendars_is_refused(vcs: BzrVcs, trunk: Location, forger: Forger, timestamp: float) -> None:
     """It would make every `brz log` of trunk fail."""
     revision = forger.commit([forger.new("b")], {"b": b"b\n"}, timestamp=timestamp)
     assert "date" in refused(vcs, trunk, forger, revision)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from worker_harness import SMALL, BubblewrapHarness
 
 from byoci.errors import UnavailableError, UsageError
+from worker_harness import SMALL, BubblewrapHarness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

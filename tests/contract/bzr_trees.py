@@ -125,10 +125,8 @@ def commit(tree: Any, message: str = "change", revision: bytes | None = None) ->
 
 def two_branches(seed: int, root: Path) -> tuple[Any, Any] | None:
     """Working trees of a trunk and of a feature below `root`; None where this seed's criss-cross conflicts already."""
-    rnd = random.Random(seed)  # noqa: S311 - for shapes, not for secrets
-    trunk = ControlDir.create_standalone_workingtree(
-        str(root / "trunk"), format=format_registry.make_controldir("2a")
-    )
+    rnd = random.Random(seed)
+    trunk = ControlDir.create_standalone_workingtree(str(root / "trunk"), format=format_registry.make_controldir("2a"))
     Shaper(rnd, trunk).change(rnd.randrange(4, 14))
     commit(trunk)
     feature = trunk.branch.controldir.sprout(str(root / "feature")).open_workingtree()

@@ -54,7 +54,7 @@ def folder_digest(folder: Path) -> str:
     entries = {}
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
-        if name.split("/")[0] == ".bzr":
+        if name.split("/", maxsplit=1)[0] == ".bzr":
             continue
         if path.is_symlink():
             entries[name] = Entry("symlink", False, str(path.readlink()).encode())

@@ -97,7 +97,7 @@ def test_a_lightweight_checkout_stands_for_its_branch(play: BzrPlayground, vcs: 
 def test_a_colocated_branch_is_named(play: BzrPlayground, vcs: BzrVcs, tmp_path: Path) -> None:
     trunk = play.trunk({"a": File(b"a\n")})
     play.brz(tmp_path, "init", "-q", "--format=development-colo", "--no-tree", str(tmp_path / "colo"))
-    play.brz(tmp_path, "push", "-q", "-d", trunk.url, f"{tmp_path}/colo,branch=stable")
+    play.brz(tmp_path, "push", "-q", "-d", trunk.url, f"file://{tmp_path}/colo,branch=stable")
     stable = Location(str(tmp_path / "colo"), "stable")
     assert vcs.tip(stable) == play.tip(trunk)
     source = play.branch(trunk)

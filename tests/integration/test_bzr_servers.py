@@ -40,7 +40,7 @@ def server(tmp_path: Path) -> Iterator[Ssh]:
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "bzr").write_text(
-        f"#!/bin/sh\nunset BRZ_HOME\nexport BRZ_LOG=/dev/null\nexec {sys.executable} -m breezy --no-plugins \"$@\"\n"
+        f'#!/bin/sh\nunset BRZ_HOME\nexport BRZ_LOG=/dev/null\nexec {sys.executable} -m breezy --no-plugins "$@"\n'
     )
     (programs / "bzr").chmod(0o755)
     with sshd(tmp_path / "sshd") as running:

@@ -178,7 +178,7 @@ def test_the_steps_of_a_landing_by_hand_keep_the_gate(ann: Person, tmp_path: Pat
     ann.byoci("agent", "commit")
     landed = json.loads(ann.byoci("agent", "push", "--json"))
     assert landed["revision"] == ann.git("rev-parse", "main") != before
-    assert ann.byoci("agent", "push", code=3)
+    assert json.loads(ann.byoci("agent", "push", "--json", code=3))["error"] == "nothing of hello was merged by hand"
 
 
 @pytest.mark.git

@@ -7,12 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from site_under_test import Story
 
 from byoci.gate import testing
 from byoci.gate.plan import TestPlan
 from byoci.model import Outcome
-
-from site_under_test import Story
 
 pytestmark = [pytest.mark.agent, pytest.mark.git]
 COUNTING = "echo tested; test ! -e broken"

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.worker
 
 
 @pytest.mark.parametrize(
-    "place", ["/", "/etc", "/usr/lib", "/usr", "/tmp", "/var", "/proc/self", "/dev/shm", "/home", "relative", sys.prefix]
+    "place",
+    ["/", "/etc", "/usr/lib", "/usr", "/tmp", "/var", "/proc/self", "/dev/shm", "/home", "relative", sys.prefix],
 )
 def test_no_place_of_the_system_is_a_workspace(place: str, tmp_path: Path) -> None:
     base = Base(tmp_path / "base", 60900, tmp_path)

@@ -46,6 +46,9 @@ def claim(site: Site, folder: Path) -> None:
 
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError(f"{folder} is no folder, or only a link to one", resolution="Name the folder itself.")
+    real, home = folder.resolve(), site.config.home.resolve()
+    if home.is_relative_to(real) or real.is_relative_to(home):
+        raise UsageError(f"{folder} is byoci's own", resolution="Name a folder outside of $BYOCI_HOME.")
     if not folder.exists():
         folder.mkdir(parents=True, mode=0o755)
     elif any(folder.iterdir()) and recall(site, folder) is None:

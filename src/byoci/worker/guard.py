@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -275,10 +276,11 @@ class Guard:
             sandbox.end()
 
 
-def main(fd: int, uid: int, binds: list[tuple[int, str]]) -> None:
+def main(fd: int, uid: int, binds: list[tuple[int, str, str]]) -> None:
     """Run as the guard whose requests come from descriptor `fd`, as user and group `uid`.
 
-    binds  folders, by descriptor, that sandboxes find at a path where `uid` can get at them; only root can ask for that
+    binds  folders, by descriptor and path, that sandboxes find at another path, where `uid` can get at them; only root
+           can ask for that
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if os.getuid() == 0:
@@ -295,15 +297,20 @@ def main(fd: int, uid: int, binds: list[tuple[int, str]]) -> None:
     Guard(socket.socket(fileno=fd)).serve()
 
 
-def _furnish(libc: ctypes.CDLL, binds: list[tuple[int, str]]) -> None:
+def _furnish(libc: ctypes.CDLL, binds: list[tuple[int, str, str]]) -> None:
     """Give this process and its children mounts of their own, which are gone with them."""
     if libc.unshare(_CLONE_NEWNS) != 0:
         if binds:
             raise OSError(ctypes.get_errno(), "unshare")
         return
     _mount(libc, b"none", b"/", None, _MS_REC | _MS_SLAVE)
-    for fd, target in binds:
-        _mount(libc, b"/proc/self/fd/%d" % fd, os.fsencode(target), None, _MS_BIND)
+    for fd, source, target in binds:
+        # A descriptor from before belongs to the old mounts, of which nothing can be bound here.
+        here = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        if not os.path.samestat(os.fstat(here), os.fstat(fd)):
+            raise OSError(errno.ESTALE, "it was replaced meanwhile", source)
+        _mount(libc, b"/proc/self/fd/%d" % here, os.fsencode(target), None, _MS_BIND)
+        os.close(here)
         os.close(fd)
     with contextlib.suppress(OSError):
         mode = os.stat("/dev/net/tun").st_mode  # noqa: PTH116 -- pathlib is not loaded here

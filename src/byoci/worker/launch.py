@@ -124,14 +124,14 @@ class Guard:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.ExitStack() as stack:
             stack.enter_context(theirs)
-            folders = [(stack.enter_context(tree.opened(source)), str(target)) for source, target in binds]
+            folders = [(stack.enter_context(tree.opened(source)), str(source), str(target)) for source, target in binds]
             arguments = json.dumps([theirs.fileno(), uid, folders])
             self._process: subprocess.Popen[bytes] = proc.start(
                 [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(__file__).parents[2]), arguments],
                 env=proc.base_environment(),
                 stdout=2,
                 stderr=2,
-                pass_fds=(theirs.fileno(), *(fd for fd, _ in folders)),
+                pass_fds=(theirs.fileno(), *(fd for fd, _, _ in folders)),
             )
         atexit.register(self.close)
 
