@@ -1,9 +1,9 @@
-"""Making bzr branches that no `brz commit` makes: straight through breezy's commit builder, with a hand in its works."""
+"""Making bzr branches that no `brz commit` makes: through breezy's commit builder, with a hand in its works."""
 
 from __future__ import annotations
 
-import os
 from io import BytesIO
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from breezy.bzr.inventorytree import InventoryTreeChange
@@ -53,7 +53,7 @@ class Forger:
 
     def new(self, path: str, kind: str = "file", parent: bytes | None = None) -> InventoryTreeChange:
         """A new entry; its file id follows from its path."""
-        name = os.path.basename(path)
+        name = PurePosixPath(path).name
         return InventoryTreeChange(
             b"id-of-" + path.encode().hex().encode(), (None, path), True, (False, True),
             (None, parent or self.root), (None, name), (None, kind), (None, False),
@@ -63,8 +63,8 @@ class Forger:
         """An entry with other content, or of another kind."""
         file_id = self.id_of(path)
         with self.basis.lock_read():
-            parent = self.basis.path2id(os.path.dirname(path))
-        name = os.path.basename(path)
+            parent = self.basis.path2id(path.rpartition("/")[0])
+        name = PurePosixPath(path).name
         return InventoryTreeChange(
             file_id, (path, path), True, (True, True), (parent, parent), (name, name), kinds, (False, False)
         )
@@ -76,8 +76,8 @@ class Forger:
         *,
         revision: bytes = b"forged",
         parents: Sequence[bytes] | None = None,
-        tamper: Callable[[Any], None] = lambda builder: None,
-        spoil: Callable[[Any], None] = lambda builder: None,
+        tamper: Callable[[Any], None] = lambda _: None,
+        spoil: Callable[[Any], None] = lambda _: None,
         **fields: Any,
     ) -> str:
         """Commit to the branch and make it its tip.

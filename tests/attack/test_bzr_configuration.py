@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from breezy.merge import Merger
@@ -18,9 +18,6 @@ from byoci.vcs.urls import UrlPolicy
 from contract.vcs_playground import File
 from contract.vcs_playground_bzr import BzrPlayground
 from contract.vcs_suite import APPROVED_AT, candidate, land
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.agent, pytest.mark.bzr]
 
@@ -123,7 +120,7 @@ def test_settings_of_a_source_take_no_part(play: BzrPlayground, tmp_path: Path) 
     revision = play.commit(source, {"b": File(b"b\n")})
     before = candidate(new_vcs(tmp_path / "one"), trunk, source, revision)
     for path in (source.url, trunk.url):
-        with open(f"{path}/.bzr/branch/branch.conf", "a", encoding="utf-8") as conf:
+        with Path(path, ".bzr/branch/branch.conf").open("a", encoding="utf-8") as conf:
             conf.write("email = Eve <eve@example.com>\nnickname = eve\ncreate_signatures = always\n")
     vcs = new_vcs(tmp_path / "other")
     assert candidate(vcs, trunk, source, revision) == before

@@ -1,4 +1,4 @@
-"""Attacks with a bzr branch that points elsewhere: stacked on, or a mere reference to, what the agent alone can read."""
+"""Attacks with a bzr branch that points elsewhere: stacked on, or a reference to, what the agent alone can read."""
 
 from __future__ import annotations
 

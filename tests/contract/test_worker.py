@@ -354,7 +354,7 @@ class TestSetup:
         worker = site.ready(setup)
         assert worker.heard == ""
         outcome = worker.sh(
-            "cat sum; ls -A /run; echo $CREDENTIALS_DIRECTORY; grep -rs swordfish / --exclude-dir=usr --exclude-dir=proc"
+            "cat sum; ls -A /run; echo $CREDENTIALS_DIRECTORY;grep -rs swordfish / --exclude-dir=usr --exclude-dir=proc"
         )
         assert outcome.output.split()[0] == hashlib.sha256(b"swordfish-1234567890").hexdigest()
         assert "swordfish" not in outcome.output

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +23,7 @@ from contract.bzr_trees import commit, two_branches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.agent, pytest.mark.bzr]
 
@@ -90,8 +90,10 @@ def compare(seed: int, root: Path) -> str:
     vcs, made = ours(root, trunk, feature)
     try:
         conflicts = trunk.merge_from_branch(feature.branch)
-    except bzr_errors.BzrError as error:
-        assert not isinstance(made, Candidate), error
+    except bzr_errors.BzrError:
+        conflicts = None
+    if conflicts is None:
+        assert not isinstance(made, Candidate)
         return "refused"
     if conflicts:
         assert isinstance(made, Conflict), conflicts
@@ -146,7 +148,7 @@ def test_the_real_program_agrees(seed: int, tmp_path: Path) -> None:
     if trees is None:
         pytest.skip("this seed's criss-cross conflicts already")
     trunk, feature = trees
-    vcs, made = ours(tmp_path, trunk, feature)
+    _, made = ours(tmp_path, trunk, feature)
     # brz tells conflicts by its exit status 1, as it does a merge of what is merged already by 0 and no change.
     brz.run(tmp_path / "trunk", "merge", "-q", str(tmp_path / "feature"), ok=(0, 1), home=tmp_path / "home")
     conflicts = brz.run(tmp_path / "trunk", "conflicts", home=tmp_path / "home")

@@ -1,4 +1,4 @@
-"""Workspaces that jobs name: emptied only when byoci made them, and remembered where the code under test cannot write."""
+"""Workspaces that jobs name: emptied only when byoci made them, which is noted where code under test cannot write."""
 
 from __future__ import annotations
 
