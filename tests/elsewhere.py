@@ -75,7 +75,13 @@ def run(
     """Run a command behind a `prefix`, with `home` as home and for temporary files, and nothing else of ours."""
     return subprocess.run(
         [*before, *command],
-        env={"PATH": SYSTEM_PATH, "HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env={
+            "PATH": SYSTEM_PATH,
+            "HOME": str(home),
+            "TMPDIR": str(home),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **environment,
+        },
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -6,11 +6,11 @@ import dataclasses
 import enum
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 
 class Status(enum.StrEnum):
@@ -204,6 +204,14 @@ class AlreadyMerged:
 
 
 @dataclass(frozen=True, slots=True)
+class TrunkRevision:
+    """A revision of trunk's first-parent history. `parents` are in order; the first one is the tip before it."""
+
+    id: str
+    parents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LandedRevision:
     """A landing as trunk itself records it; trunk is the write-ahead log."""
 
@@ -254,8 +262,11 @@ class Outcome(enum.StrEnum):
 class Verdict:
     """What the tests said of a candidate. That byoci itself failed is an exception, never a verdict.
 
-    log       path of the whole output, "" where none was kept
-    seconds   wall time of setup and tests together
+    log         path of the whole output, "" where none was kept
+    log_digest  its SHA-256, in hexadecimal digits
+    seconds     wall time of setup and tests together
+    started     when that began, UTC; None where it is not known
+    worker      what the worker was made of, name → text: see `Worker.describe`
     """
 
     passed: bool
@@ -263,6 +274,26 @@ class Verdict:
     seconds: float = 0.0
     tests: TestSummary | None = None
     log: str = ""
+    log_digest: str = ""
+    started: datetime | None = None
+    worker: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as an object of JSON."""
+        raw = dataclasses.asdict(self)
+        return {**raw, "started": self.started and self.started.isoformat(), "worker": dict(self.worker)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Verdict:
+        """What `as_json` gave. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
+        tests, started = raw["tests"], raw["started"]
+        return cls(
+            **{
+                **raw,
+                "tests": TestSummary(**{**tests, "failed": tuple(tests["failed"])}) if tests else None,
+                "started": datetime.fromisoformat(started) if started else None,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)

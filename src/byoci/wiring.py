@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from byoci.config.loading import Config
     from byoci.forge.local import LocalForge
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
+    from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
     from byoci.store.leases import Leases
     from byoci.vcs.base import Vcs
@@ -59,6 +60,13 @@ class Site:
         return Leases(self.config.state / "leases")
 
     @functools.cached_property
+    def certificates(self) -> CertificateStore:
+        """The signed records of what landed."""
+        from byoci.store.certificates import CertificateStore
+
+        return CertificateStore(self.config.state / "certificates", self.config.state / "secrets" / "landing_ed25519")
+
+    @functools.cached_property
     def store(self) -> LandingStore:
         """The lander's cache."""
         from byoci.store.landings import LandingStore
@@ -83,6 +91,7 @@ class Site:
             vcs=self.vcs(found),
             new_worker=lambda: self.worker(found.worker),
             store=self.store,
+            certificates=self.certificates,
             logs=self.config.state / "logs" / name,
             tell=tell,
             workdir=workdir,
@@ -125,6 +134,7 @@ class Site:
             vcs=self.loose_vcs(kind),
             new_worker=lambda: self.worker("default"),
             store=self.store,
+            certificates=self.certificates,
             logs=self.config.state / "logs",
             tell=tell,
         )
@@ -166,6 +176,7 @@ class Site:
         kind = self.config.worker(project.worker)
         return TestPlan(
             commands=project.tests.command,
+            worker=kind.name,
             image=self.config.image_of(kind),
             limits=limits_of(kind),
             network=project.tests.network,

@@ -27,6 +27,7 @@ landing.email = "bot@example.com"
 [worker.default]
 time = "60s"
 memory = "512M"
+{worker}
 [team.reviewers]
 members = ["alice", "carol"]
 [project.hello]
@@ -74,14 +75,14 @@ class BzrPlay(BzrRepository):
 class Story:
     """A site with the project `hello`, bob who proposes and alice who reviews."""
 
-    def __init__(self, folder: Path, vcs: str, *, tests: str = TESTS, more: str = "") -> None:
+    def __init__(self, folder: Path, vcs: str, *, tests: str = TESTS, more: str = "", worker: str = "") -> None:
         self.folder = folder
         self.vcs = vcs
         place = folder / "repository"
         self.repository = GitPlay(place) if vcs == "git" else BzrPlay(place)
         self.repository.create({"greeting": "hello\n", "README": "one\ntwo\nthree\n"}, "alice")
         self.config = folder / "byoci.toml"
-        text = CONFIG.format(vcs=vcs, trunk=self.repository.trunk, tests=tests, more=more)
+        text = CONFIG.format(vcs=vcs, trunk=self.repository.trunk, tests=tests, more=more, worker=worker)
         self.config.write_text(text)
         self.lines: list[str] = []
         self.on_line: Callable[[str], None] = lambda _: None

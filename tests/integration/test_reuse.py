@@ -34,14 +34,13 @@ def make_image(folder: Path) -> Path:
 
 @pytest.fixture
 def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)  # an image has to be within the worker's user's reach
+    for folder in (tmp_path, *tmp_path.parents):  # an image has to be within the worker's user's reach
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o711)
     monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
     image = make_image(tmp_path / "image")
-    story = Story(tmp_path, "git", tests=COUNTING, more=f'tests.reuse = true\n[image.small]\npath = "{image}"')
-    story.config.write_text(story.config.read_text().replace("[worker.default]", '[worker.default]\nimage = "small"'))
-    story.reopen()
-    return story
+    more = f'tests.reuse = true\n[image.small]\npath = "{image}"'
+    return Story(tmp_path, "git", tests=COUNTING, more=more, worker='image = "small"')
 
 
 def logs(story: Story) -> int:

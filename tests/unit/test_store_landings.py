@@ -31,7 +31,7 @@ SAMPLES = {
         "seconds": 1.5, "tests": {"total": 2, "failed": ["t1"], "skipped": 0}}');
     """,
 }
-SAMPLES[2] = f"{SAMPLES[1]} INSERT INTO passed VALUES ('k', 1.0, 'the tests passed', '/log', 1.5, NULL);"
+SAMPLES[2] = f"{SAMPLES[1]} INSERT INTO passed VALUES ('k', 1.0, '{{}}');"
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def run_tests(context: Context, form: str, workdir: Path, container: str, projec
     workdirs.check_given(site, workdir)
     plan = gate.project.tests
     show = _shower(form, f"{name}.tests")
-    worker = gate.new_worker()
+    worker, begun = gate.new_worker(), testing.Begun()
     try:
         setup = testing.setup_of(plan, lambda paths: workdirs.setup_inputs(gate, workdir, paths))
         ran = testing.run_tests(worker, workdir.absolute(), plan, setup, show.feed)
@@ -186,7 +186,7 @@ def run_tests(context: Context, form: str, workdir: Path, container: str, projec
         worker.destroy()
     show.end(ran.status, ran.reason)
     if by_hand is not None and ran.passed:
-        remember_passed(gate, site.config.state, by_hand)
+        remember_passed(gate, site.config.state, by_hand, ran.verdict(begun, worker))
     return 0 if ran.passed else 1
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from byoci.errors import NothingToDoError, TrunkMovedError, UsageError
 from byoci.gate import land
@@ -18,8 +18,10 @@ from byoci.gate.stopped import Stopped
 from byoci.model import Candidate, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from byoci.gate.land import Merged
     from byoci.gate.plan import Gate
     from byoci.model import Lease, Proposal
 
@@ -29,7 +31,7 @@ class ByHand:
     """A merge by hand.
 
     committed  whether the person has looked at it and wants it
-    passed     whether its tests passed, in a worker, on exactly its tree
+    verdict    what the tests said, in a worker, on exactly its tree, once they passed: see `Verdict.as_json`
     """
 
     proposal: str
@@ -37,7 +39,7 @@ class ByHand:
     base: str
     workdir: str
     committed: bool = False
-    passed: bool = False
+    verdict: Mapping[str, Any] | None = None
 
 
 def merge(gate: Gate, lease: Lease, state: Path, proposal: Proposal, workdir: Path) -> ByHand | Stopped:
@@ -74,33 +76,32 @@ def refresh(gate: Gate, state: Path, workdir: Path) -> ByHand | None:
     return note
 
 
-def remember_passed(gate: Gate, state: Path, note: ByHand) -> None:
+def remember_passed(gate: Gate, state: Path, note: ByHand, verdict: Verdict) -> None:
     """Note that the candidate's tests passed."""
     latest = current(gate, state)
     if latest.candidate == note.candidate:
-        _write(gate, state, dataclasses.replace(latest, passed=True))
+        _write(gate, state, dataclasses.replace(latest, verdict=verdict.as_json()))
 
 
 def commit(gate: Gate, lease: Lease, state: Path) -> Candidate:
     """Make the candidate's commit in the private repository for good, and say that it is wanted."""
     note = current(gate, state)
-    candidate = _again(gate, lease, note)
+    merged = _again(gate, lease, note)
     _write(gate, state, dataclasses.replace(note, committed=True))
-    return candidate
+    return merged.candidate
 
 
 def push(gate: Gate, lease: Lease, state: Path) -> Stopped:
     """Recheck, publish and report a merge that was committed and whose tests passed."""
     note = current(gate, state)
-    missing = [] if note.passed else ["its tests have not passed: `byoci agent run-tests`"]
+    missing = [] if note.verdict else ["its tests have not passed: `byoci agent run-tests`"]
     missing += [] if note.committed else ["it is not committed: `byoci agent commit`"]
     if missing:
         raise UsageError(f"the merge of proposal {note.proposal} cannot be pushed", details="; ".join(missing))
-    candidate = _again(gate, lease, note)
+    merged = _again(gate, lease, note)
     read = gate.forge.ballot_of(gate.forge.proposal(note.proposal))
-    tested = land.Tested(
-        land.Merged(land.Approved(read, candidate.revision), candidate), Verdict(passed=True, reason="the tests passed")
-    )
+    merged = dataclasses.replace(merged, approved=land.Approved(read, merged.candidate.revision))
+    tested = land.Tested(merged, Verdict.from_json(note.verdict or {}), land.setup_for(gate, merged.candidate))
     rechecked = land.recheck(gate, tested, lease)
     if isinstance(rechecked, Stopped):
         return rechecked
@@ -109,7 +110,7 @@ def push(gate: Gate, lease: Lease, state: Path) -> Stopped:
     return stopped
 
 
-def _again(gate: Gate, lease: Lease, note: ByHand) -> Candidate:
+def _again(gate: Gate, lease: Lease, note: ByHand) -> Merged:
     proposal = gate.forge.proposal(note.proposal)
     merged = land.merge(gate, land.unjudged(gate, land.Chosen(proposal), lease), lease)
     if isinstance(merged, Stopped) or merged.candidate.id != note.candidate:
@@ -117,7 +118,7 @@ def _again(gate: Gate, lease: Lease, note: ByHand) -> Candidate:
             f"proposal {note.proposal} or trunk is another since it was merged by hand",
             resolution=f"Merge and test it again: `byoci agent merge {note.proposal}`.",
         )
-    return merged.candidate
+    return merged
 
 
 def _place(gate: Gate, state: Path) -> Path:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from byoci.errors import TrunkMovedError
+from byoci.errors import PublishRefusedError, TrunkMovedError
 from byoci.gate import ballot as ballots
+from byoci.gate import certifying, testing
 from byoci.gate import stopped as stopping
-from byoci.gate import testing
+from byoci.gate.certifying import MergeHow, SetupMade
 from byoci.gate.stopped import Stopped
 from byoci.model import (
     AlreadyMerged,
@@ -59,25 +60,31 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """It is merged in memory; nobody but the private repository knows."""
+    """It is merged in memory, by `how`; nobody but the private repository knows."""
 
     approved: Approved
     candidate: Candidate
+    how: MergeHow
 
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """The candidate's tests passed."""
+    """The candidate's tests passed, in a worker that was set up by `setup`."""
 
     merged: Merged
     verdict: Verdict
+    setup: SetupMade | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rechecked:
-    """After the tests: ballot, approved revision and trunk's tip are still what the candidate was made from."""
+    """After the tests: ballot, approved revision and trunk's tip are still what the candidate was made from.
+
+    ballot   as it was read after the tests
+    """
 
     tested: Tested
+    ballot: Ballot
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +157,10 @@ def merge(gate: Gate, approved: Approved, _lease: Lease) -> Merged | Stopped:
         proposal=proposal.id,
         landing_id=landing_id(project.name, proposal.id, approved.revision),
     )
-    result = gate.vcs.merge(base, approved.revision, message_of(proposal), meta)
+    how = MergeHow(message_of(proposal), meta)
+    result = gate.vcs.merge(base, approved.revision, how.message, meta)
     if isinstance(result, Candidate):
-        return Merged(approved, result)
+        return Merged(approved, result, how)
     if isinstance(result, Conflict):
         stopped = stopping.conflicting(project.name, proposal, result)
         gate.store.record_attempt(stopped.landing, result)
@@ -174,20 +182,28 @@ def test(gate: Gate, merged: Merged, _lease: Lease) -> Tested | Stopped:
     earlier = gate.store.last_attempt(gate.project.name, proposal.id)
     if earlier is not None and earlier.candidate == candidate.id and earlier.outcome is Outcome.TESTS_FAILED:
         verdict = Verdict(False, earlier.reasons[0], earlier.seconds, earlier.tests, earlier.log)
-        return stopping.tests_failed(gate.project.name, proposal, candidate, verdict)
+        record = gate.certificates.place(gate.project.name, candidate.id, passed=False)
+        return stopping.tests_failed(gate.project.name, proposal, candidate, verdict, record)
+    made = setup_for(gate, candidate)
+    at = datetime.now(UTC)
+    log = gate.logs / proposal.id / f"{at:%Y%m%dT%H%M%S.%fZ}-{landing_id(candidate.id, '', '')[:12]}.log"
+    tree = testing.Tree(candidate.tree, lambda folder: gate.vcs.export(candidate.id, folder))
+    verdict = testing.verdict(gate, tree, made.setup if made else None, log)
+    if not verdict.passed:
+        record = certifying.keep(gate, merged.approved.ballot, candidate, merged.how, made, verdict)
+        stopped = stopping.tests_failed(gate.project.name, proposal, candidate, verdict, record)
+        gate.store.record_attempt(stopped.landing, candidate, verdict)
+        return stopped
+    return Tested(merged, verdict, made)
+
+
+def setup_for(gate: Gate, candidate: Candidate) -> SetupMade | None:
+    """What the tests of a candidate are set up with; None where the project has no setup."""
     plan = gate.project.tests
     # What credentials can reach must not be chosen by a proposal: its setup is made from trunk's files.
     origin = candidate.base if plan.setup and plan.setup.credentials else candidate.id
     setup = testing.setup_of(plan, lambda paths: gate.vcs.read(origin, paths))
-    at = datetime.now(UTC)
-    log = gate.logs / proposal.id / f"{at:%Y%m%dT%H%M%S.%fZ}-{landing_id(candidate.id, '', '')[:12]}.log"
-    tree = testing.Tree(candidate.tree, lambda folder: gate.vcs.export(candidate.id, folder))
-    verdict = testing.verdict(gate, tree, setup, log)
-    if not verdict.passed:
-        stopped = stopping.tests_failed(gate.project.name, proposal, candidate, verdict)
-        gate.store.record_attempt(stopped.landing, candidate, verdict)
-        return stopped
-    return Tested(merged, verdict)
+    return SetupMade(setup, origin) if setup else None
 
 
 def recheck(gate: Gate, tested: Tested, lease: Lease) -> Rechecked | Stopped:
@@ -203,13 +219,19 @@ def recheck(gate: Gate, tested: Tested, lease: Lease) -> Rechecked | Stopped:
         raise TrunkMovedError("the proposal was approved anew while its tests ran")
     if gate.vcs.tip(gate.project.trunk) != tested.merged.candidate.base:
         raise TrunkMovedError("trunk moved while the tests ran")
-    return Rechecked(tested)
+    return Rechecked(tested, again.ballot)
 
 
 def publish(gate: Gate, rechecked: Rechecked, lease: Lease) -> Published:
-    """Make the candidate trunk's tip, by compare-and-swap."""
-    candidate = rechecked.tested.merged.candidate
-    gate.vcs.publish(candidate, gate.project.trunk, candidate.base, lease)
+    """Make the certificate durable, then the candidate trunk's tip, by compare-and-swap."""
+    tested = rechecked.tested
+    candidate = tested.merged.candidate
+    certifying.keep(gate, rechecked.ballot, candidate, tested.merged.how, tested.setup, tested.verdict)
+    try:
+        gate.vcs.publish(candidate, gate.project.trunk, candidate.base, lease)
+    except (TrunkMovedError, PublishRefusedError):
+        gate.certificates.drop(gate.project.name, candidate.id)
+        raise
     landed = LandedRevision(
         landing_id=candidate.landing_id,
         revision=candidate.id,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from byoci.forge.base import Forge
     from byoci.gate.ballot import Policy
     from byoci.model import Location
+    from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
     from byoci.vcs.base import Vcs
     from byoci.worker.base import Worker
@@ -37,6 +38,7 @@ class SetupPlan:
 class TestPlan:
     """What is run on a candidate: commands, in turn, in one workspace, until one fails.
 
+    worker   the name that the definition gives to the kind of worker
     results  globs of JUnit XML files below the workspace
     reuse    whether a tree that passed in an equal worker need not be tested again
     """
@@ -44,6 +46,7 @@ class TestPlan:
     __test__ = False  # not a test class, whatever its name makes pytest think
 
     commands: tuple[str, ...]
+    worker: str = "default"
     image: str = "host"
     limits: Limits = field(default_factory=Limits)
     network: bool = False
@@ -81,6 +84,7 @@ class Gate:
     vcs: Vcs
     new_worker: Callable[[], Worker]
     store: LandingStore
+    certificates: CertificateStore
     logs: Path
     tell: Callable[[str], None]
     workdir: Path | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from byoci.model import Landing, MergedHow, Outcome, Status
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from byoci.gate.plan import Gate
     from byoci.model import AlreadyMerged, Candidate, Conflict, LandedRevision, Proposal, Verdict
 
@@ -97,14 +100,14 @@ def conflicting(project: str, proposal: Proposal, conflict: Conflict) -> Stopped
     return Stopped(landing, proposal, (key, text), Status.NEEDS_REVIEW)
 
 
-def tests_failed(project: str, proposal: Proposal, candidate: Candidate, verdict: Verdict) -> Stopped:
-    """Its tests, or their setup, failed."""
+def tests_failed(project: str, proposal: Proposal, candidate: Candidate, verdict: Verdict, record: Path) -> Stopped:
+    """Its tests, or their setup, failed; `record` is where it is written down how they were run."""
     text = "\n".join(
         (
             f"Not landed: {verdict.reason}.",
             f"Tested: {candidate.revision} merged with trunk {candidate.base}, in {verdict.seconds:.1f} s.",
             f"Log: {verdict.log}",
-            f"To repeat it without publishing: byoci shadow {project} --proposal {proposal.id} --regardless",
+            f"To repeat it: byoci replay {shlex.quote(str(record))}",
         )
     )
     landing = Landing(project, proposal.id, proposal.title, Outcome.TESTS_FAILED, None, (verdict.reason,))

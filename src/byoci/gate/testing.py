@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from byoci.errors import RejectedError
@@ -66,16 +67,29 @@ def reason_of(command: str, status: ExitStatus | None, tests: TestSummary | None
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """When something began, by the calendar's clock and by one that never jumps."""
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    monotonic: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
 class Ran:
     """What came of a setup and the tests after it.
 
-    status  how the last command ended; None where none ran, because the setup failed
+    status   how the last command ended; None where none ran, because the setup failed
     """
 
     passed: bool
     reason: str
     tests: TestSummary | None = None
     status: ExitStatus | None = None
+
+    def verdict(self, begun: Begun, worker: Worker, log: str = "", log_digest: str = "") -> Verdict:
+        """The verdict on what was tested in `worker` since it was `begun`."""
+        seconds = time.monotonic() - begun.monotonic
+        return Verdict(self.passed, self.reason, seconds, self.tests, log, log_digest, begun.at, worker.describe())
 
 
 def key_of(tree: str, plan: TestPlan, fingerprint: str | None) -> str | None:
@@ -132,34 +146,49 @@ class Tree:
     export: Callable[[Path], None]
 
 
+class _Log:
+    """What setup and tests print, as it comes: whoever reads along, or after a crash, finds all that was said."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = path.open("xb")
+        self._digest = hashlib.sha256()
+
+    def __call__(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        self._file.flush()
+        self._digest.update(chunk)
+
+    def close(self) -> str:
+        """The SHA-256 of the whole, in hexadecimal digits."""
+        self._file.close()
+        return self._digest.hexdigest()
+
+
 def verdict(gate: Gate, tree_: Tree, setup: Setup | None, log_path: Path) -> Verdict:
     """Test a tree in a worker that is destroyed in the end; the log is kept at `log_path`.
 
     Where the project allows it, an equal tree that passed in an equal worker lately is not tested again.
     """
-    log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    plan, started = gate.project.tests, time.monotonic()
+    plan, begun = gate.project.tests, Begun()
+    log = _Log(log_path)
     worker = gate.new_worker()
     try:
-        with log_path.open("xb") as log:
-
-            def keep(chunk: bytes) -> None:
-                log.write(chunk)
-                log.flush()  # whoever reads along, or after a crash, finds all that was said
-
-            output = OutputSummary(keep)
-            ran = _prepare(worker, plan, setup, output)
-            key = key_of(tree_.digest, plan, worker.fingerprint()) if plan.reuse and ran is None else None
-            before = gate.store.find_passed(key) if key is not None and gate.workdir is None else None
-            if before is not None:
-                return dataclasses.replace(before, reason=f"{before.reason}, on the same tree before")
-            if ran is None:
-                workspace = worker.workspace() if gate.workdir is None else _emptied(gate.workdir)
-                tree_.export(workspace)
-                ran = _run(worker, workspace, plan, output)
+        output = OutputSummary(log)
+        ran = _prepare(worker, plan, setup, output)
+        key = key_of(tree_.digest, plan, worker.fingerprint()) if plan.reuse and ran is None else None
+        before = gate.store.find_passed(key) if key is not None and gate.workdir is None else None
+        if before is not None:
+            log_path.unlink()
+            return dataclasses.replace(before, reason=f"{before.reason}, on the same tree before")
+        if ran is None:
+            workspace = worker.workspace() if gate.workdir is None else _emptied(gate.workdir)
+            tree_.export(workspace)
+            ran = _run(worker, workspace, plan, output)
     finally:
         worker.destroy()
-    found = Verdict(ran.passed, ran.reason, time.monotonic() - started, ran.tests, str(log_path))
+        digest = log.close()
+    found = ran.verdict(begun, worker, str(log_path), digest)
     if key is not None and found.passed:
         gate.store.keep_passed(key, found)
     return found

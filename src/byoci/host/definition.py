@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from byoci import proc
 from byoci.host.repositories import appearing
+from byoci.store.certificates import make_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,10 +95,4 @@ def write_secrets(folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     key = folder / "landing_ed25519"
-    if key.exists():
-        return False
-    comment = f"byoci landing key, {folder.parent.name}"
-    proc.run(
-        ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(key)), env=proc.base_environment()
-    )
-    return True
+    return make_key(key, f"byoci landing key, {folder.parent.name}")

@@ -49,10 +49,7 @@ MIGRATIONS: Final = (
     CREATE TABLE passed (
         key TEXT PRIMARY KEY,      -- a digest of all that the verdict depends on
         at REAL NOT NULL,          -- seconds since the epoch
-        reason TEXT NOT NULL,
-        log TEXT NOT NULL,
-        seconds REAL NOT NULL,
-        tests TEXT                 -- JSON of a TestSummary, or null
+        verdict TEXT NOT NULL      -- JSON of a Verdict
     ) STRICT, WITHOUT ROWID;
     """,
 )
@@ -186,23 +183,20 @@ class LandingStore:
 
     def keep_passed(self, key: str, verdict: Verdict) -> None:
         """Remember that what `key` names passed its tests now. What passed too long ago to count is forgotten."""
-        tests = json.dumps(dataclasses.asdict(verdict.tests)) if verdict.tests else None
-        row = (key, time.time(), verdict.reason, verdict.log, verdict.seconds, tests)
+        row = (key, time.time(), json.dumps(verdict.as_json()))
         with self._database.writing():
             self._database.execute("DELETE FROM passed WHERE at < ?", (time.time() - PASSED_COUNTS,))
-            self._database.execute("INSERT OR REPLACE INTO passed VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._database.execute("INSERT OR REPLACE INTO passed VALUES (?, ?, ?)", row)
 
     def find_passed(self, key: str) -> Verdict | None:
         """The verdict on what `key` names, if it passed within the last `PASSED_COUNTS` seconds."""
         now = time.time()
         with self._database.reading():
             row = self._database.execute(
-                "SELECT reason, log, seconds, tests FROM passed WHERE key = ? AND at BETWEEN ? AND ?",
+                "SELECT verdict FROM passed WHERE key = ? AND at BETWEEN ? AND ?",
                 (key, now - PASSED_COUNTS, now),
             ).fetchone()
-        if row is None:
-            return None
-        return Verdict(True, row[0], row[2], _tests(json.loads(row[3]) if row[3] else None), row[1])
+        return Verdict.from_json(json.loads(row[0])) if row else None
 
     def last_attempt(self, project: str, proposal: str) -> Attempt | None:
         """The newest attempt for that proposal."""

@@ -87,6 +87,13 @@ class Worker(Protocol):
         That is the image, file by file, and the layer. None where it cannot be told, as with the image "host".
         """
 
+    def describe(self) -> Mapping[str, str]:
+        """What this worker is made of, for the record: name → text; after `prepare`, also one that failed, and later.
+
+        `backend`, `image` and, as far as they are known, `image-identity` (a digest of what tells the image's version)
+        and `layer` (the setup layer's key).
+        """
+
     def workspace(self) -> Path:
         """A new, empty folder that a tree can be exported to and that a worker can use; `destroy` removes it."""
 

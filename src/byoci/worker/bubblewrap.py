@@ -31,6 +31,7 @@ class BubblewrapWorker:
         self._image: images.Image | None = None
         self._root: Path | None = None
         self._layered: Layered | None = None
+        self._made_of = {"backend": "bubblewrap"}
         self._given: dict[Path, tuple[launch.Guard, Path]] = {}
         self._sandbox: launch.Sandbox | None = None
         self._destroyed = False
@@ -41,9 +42,11 @@ class BubblewrapWorker:
         """See `Worker.prepare`."""
         self._image = images.load(image, self._base.shared)
         self._root = None if image == "host" else Path(image)
+        self._made_of = {"backend": "bubblewrap", "image": image, "image-identity": self._image.identity}
         if setup is not None:
             store = layers.Store(self._base.path / "layers")
-            layer = store.get(layers.key_of(self._image, setup), lambda: self._set_up(setup, on_output))
+            self._made_of["layer"] = layers.key_of(self._image, setup)
+            layer = store.get(self._made_of["layer"], lambda: self._set_up(setup, on_output))
             self._layered = Layered(layer, self._base.path, self._own_folder, self._run_quietly)
 
     def fingerprint(self) -> str | None:
@@ -55,6 +58,10 @@ class BubblewrapWorker:
             facts = self._layered.layer.path.stat()
             layer = f"{self._layered.layer.path.name} {facts.st_ino} {facts.st_ctime_ns}"
         return f"bubblewrap {images.fingerprint(self._root)} {layer}"
+
+    def describe(self) -> Mapping[str, str]:
+        """See `Worker.describe`."""
+        return self._made_of
 
     def _set_up(self, setup: Setup, on_output: Callable[[bytes], None]) -> Path:
         """Run a setup command; the folder with what it made."""
