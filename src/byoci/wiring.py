@@ -140,27 +140,7 @@ class Site:
         )
 
     def _vcs(self, kind: str, name: str, *, local: bool) -> Vcs:
-        from byoci.vcs.urls import UrlPolicy
-
-        private = self.config.state / "repositories" / f"{name}.{kind}"
-        policy = UrlPolicy(local=local, schemes=frozenset(self.config.vcs.sources.schemes))
-        rewrite: Mapping[str, str] = self.config.vcs.rewrite
-        committer = self.config.site.landing.email
-        own_config = self.config.state / "secrets" / "ssh_config"
-        ssh_config = own_config if own_config.exists() else None
-        if kind == "git":
-            from byoci.vcs.git import GitVcs
-
-            return GitVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
-        try:
-            from byoci.vcs.bzr import BzrVcs
-        except ImportError as error:
-            raise ConfigError(
-                "breezy is not installed, and a bzr branch needs it",
-                details=str(error),
-                resolution="Install byoci with its bzr side: pip install 'byoci[bzr]'.",
-            ) from error
-        return BzrVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
+        return vcs_of(kind, self.config.state / "repositories" / f"{name}.{kind}", self.config, local=local)
 
     def worker(self, name: str) -> Worker:
         """A new worker of the kind that the configuration calls `name`."""
@@ -223,6 +203,35 @@ class Site:
             committer_email=landing.email,
             attempts=landing.attempts,
         )
+
+
+def vcs_of(kind: str, private: Path, config: Config | None, *, local: bool) -> Vcs:
+    """A version control system with its private repository.
+
+    config  what it has to say of URLs and of who lands; None: the defaults, with which no landing is recognised
+    local   whether branches may be paths of this machine
+    """
+    from byoci.vcs.urls import DEFAULT_SCHEMES, UrlPolicy
+
+    schemes = frozenset(config.vcs.sources.schemes) if config else DEFAULT_SCHEMES
+    policy = UrlPolicy(local=local, schemes=schemes)
+    rewrite: Mapping[str, str] = config.vcs.rewrite if config else {}
+    committer = config.site.landing.email if config else ""
+    own_config = config.state / "secrets" / "ssh_config" if config else None
+    ssh_config = own_config if own_config and own_config.exists() else None
+    if kind == "git":
+        from byoci.vcs.git import GitVcs
+
+        return GitVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
+    try:
+        from byoci.vcs.bzr import BzrVcs
+    except ImportError as error:
+        raise ConfigError(
+            "breezy is not installed, and a bzr branch needs it",
+            details=str(error),
+            resolution="Install byoci with its bzr side: pip install 'byoci[bzr]'.",
+        ) from error
+    return BzrVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
 
 
 def limits_of(kind: schema.Worker) -> Limits:

@@ -16,9 +16,9 @@ from byoci.errors import (
     TrunkMovedError,
     UnreachableError,
 )
-from byoci.model import Candidate, LandedRevision, Location
+from byoci.model import Candidate, LandedRevision, Location, TrunkRevision
 from contract.vcs_playground import ANN, BOT, File, Gone, Link, Playground, Renamed, read_folder
-from contract.vcs_suite import TEXT, candidate, land, lease, meta
+from contract.vcs_suite import MESSAGE, TEXT, candidate, land, lease, meta
 
 if TYPE_CHECKING:
     from byoci.vcs.base import Vcs
@@ -263,3 +263,36 @@ def test_a_landing_whose_id_is_not_its_digest_does_not_count(play: Playground, v
     vcs.publish(made, trunk, base, lease(trunk))
     vcs.fetch(trunk, trusted=True)
     assert list(vcs.landings(trunk)) == []
+
+
+# history
+
+
+def test_history_is_trunks_own_newest_first_with_parents(play: Playground, vcs: Vcs) -> None:
+    trunk = play.trunk(TEXT)
+    first = play.tip(trunk)
+    source = play.branch(trunk)
+    play.commit(source, {"b": File(b"b\n")})
+    made = land(vcs, trunk, source, play.commit(source, {"c": File(b"c\n")}))
+    own = play.commit(trunk, {"d": File(b"d\n")})
+    vcs.fetch(trunk, trusted=True)
+    assert list(vcs.history(trunk)) == [
+        TrunkRevision(own, (made.id,)),
+        TrunkRevision(made.id, (first, made.revision)),
+        TrunkRevision(first, ()),
+    ]
+
+
+def test_history_needs_a_fetch(play: Playground, vcs: Vcs) -> None:
+    with pytest.raises(UnreachableError):
+        vcs.history(play.trunk(TEXT))
+
+
+def test_a_landing_can_be_made_again_from_what_trunk_holds(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
+    trunk = play.trunk(TEXT)
+    source = play.branch(trunk)
+    made = land(vcs, trunk, source, play.commit(source, {"b": File(b"b\n")}))
+    play.commit(trunk, {"c": File(b"c\n")})
+    other = play.vcs(tmp_path / "an auditor's")
+    other.fetch(trunk, trusted=True)
+    assert other.merge(made.base, made.revision, MESSAGE, meta(made.revision)) == made

@@ -130,14 +130,15 @@ def test_a_merge_is_what_brz_makes_of_it(seed: int, tmp_path: Path, in_quiet: No
 
 
 @pytest.mark.slow
-def test_hundreds_of_merges_are_what_brz_makes_of_them(tmp_path: Path, in_quiet: None) -> None:
+@pytest.mark.parametrize("first", range(1000, 1320, 40))
+def test_hundreds_of_merges_are_what_brz_makes_of_them(first: int, tmp_path: Path, in_quiet: None) -> None:
     outcomes: Counter[str] = Counter()
-    for seed in range(1000, 1400):
+    for seed in range(first, first + 40):
         (root := tmp_path / str(seed)).mkdir()
         outcomes[compare(seed, root)] += 1
         bzr_open.give_back()
-    assert outcomes["clean"] > 150, outcomes
-    assert outcomes["conflict"] > 60, outcomes
+    assert outcomes["clean"] > 12, outcomes
+    assert outcomes["conflict"] > 4, outcomes
 
 
 @pytest.mark.slow

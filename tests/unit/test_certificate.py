@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,7 @@ from byoci.model import Candidate, MergeMeta, TestSummary, Verdict, Vote, VoteVa
 
 AT = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
 texts = st.text(alphabet=st.characters(), max_size=20)  # lone surrogates too: a message need not be UTF-8
-moments = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)).map(lambda at: at.replace(tzinfo=UTC))
+moments = st.datetimes(timezones=st.just(UTC))
 names = st.dictionaries(texts, texts, max_size=3)
 
 votes = st.builds(Vote, texts, st.sampled_from(VoteValue), moments, texts, st.none() | texts, st.none() | texts)
@@ -39,8 +40,8 @@ def certificates(draw: st.DrawFn) -> Certificate:
     project, proposal = draw(texts), draw(texts)
     meta = MergeMeta(draw(texts), draw(texts), draw(moments), project, proposal, candidate.landing_id)
     return Certificate(
-        project, draw(texts), draw(texts), proposal, draw(texts), draw(texts), draw(texts), draw(texts), candidate, meta,
-        draw(texts), draw(st.none() | texts), tuple(draw(st.lists(votes, max_size=3))), draw(st.integers(0, 5)),
+        project, draw(texts), draw(texts), proposal, *(draw(texts) for _ in range(4)), candidate, meta, draw(texts),
+        draw(st.none() | texts), tuple(draw(st.lists(votes, max_size=3))), draw(st.integers(0, 5)),
         draw(records), draw(verdicts),
     )  # fmt: skip
 
@@ -95,10 +96,10 @@ def test_a_field_that_is_changed_says_something_else_or_is_refused(path: tuple[s
     else:
         holder[path[-1]] = change
     line = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
-    try:
-        assert decode(line) != SAMPLE
-    except UsageError as error:
-        assert "no certificate" in error.brief
+    found = None
+    with contextlib.suppress(UsageError):
+        found = decode(line)
+    assert found != SAMPLE
 
 
 @pytest.mark.parametrize(

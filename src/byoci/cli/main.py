@@ -28,6 +28,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "queue": "byoci.cli.land:queue",
     "shadow": "byoci.cli.land:shadow",
     "explain": "byoci.cli.land:explain",
+    "why": "byoci.cli.proof:why",
+    "audit": "byoci.cli.proof:audit",
     "proposal": "byoci.cli.proposal:proposal",
     "config": "byoci.cli.config:config",
     "agent": "byoci.cli.agent:agent",

@@ -8,7 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from byoci.model import AlreadyMerged, Candidate, Conflict, LandedRevision, Lease, Location, MergeMeta
+    from byoci.model import (
+        AlreadyMerged,
+        Candidate,
+        Conflict,
+        LandedRevision,
+        Lease,
+        Location,
+        MergeMeta,
+        TrunkRevision,
+    )
 
 
 class Vcs(Protocol):
@@ -40,7 +49,11 @@ class Vcs(Protocol):
         """
 
     def merge(self, base: str, revision: str, message: str, meta: MergeMeta) -> Candidate | Conflict | AlreadyMerged:
-        """Merge `revision` onto `base` in memory: the same arguments and VCS version give the same candidate id."""
+        """Merge `revision` onto `base` in memory: the same arguments and VCS version give the same candidate id.
+
+        Where trunk holds that candidate already, as when its landings are recomputed, it is compared with what trunk
+        holds under its id; `RejectedError` where that is something else.
+        """
 
     def export(self, revision: str, folder: Path) -> None:
         """Write exactly a fetched revision's, or a candidate's, files to `folder`, which must be empty or absent.
@@ -61,3 +74,6 @@ class Vcs(Protocol):
         Reads the private repository as of its last `fetch` of `location`. An id counts only on a first-parent revision
         by our committer whose second parent is the approved revision and whose id is the digest of its own fields.
         """
+
+    def history(self, location: Location) -> Iterator[TrunkRevision]:
+        """Trunk's first-parent history, newest first, as of its last `fetch`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from byoci.model import AlreadyMerged, Conflict, LandedRevision, Lease, Location, MergeMeta
+    from byoci.model import AlreadyMerged, Conflict, LandedRevision, Lease, Location, MergeMeta, TrunkRevision
     from byoci.vcs.urls import UrlPolicy
 
 
@@ -79,7 +79,12 @@ class BzrVcs:
                 digests = self._digests.of if this in proposals else self._digests.of_trunk
                 known = other not in proposals or this in proposals
                 made = (known and bzr_history.contained(repository, this, other, work)) or bzr_candidate.make(
-                    repository, (this, other), message, meta, work / "limbo", partial(digests, repository)
+                    repository,
+                    (this, other),
+                    message,
+                    meta,
+                    work / "limbo",
+                    bzr_candidate.Looks(partial(digests, repository), self._in_trunk),
                 )
             if isinstance(made, Candidate):
                 self._store.keep_candidate(work / "repository", made.id, proposals.values())
@@ -119,15 +124,30 @@ class BzrVcs:
 
     def landings(self, location: Location, after: str | None = None) -> Iterator[LandedRevision]:
         """See `Vcs.landings`. A revision `after` that trunk does not have limits nothing."""
+        stop = after.encode() if after is not None else None
+        with self._trunk(location) as (trunk, tip):
+            return iter(list(bzr_history.landings(trunk, tip, stop, self._committer_email)))
+
+    def history(self, location: Location) -> Iterator[TrunkRevision]:
+        """See `Vcs.history`."""
+        with self._trunk(location) as (trunk, tip):
+            return iter(list(bzr_history.history(trunk, tip)))
+
+    @contextmanager
+    def _trunk(self, location: Location) -> Iterator[tuple[Any, bytes]]:
+        """What was fetched of trunk, locked for reading, and its tip."""
         tip = self._store.tip(str(location))
         if tip is None:
             raise UnreachableError(f"{location} was not fetched yet", resolution="Fetch trunk first.")
         with self._quiet():
             trunk = self._store.trunk()
             with trunk.lock_read():
-                stop = after.encode() if after is not None else None
-                found = list(bzr_history.landings(trunk, tip, stop, self._committer_email))
-        return iter(found)
+                yield trunk, tip
+
+    def _in_trunk(self, revision: bytes) -> bool:
+        trunk = self._store.trunk()
+        with trunk.lock_read():
+            return bool(trunk.has_revision(revision))
 
     def _quiet(self) -> Any:
         return bzr_open.quiet(self._store.home, self._ssh_config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
@@ -14,7 +15,7 @@ from byoci import model
 from byoci.errors import RejectedError
 from byoci.model import AlreadyMerged, Candidate, Conflict, LandedRevision, MergedHow
 from byoci.vcs.bzr_merge import CandidateBuilder, MergedTree, merged
-from byoci.vcs.bzr_tree import inventory_of, tree_digest
+from byoci.vcs.bzr_tree import Digests, entries_of, files_of, inventory_of, tree_digest
 from byoci.vcs.trailers import neutralised
 
 if TYPE_CHECKING:
@@ -22,10 +23,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from byoci.model import MergeMeta
+    from byoci.vcs.bzr_tree import Entry
 
 TOOL: Final = f"breezy {breezy.__version__}"
 PREFIX: Final = b"byoci-"
 _PLAIN: Final = "".join(chr(code) for code in range(32, 127) if chr(code) != "%")
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What making a candidate has to look up.
+
+    digests   gives the SHA-256 of the base's files, by path
+    in_trunk  tells whether trunk has a revision
+    """
+
+    digests: Callable[[dict[str, Any]], dict[str, bytes]]
+    in_trunk: Callable[[bytes], bool]
 
 
 def make(
@@ -34,11 +48,9 @@ def make(
     message: str,
     meta: MergeMeta,
     limbo: Path,
-    digests: Callable[[dict[str, Any]], dict[str, bytes]],
+    looks: Looks,
 ) -> Candidate | Conflict | AlreadyMerged:
     """Merge and commit to `repository`, a new one over trunk's and the proposal's, which is locked for writing.
-
-    digests   gives the SHA-256 of the base's files
 
     A merge that changes no path, kind, mode or content is none, whatever it would do to bzr's file ids.
     """
@@ -46,10 +58,13 @@ def make(
     with merged(repository, base, revision, limbo) as tree:
         if isinstance(tree, Conflict):
             return tree
-        before, after = tree.entries(digests)
+        before, after = tree.entries(looks.digests)
         if before == after:
             return AlreadyMerged(base.decode(), revision.decode(), MergedHow.NO_CHANGES)
         fields = _Fields(base, revision, message, meta, tree_digest(after))
+        if looks.in_trunk(fields.id):
+            _check_landed(repository, fields, after)
+            return fields.candidate()
         if repository.has_revision(fields.id):
             raise RejectedError(
                 f"{revision.decode()} brings a revision by the name that its own merge must have",
@@ -93,6 +108,21 @@ class _Fields:
         base, revision = (parent.decode() for parent in self.parents)
         return Candidate(
             "bzr", self.id.decode(), self.tree, base, revision, self.properties["landing-id"], self.message, TOOL
+        )
+
+
+def _check_landed(repository: Any, fields: _Fields, tree: dict[str, Entry]) -> None:
+    """See that what trunk holds by the name of this candidate says and contains what the candidate would."""
+    (found,) = repository.get_revisions([fields.id])
+    said = (found.parent_ids, found.message, found.committer, found.timestamp, found.timezone, found.properties)
+    wanted = (fields.parents, fields.message, fields.committer, float(fields.timestamp), 0, fields.properties)
+    inventory = inventory_of(repository.revision_tree(fields.id))
+    there = entries_of(inventory, Digests().of(repository, files_of(inventory)))
+    if (list(said[0]), *said[1:]) != wanted or there != tree:
+        raise RejectedError(
+            f"{fields.id.decode()} on trunk is not what its name stands for",
+            details="Merging its parents again gives something else.",
+            resolution="Find out who wrote to trunk's repository past bzr.",
         )
 
 

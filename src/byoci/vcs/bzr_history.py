@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from breezy.revision import NULL_REVISION
 
-from byoci.model import AlreadyMerged, Conflict, MergedHow
+from byoci.model import AlreadyMerged, Conflict, MergedHow, TrunkRevision
 from byoci.vcs.bzr_candidate import PREFIX, landed
 from byoci.vcs.bzr_merge import merged
 
@@ -30,6 +30,16 @@ def landings(repository: Any, tip: bytes, after: bytes | None, committer_email: 
         for revision in repository.get_revisions(batch):
             if found := landed(revision, committer_email):
                 yield found
+
+
+def history(repository: Any, tip: bytes) -> Iterator[TrunkRevision]:
+    """The left-hand history of `tip`, newest first."""
+    revisions = mainline(repository, tip)
+    while batch := list(islice(revisions, _AT_ONCE)):
+        parents = repository.get_parent_map(batch)
+        for revision in batch:
+            known = [parent.decode() for parent in parents[revision] if parent != NULL_REVISION]
+            yield TrunkRevision(revision.decode(), tuple(known))
 
 
 def mainline(repository: Any, tip: bytes, after: bytes | None = None) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from byoci.model import AlreadyMerged, Conflict, LandedRevision, Lease, Location, MergeMeta
+    from byoci.model import AlreadyMerged, Conflict, LandedRevision, Lease, Location, MergeMeta, TrunkRevision
     from byoci.vcs.urls import UrlPolicy
 
 FRESH: Final = 5.0  # seconds for which `fetch` believes what `tip` was told
@@ -125,14 +125,22 @@ class GitVcs:
 
     def landings(self, location: Location, after: str | None = None) -> Iterator[LandedRevision]:
         """See `Vcs.landings`. A revision `after` that trunk does not have limits nothing."""
-        branch = self._branch(location, trusted=True)
-        tip = git_remote.read_ref(self._git, branch.private_ref)
-        if tip is None:
-            raise UnreachableError(f"{branch.place} was not fetched yet", resolution="Fetch trunk first.")
+        tip = self._fetched(location)
         known = (
             after is not None and is_id(after) and any(self._objects.identify([f"{after}^{{commit}}"], missing_ok=True))
         )
         return git_history.landings(self._git, tip, after if known else None, self._committer_email)
+
+    def history(self, location: Location) -> Iterator[TrunkRevision]:
+        """See `Vcs.history`."""
+        return git_history.history(self._git, self._fetched(location))
+
+    def _fetched(self, location: Location) -> str:
+        branch = self._branch(location, trusted=True)
+        tip = git_remote.read_ref(self._git, branch.private_ref)
+        if tip is None:
+            raise UnreachableError(f"{branch.place} was not fetched yet", resolution="Fetch trunk first.")
+        return tip
 
     def _branch(self, location: Location, *, trusted: bool = False) -> Branch:
         return Branch.of(admit(location.url, self._policy, self._rewrite), location.branch, trusted=trusted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from byoci import proc
+from byoci.model import TrunkRevision
 from byoci.vcs.trailers import landed
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ def brought_in_by(git: Git, tip: str, revision: str) -> str | None:
     while first_parent.get(commit) in first_parent:
         commit = first_parent[commit]
     return revision if first_parent[commit] == revision else commit
+
+
+def history(git: Git, tip: str) -> Iterator[TrunkRevision]:
+    """The first-parent history of `tip`, newest first."""
+    for line in git.run(["rev-list", "--first-parent", "--parents", "--end-of-options", tip]).text.splitlines():
+        commit, *parents = line.split()
+        yield TrunkRevision(commit, tuple(parents))
 
 
 def landings(git: Git, tip: str, after: str | None, committer_email: str) -> Iterator[LandedRevision]:

@@ -1,0 +1,204 @@
+"""`byoci audit` and `why`: what proves that a commit on trunk was approved and tested."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from byoci.cli import output
+from byoci.cli.main import Context, json_option
+from byoci.errors import ConfigError, NothingToDoError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from byoci.gate.audit import Audit
+    from byoci.gate.certificate import Certificate
+    from byoci.model import Location
+    from byoci.wiring import Site
+
+_SHOWN = 200  # findings that are told to people
+
+
+@click.command()
+@click.argument("trunk", metavar="TRUNK")
+@click.option("--certificates", type=click.Path(path_type=Path), help="Their folder; default: this site's.")
+@click.option(
+    "--key", "keys", multiple=True, type=click.Path(path_type=Path), help="The landing key's .pub file; default: ours."
+)
+@click.option("--vcs", type=click.Choice(["git", "bzr"]), help="What TRUNK is in, where it is no project's.")
+@click.option("--since", metavar="REVISION", help="Judge what came after it; default: from the first landing on.")
+@json_option
+@click.pass_obj
+def audit(
+    context: Context, trunk: str, certificates: Path | None, keys: tuple[Path, ...], vcs: str | None, since: str | None
+) -> int:
+    """Recompute every landing on TRUNK, check its certificate, and name every commit that no certificate covers.
+
+    Needs TRUNK, the certificates and the public key, and nothing else of the site: anybody can do it.
+
+    \b
+      byoci audit hello
+      byoci audit https://example.com/hello.git --vcs git --certificates ./certificates --key landing.pub
+    """
+    from byoci.gate import audit as audits
+    from byoci.store.certificates import Verifier, in_folder
+    from byoci.wiring import vcs_of
+
+    site = _site(context, needed=not (certificates and keys))
+    location, kind = _trunk(site, trunk, vcs)
+    folder = certificates or (site.config.state / "certificates" if site else Path())
+    verifier = Verifier(*(keys or ((site.certificates.public_key,) if site else ())))
+    try:
+        with tempfile.TemporaryDirectory(prefix="byoci-audit-") as private:
+            found = audits.audit(
+                vcs_of(kind, Path(private, "repository"), site.config if site else None, local=True),
+                location,
+                dict(in_folder(folder)),
+                verifier.verify,
+                since=since,
+                tell=output.progress,
+            )
+    finally:
+        verifier.close()
+    if context.json:
+        output.as_json(_as_json(str(location), found))
+    else:
+        _tell(str(location), found)
+    return 0 if found.ok else 1
+
+
+def _site(context: Context, *, needed: bool) -> Site | None:
+    try:
+        return context.site
+    except ConfigError:
+        if needed:
+            raise
+        return None
+
+
+def _trunk(site: Site | None, trunk: str, vcs: str | None) -> tuple[Location, str]:
+    from byoci.model import Location
+
+    if site is not None and trunk in site.config.projects:
+        project = site.config.projects[trunk]
+        return project.trunk, project.vcs
+    project_of = site.config.project_of_trunk(trunk) if site is not None else None
+    if project_of is not None:
+        return project_of.trunk, project_of.vcs
+    if vcs is None:
+        raise UsageError(f"{trunk} is no project's trunk", resolution="Say what it is in: --vcs git or --vcs bzr.")
+    location = Location.parse(trunk)
+    path = Path(location.url).expanduser()
+    return (Location(str(path.absolute()), location.branch) if path.exists() else location), vcs
+
+
+def _as_json(trunk: str, found: Audit) -> Mapping[str, object]:
+    return {
+        "trunk": trunk,
+        "ok": found.ok,
+        "judged": len(found.findings),
+        "covered": found.covered,
+        "before": found.before,
+        "findings": [
+            {
+                "revision": finding.revision,
+                "kind": finding.kind.value,
+                "details": finding.details,
+                "project": finding.project,
+                "proposal": finding.proposal,
+            }
+            for finding in found.findings
+        ],
+        "elsewhere": list(found.elsewhere),
+    }
+
+
+def _tell(trunk: str, found: Audit) -> None:
+    bad = [finding for finding in found.findings if finding.kind.value != "covered"]
+    if bad:
+        output.table(
+            ("REVISION", "IS", "WHY"), [(item.revision, item.kind.value, item.details) for item in bad[:_SHOWN]]
+        )
+        if len(bad) > _SHOWN:
+            output.say(f"… and {len(bad) - _SHOWN} more; --json has them all")
+        output.say()
+    output.say(
+        f"{found.covered} of {len(found.findings)} revisions of {trunk} are covered by a certificate that is true."
+    )
+    if found.before:
+        output.say(f"{found.before} older ones, from before its first landing, were not judged.")
+    if found.elsewhere:
+        output.say(f"{len(found.elsewhere)} certificates are of candidates that trunk does not hold now.")
+
+
+@click.command()
+@click.argument("commit", metavar="COMMIT")
+@json_option
+@click.pass_obj
+def why(context: Context, commit: str) -> int:
+    """Say who asked for COMMIT, who approved it, what tested it, where and for how long, and where its log is.
+
+    COMMIT is a landing on a trunk, or the beginning of its id; or a revision that a landing brought in.
+    """
+    site = context.site
+    found = _certificate_of(site, commit)
+    if context.json:
+        from byoci.gate.certificate import encode
+
+        click.echo(encode(found).decode())
+        return 0
+    _explain(found)
+    return 0
+
+
+def _certificate_of(site: Site, commit: str) -> Certificate:
+    from byoci.gate import certificate as certificates
+
+    paths = [path for path in site.certificates.named(commit) if path.parent.name != "failed"] if commit else []
+    if not paths and (landing := _brought_by(site, commit)):
+        paths = [path for path in site.certificates.named(landing) if path.parent.name != "failed"]
+    if not paths:
+        raise NothingToDoError(
+            f"no certificate tells of {commit}",
+            details="No landing of this site is, or brought in, a revision of that id.",
+            resolution="`byoci audit TRUNK` names every commit that no certificate covers.",
+        )
+    if len(paths) > 1:
+        raise UsageError(f"{commit} is the beginning of several landings' ids", resolution="Give more of it.")
+    statement, _ = certificates.split(paths[0].read_bytes())
+    return certificates.decode(statement)
+
+
+def _brought_by(site: Site, commit: str) -> str | None:
+    """The landing by which some project's trunk came to hold a revision."""
+    from byoci.gate.audit import brought_by
+
+    for project in site.config.projects.values():
+        found = brought_by(site.vcs(project), project.trunk, commit)
+        if found is not None:
+            return found
+    return None
+
+
+def _explain(told: Certificate) -> None:
+    candidate, verdict, tests = told.candidate, told.verdict, told.tests
+    output.say(f"{candidate.id}")
+    output.say(f"  landed {told.forge} proposal {told.proposal} of {told.project}: {told.title}")
+    output.say(f"  asked for by {told.author}, from {told.source} at {candidate.revision}")
+    by = f" by {told.approved_by}" if told.approved_by else ""
+    output.say(f"  approved{by} at {told.meta.at:%Y-%m-%d %H:%M:%S} UTC")
+    for vote in told.votes:
+        recorded = f", recorded by {vote.recorded_by}" if vote.recorded_by not in (None, vote.voter) else ""
+        output.say(f"    {vote.voter}: {vote.value}{recorded}")
+    output.say(f"  merged onto {candidate.base} with {candidate.tool}")
+    at = f" at {verdict.started:%Y-%m-%d %H:%M:%S} UTC" if verdict.started else ""
+    output.say(f"  tested{at} in {verdict.seconds:.1f} s: {verdict.reason}")
+    for command in tests.commands:
+        output.say(f"    $ {command}")
+    where = ", ".join(f"{name} {value}" for name, value in verdict.worker.items())
+    output.say(f"  in worker {tests.worker}: {where}")
+    output.say(f"  log {verdict.log} (SHA-256 {verdict.log_digest})" if verdict.log else "  no log was kept")
