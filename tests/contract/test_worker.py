@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from byoci.errors import ConfigError, RejectedError, UnavailableError, UsageError
+from byoci.worker import watch
 from byoci.worker.base import Exceeded, Setup
 from worker_harness import MB, SMALL, BubblewrapHarness, WorkerHarness
 
@@ -161,6 +162,42 @@ class TestLimits:
         assert not outcome.ok
         assert time.monotonic() - started < 20
 
+    @pytest.mark.parametrize("map_", ["-1, SIZE, mmap.MAP_PRIVATE", "-1, SIZE", "memory_file(), SIZE"])
+    def test_memory_of_all_its_processes_together(self, worker: Ready, map_: str) -> None:
+        """None of them takes more than it may, and none ends by itself."""
+        program = f"""
+            import mmap, os, time
+            SIZE = {48 * MB}
+            def memory_file():
+                fd = os.memfd_create("x")
+                os.ftruncate(fd, SIZE)
+                return fd
+            for _ in range(6):
+                if os.fork() == 0:
+                    mapped = mmap.mmap({map_})
+                    while mapped.tell() < SIZE:
+                        mapped.write(b"x" * 65536)
+                    time.sleep(60)
+            time.sleep(60)
+            """
+        outcome = worker.python(program, memory=128 * MB, seconds=20.0)
+        assert outcome.status.exceeded is Exceeded.MEMORY
+
+    def test_memory_that_is_nobodys(self, worker: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Files that are in memory and in no folder; where nothing counts them, the host does not run out."""
+        available, _ = watch._memory()
+        if shutil.disk_usage(worker.folder).free < available:
+            pytest.skip("only a disk that is larger than the memory can do")
+        monkeypatch.setattr(watch, "_FLOOR_MOST", available)  # a host that has nothing to spare
+        monkeypatch.setattr(watch, "_FLOOR_SHARE", 1)
+        program = f"""
+            import os, time
+            for _ in range(8):
+                os.write(os.memfd_create("x"), b"x" * {64 * MB})
+            time.sleep(60)
+            """
+        assert not worker.python(program, memory=128 * MB, seconds=20.0).ok
+
     def test_memory_of_files_in_memory(self, worker: Ready) -> None:
         outcome = worker.sh("head -c 1G /dev/zero > /tmp/x; head -c 1G /dev/zero > /dev/shm/x", memory=128 * MB)
         assert not outcome.ok
@@ -174,6 +211,23 @@ class TestLimits:
         outcome = worker.sh("head -c 1G /dev/zero > x", disk=32 * MB)
         assert outcome.status.exceeded is Exceeded.DISK
         assert (worker.folder / "x").stat().st_size <= 32 * MB
+
+    def test_disk_that_it_hides(self, worker: Ready) -> None:
+        hide = "mkdir d; cd d; chmod 300 .; while :; do i=$((i+1)); head -c 5M /dev/zero > f$i; done"
+        outcome = worker.sh(hide, disk=64 * MB)
+        assert outcome.status.exceeded is Exceeded.DISK
+
+    @pytest.mark.slow
+    def test_disk_by_files_without_content(self, worker: Ready) -> None:
+        program = """
+            import os, time
+            for folder in range(300):
+                os.mkdir(f"d{folder}")
+                for number in range(1000):
+                    os.mknod(f"d{folder}/{number}")
+            time.sleep(60)
+            """
+        assert worker.python(program, disk=64 * MB, seconds=200.0).status.exceeded is Exceeded.DISK
 
     def test_processes(self, worker: Ready) -> None:
         program = """
