@@ -457,7 +457,10 @@ class TestImages:
         worker = site.ready(image=str(image / name))
         assert worker.sh("cat /opt/tool /var/lib/data /etc/motd").output == "a tool\ndata\nan image\n"
         assert worker.sh("echo /usr/bin/*").output == "/usr/bin/cat /usr/bin/sh\n"
-        assert worker.sh("echo x > ~/a; echo y > /tmp/b; echo z > /var/tmp/c; cat ~/a /tmp/b /var/tmp/c").output == "x\ny\nz\n"
+        assert (
+            worker.sh("echo x > ~/a; echo y > /tmp/b; echo z > /var/tmp/c; cat ~/a /tmp/b /var/tmp/c").output
+            == "x\ny\nz\n"
+        )
         assert "worker:x:1000:1000" in worker.sh("cat /etc/passwd").output
 
     def test_it_is_read_only(self, site: WorkerHarness, image: Path) -> None:

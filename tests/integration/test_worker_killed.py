@@ -10,17 +10,17 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from worker_harness import BubblewrapHarness, processes
 
 from byoci.errors import UnavailableError
 from byoci.worker import cgroup, folders
+from worker_harness import BubblewrapHarness, processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.worker]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byoci.errors import RejectedError, UnavailableError, UnsealableError, UsageError
@@ -14,6 +13,7 @@ from byoci.worker.sandbox_args import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from byoci.worker.base import ExitStatus, Limits, Setup
 

@@ -25,7 +25,7 @@ WORKSPACE: Final = "/workspace"
 
 _HOST_FOLDERS: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _OURS: Final = frozenset(
-    ("proc", "dev", "sys", "tmp", "run", "home", "root", "etc", "var", "workspace", "boot", "mnt", "media", "lost+found")
+    "proc dev sys tmp run home root etc var workspace boot mnt media lost+found".split()  # noqa: SIM905 -- as below
 )
 _HOST_ETC: Final = """
     ld.so.cache ld.so.conf ld.so.conf.d alternatives localtime timezone locale.alias locale.conf
