@@ -166,7 +166,7 @@ class Session:
 
     def new_folder(self, kind: str) -> Path:
         """A new folder, which others may pass through."""
-        path = self.path / f"{next(self._numbers)}-{kind}"
+        path = self.path / f"{next(self._numbers)}-{kind}-{self.path.name}"
         path.mkdir()
         path.chmod(0o711)  # whatever the umask
         return path
