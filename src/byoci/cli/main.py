@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "explain": "byoci.cli.land:explain",
     "proposal": "byoci.cli.proposal:proposal",
     "config": "byoci.cli.config:config",
+    "migrate": "byoci.cli.migrate:migrate",
     "agent": "byoci.cli.agent:agent",
     "completion": "byoci.cli.completion:completion",
 }
