@@ -213,8 +213,9 @@ GROUPS: Final = (
         " qemu.disks qemu.disks.uefi qemu.disks.uefi.code qemu.disks.uefi.vars qemu.download qemu.download.dir"
         " qemu.download.path qemu.download.url qemu.graphics qemu.image qemu.image.setup qemu.image.teardown"
         " qemu.images.dir qemu.init.timeouts qemu.ip.neighbour.command qemu.ip.ping.command qemu.mac.address"
-        " qemu.mac.prefix qemu.networks qemu.resize qemu.setup_ip.timeouts qemu.setup_ssh.timeouts qemu.ssh.localhost.port"
-        " qemu.stop.timeouts qemu.uefi.code.path qemu.uefi.vars qemu.uefi.vars.path qemu.uefi.vars.seed",
+        " qemu.mac.prefix qemu.networks qemu.resize qemu.setup_ip.timeouts qemu.setup_ssh.timeouts"
+        " qemu.ssh.localhost.port qemu.stop.timeouts qemu.uefi.code.path qemu.uefi.vars qemu.uefi.vars.path"
+        " qemu.uefi.vars.seed",
         "",
         _CLOUD,
     ),
