@@ -70,7 +70,7 @@ def home_of(user: int | None) -> Iterator[Path]:
 
 
 def run(
-    command: Sequence[str], before: Sequence[str], home: Path, **environment: str
+    command: Sequence[str], before: Sequence[str], home: Path, *, stdin: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command behind a `prefix`, with `home` as home and for temporary files, and nothing else of ours."""
     return subprocess.run(
@@ -83,7 +83,7 @@ def run(
             **environment,
         },
         cwd=ROOT,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -94,3 +94,32 @@ def run_tests(files: Sequence[str], before: Sequence[str], home: Path) -> subpro
     """Run test files behind a `prefix`; nothing may be left out there for want of a program."""
     options = ["-q", "-p", "no:cacheprovider", f"--basetemp={home}/tests"]
     return run([sys.executable, "-m", "pytest", *options, *files], before, home, CI="true")
+
+
+_IN_NAMESPACE = """
+import ctypes, os, sys
+ready, go = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    if ctypes.CDLL(None).unshare(0x10000000) != 0:
+        sys.exit("this system has no user namespaces")
+    os.write(ready[1], b".")
+    os.read(go[0], 1)
+    os.setgid(0), os.setuid(0)
+    if sys.argv[2]:
+        open("/proc/sys/user/max_user_namespaces", "w").write(sys.argv[2])
+    os.execvp(sys.argv[3], sys.argv[3:])
+os.read(ready[0], 1)
+for name in ("uid_map", "gid_map"):
+    open(f"/proc/{child}/{name}", "w").write(f"0 0 {sys.argv[1]}")
+os.write(go[1], b".")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def in_user_namespace(users: int, *, most: str = "") -> list[str]:
+    """What to put before a command to run it as root of a user namespace with so many users, from 0 on.
+
+    most  how many user namespaces may be made within
+    """
+    return [sys.executable, "-c", _IN_NAMESPACE, str(users), most]

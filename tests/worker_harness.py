@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
+import subprocess
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,23 @@ class Outcome:
         return self.status.ok
 
 
+def small_image(folder: Path, *programs: str) -> Path:
+    """A root file system with a shell, `cat` and little else, where everybody can reach it: `folder`, not there yet."""
+    folder.mkdir(mode=0o755)
+    for program in ("sh", "cat", *programs):
+        found = Path(shutil.which(program) or "").resolve()
+        told = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
+        libraries = [Path(word) for line in told.splitlines() for word in line.split() if word.startswith("/")]
+        for path, place in [(found, Path("usr/bin", program)), *((lib, lib.relative_to("/")) for lib in libraries)]:
+            target = folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    (folder / "bin").symlink_to("usr/bin")
+    for name in ("etc", "var/tmp", "var/lib", "tmp", "home/bob", "root", "opt", "run", "proc", "dev"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 class WorkerHarness:
     """A site with workers of one back-end."""
 
@@ -44,12 +63,12 @@ class WorkerHarness:
         """A worker that nothing was done with yet."""
         raise NotImplementedError
 
-    def ready(self, setup: Setup | None = None) -> Ready:
+    def ready(self, setup: Setup | None = None, image: str = "host") -> Ready:
         """A prepared worker with a workspace."""
         worker = self.make()
         self._workers.append(worker)
         heard: list[bytes] = []
-        worker.prepare("host", setup, heard.append)
+        worker.prepare(image, setup, heard.append)
         return Ready(worker, worker.workspace(), b"".join(heard).decode())
 
     def close(self) -> None:

@@ -6,19 +6,21 @@ import dataclasses
 import hashlib
 import os
 import shutil
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from byoci.errors import ConfigError, RejectedError, UnavailableError, UsageError
+from byoci.worker import watch
 from byoci.worker.base import Exceeded, Setup
-from worker_harness import MB, SMALL, BubblewrapHarness, WorkerHarness
+from worker_harness import MB, SMALL, BubblewrapHarness, WorkerHarness, small_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from worker_harness import Ready
 
@@ -161,6 +163,42 @@ class TestLimits:
         assert not outcome.ok
         assert time.monotonic() - started < 20
 
+    @pytest.mark.parametrize("map_", ["-1, SIZE, mmap.MAP_PRIVATE", "-1, SIZE", "memory_file(), SIZE"])
+    def test_memory_of_all_its_processes_together(self, worker: Ready, map_: str) -> None:
+        """None of them takes more than it may, and none ends by itself."""
+        program = f"""
+            import mmap, os, time
+            SIZE = {48 * MB}
+            def memory_file():
+                fd = os.memfd_create("x")
+                os.ftruncate(fd, SIZE)
+                return fd
+            for _ in range(6):
+                if os.fork() == 0:
+                    mapped = mmap.mmap({map_})
+                    while mapped.tell() < SIZE:
+                        mapped.write(b"x" * 65536)
+                    time.sleep(60)
+            time.sleep(60)
+            """
+        outcome = worker.python(program, memory=128 * MB, seconds=20.0)
+        assert outcome.status.exceeded is Exceeded.MEMORY
+
+    def test_memory_that_is_nobodys(self, worker: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Files that are in memory and in no folder; where nothing counts them, the host does not run out."""
+        available, _ = watch._memory()
+        if shutil.disk_usage(worker.folder).free < available:
+            pytest.skip("only a disk that is larger than the memory can do")
+        monkeypatch.setattr(watch, "_FLOOR_MOST", available)  # a host that has nothing to spare
+        monkeypatch.setattr(watch, "_FLOOR_SHARE", 1)
+        program = f"""
+            import os, time
+            for _ in range(8):
+                os.write(os.memfd_create("x"), b"x" * {64 * MB})
+            time.sleep(60)
+            """
+        assert not worker.python(program, memory=128 * MB, seconds=20.0).ok
+
     def test_memory_of_files_in_memory(self, worker: Ready) -> None:
         outcome = worker.sh("head -c 1G /dev/zero > /tmp/x; head -c 1G /dev/zero > /dev/shm/x", memory=128 * MB)
         assert not outcome.ok
@@ -174,6 +212,23 @@ class TestLimits:
         outcome = worker.sh("head -c 1G /dev/zero > x", disk=32 * MB)
         assert outcome.status.exceeded is Exceeded.DISK
         assert (worker.folder / "x").stat().st_size <= 32 * MB
+
+    def test_disk_that_it_hides(self, worker: Ready) -> None:
+        hide = "mkdir d; cd d; chmod 300 .; while :; do i=$((i+1)); head -c 5M /dev/zero > f$i; done"
+        outcome = worker.sh(hide, disk=64 * MB)
+        assert outcome.status.exceeded is Exceeded.DISK
+
+    @pytest.mark.slow
+    def test_disk_by_files_without_content(self, worker: Ready) -> None:
+        program = """
+            import os, time
+            for folder in range(300):
+                os.mkdir(f"d{folder}")
+                for number in range(1000):
+                    os.mknod(f"d{folder}/{number}")
+            time.sleep(60)
+            """
+        assert worker.python(program, disk=64 * MB, seconds=200.0).status.exceeded is Exceeded.DISK
 
     def test_processes(self, worker: Ready) -> None:
         program = """
@@ -377,7 +432,66 @@ class TestSetup:
             site.ready(Setup(leak, credentials={"token": token}))
 
 
+@pytest.fixture(scope="module")
+def image() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)  # an image has to be within the worker's user's reach
+    root = small_image(folder / "image")
+    (root / "opt/tool").write_text("a tool\n")
+    (root / "var/lib/data").write_text("data\n")
+    (root / "etc/motd").write_text("an image\n")
+    (root / "etc/passwd").write_bytes(b"root:x:0:0:r\xf6\xf6t:/root:/bin/sh")
+    for secret in ("root/secret", "home/bob/secret", "etc/shadow"):
+        (root / secret).write_text("swordfish")
+        (root / secret).chmod(0o640)
+    (folder / "link").symlink_to("image")
+    yield folder
+    shutil.rmtree(folder)
+
+
 class TestImages:
+    @pytest.mark.parametrize("name", ["image", "link"])
+    def test_a_root_file_system_is_shown_instead_of_the_hosts(
+        self, site: WorkerHarness, image: Path, name: str
+    ) -> None:
+        worker = site.ready(image=str(image / name))
+        assert worker.sh("cat /opt/tool /var/lib/data /etc/motd").output == "a tool\ndata\nan image\n"
+        assert worker.sh("echo /usr/bin/*").output == "/usr/bin/cat /usr/bin/sh\n"
+        assert (
+            worker.sh("echo x > ~/a; echo y > /tmp/b; echo z > /var/tmp/c; cat ~/a /tmp/b /var/tmp/c").output
+            == "x\ny\nz\n"
+        )
+        assert "worker:x:1000:1000" in worker.sh("cat /etc/passwd").output
+
+    def test_it_is_read_only(self, site: WorkerHarness, image: Path) -> None:
+        worker = site.ready(image=str(image / "image"))
+        for place in ("/new", "/opt/new", "/opt/tool", "/usr/bin/new", "/etc/motd", "/var/lib/new", "/var/new"):
+            assert not worker.sh(f"echo x > {place}").ok, place
+        assert (image / "image/opt/tool").read_text() == "a tool\n"
+
+    def test_its_secrets_and_the_hosts_are_not_shown(self, site: WorkerHarness, image: Path) -> None:
+        worker = site.ready(image=str(image / "image"))
+        for place in ("/root/secret", "/home/bob/secret", "/etc/shadow", "/etc/hostname.real", str(image)):
+            assert "No such file" in worker.sh(f"cat {place}").output, place
+        assert worker.sh("cat /etc/hostname").output == "worker\n"
+
+    def test_a_setup_layer_is_for_one_image(self, site: WorkerHarness, image: Path) -> None:
+        setup = Setup("echo made > stamp; echo it was made")
+        assert site.ready(setup, str(image / "image")).heard == "it was made\n"
+        other = site.ready(setup)
+        assert other.heard == "it was made\n"
+        again = site.ready(setup, str(image / "link"))
+        assert again.heard == ""  # it is the same folder
+        assert again.sh("cat stamp").output == "made\n"
+
+    def test_only_what_does_not_change_by_itself_has_a_fingerprint(self, site: WorkerHarness, image: Path) -> None:
+        assert site.ready().worker.fingerprint() is None
+        one, two = (site.ready(image=str(image / name)).worker.fingerprint() for name in ("image", "link"))
+        assert one == two is not None
+        assert site.ready(Setup("true"), str(image / "image")).worker.fingerprint() != one
+        (image / "image/opt/tool").chmod(0o755)
+        assert site.ready(image=str(image / "image")).worker.fingerprint() != one
+
     def test_an_image_that_is_not_there(self, site: WorkerHarness, tmp_path: Path) -> None:
         worker = site.make()
         with pytest.raises(ConfigError):

@@ -10,7 +10,11 @@ import elsewhere
 
 pytestmark = [pytest.mark.worker, pytest.mark.slow, elsewhere.needs_root]
 
-SUITES = ("tests/contract/test_worker.py", "tests/attack/test_worker_seal.py")
+SUITES = (
+    "tests/contract/test_worker.py",
+    "tests/attack/test_worker_seal.py",
+    "tests/integration/test_worker_killed.py",
+)
 PLACES = {
     "an ordinary user": (elsewhere.STRANGER, ()),
     "root without control groups": (None, (elsewhere.CONTROL_GROUPS,)),

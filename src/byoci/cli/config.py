@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from byoci.cli import output
 from byoci.cli.main import Context, json_option
-from byoci.errors import UsageError
+from byoci.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from byoci.config.loading import Config
 
 
 @click.command()
@@ -22,15 +26,12 @@ def config(context: Context, key: str | None) -> int:
       byoci config
       byoci config project.hello.tests
       byoci --namespace production config --json
+      byoci config vm.ram_size                       # what an older name is now
     """
-    from byoci.config.older import successor
-
-    loaded = context.site.config
+    loaded = _loaded(context, key)
     found = [item for item in loaded.origins() if key is None or f"{item.key}.".startswith(f"{key}.")]
-    if not found:
-        later = successor(tuple(key.split("."))) if key else None
-        resolution = f"An older byoci's {key} is {later} now." if later else "`byoci config` shows all keys."
-        raise UsageError(f"the configuration has no {key}", resolution=resolution)
+    if key is not None and not found:
+        raise _unknown(key)
     if context.json:
         output.as_json([item._asdict() for item in found])
         return 0
@@ -38,3 +39,25 @@ def config(context: Context, key: str | None) -> int:
     rows = [(item.key, "-" if item.value is None else json.dumps(item.value), item.origin) for item in found]
     output.table(("KEY", "VALUE", "FROM"), rows)
     return 0
+
+
+def _loaded(context: Context, key: str | None) -> Config:
+    """The configuration; where there is none that can be loaded, an older name is told all the same."""
+    try:
+        return context.site.config
+    except ConfigError:
+        if key is not None and _older(key):
+            raise _unknown(key) from None
+        raise
+
+
+def _unknown(key: str) -> UsageError:
+    now = _older(key)
+    resolution = f"{key} is a name of the older byoci; {now}" if now else "`byoci config` shows all keys."
+    return UsageError(f"the configuration has no {key}", resolution=resolution)
+
+
+def _older(key: str) -> str | None:
+    from byoci.config.older import told
+
+    return told(tuple(key.split(".")))

@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "audit": "byoci.cli.proof:audit",
     "proposal": "byoci.cli.proposal:proposal",
     "config": "byoci.cli.config:config",
+    "migrate": "byoci.cli.migrate:migrate",
     "agent": "byoci.cli.agent:agent",
     "completion": "byoci.cli.completion:completion",
 }

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from byoci.config.older import successor
+from byoci.config.older import told
 from byoci.config.schema import LATER_KEYS, NOT_YET
 from byoci.config.walk import known_keys, names_at, pattern_of
 from byoci.errors import ConfigError
@@ -92,9 +92,9 @@ def _unknown(source: Source, namespace: str, path: Key, value: object) -> Iterat
     if pattern in LATER_KEYS:
         yield problem(source, namespace, path, f"is {NOT_YET}")
         return
-    older = [(leaf, now) for leaf in _leaves(value) if (now := successor((*path[-1:], *leaf)))]
+    older = [(leaf, now) for leaf in _leaves(value) if (now := told((*path[-1:], *leaf)))]
     for leaf, now in older:
-        yield problem(source, namespace, (*path, *leaf), f"is a name of the older byoci; now it is {now}")
+        yield problem(source, namespace, (*path, *leaf), f"is a name of the older byoci; {now}")
     if not older:
         yield problem(source, namespace, path, f"is not known{nearest(path)}")
 

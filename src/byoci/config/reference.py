@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
-from byoci.config.older import SUCCESSORS
-from byoci.config.schema import NAMESPACES, NOT_YET
+from byoci.config.schema import NAMESPACES
 from byoci.config.walk import kind_of, known_keys
 from byoci.config.writing import quoted
 
@@ -69,6 +68,13 @@ Unknown keys are refused, with the nearest known name.
 
 ## Keys
 """
+_OLDER: Final = (
+    "",
+    "## Names of the older byoci",
+    "",
+    "They are refused with their successors, or with the reason why they have none. Their list is",
+    "[older-options.md](older-options.md); [migrating.md](migrating.md) tells how a configuration is brought over.",
+)
 
 
 class Entry(NamedTuple):
@@ -132,7 +138,7 @@ def _toml(value: object) -> str:
 def render_reference() -> str:
     """The text of docs/configuration.md."""
     named = ", ".join(NAMESPACES[:-1]) + f" or {NAMESPACES[-1]}"
-    return "\n".join([_INTRODUCTION.replace("{namespaces}", named), *_sections(), *_older()]) + "\n"
+    return "\n".join([_INTRODUCTION.replace("{namespaces}", named), *_sections(), *_OLDER]) + "\n"
 
 
 def _sections() -> Iterator[str]:
@@ -147,18 +153,6 @@ def _sections() -> Iterator[str]:
         default = f"`{entry.default}`" if entry.default not in ("", "unset") else entry.default or "must be set"
         meaning = entry.meaning.replace("|", "\\|")
         yield f"| `{entry.key.removeprefix(f'{name}.')}` | {entry.type} | {default} | {meaning} |"
-
-
-def _older() -> Iterator[str]:
-    yield from (
-        "",
-        "## Names of the older byoci",
-        "",
-        f"They are refused with their successors; some are {NOT_YET}.",
-        "",
-    )
-    yield from ("| older | now |", "|---|---|")
-    yield from (f"| `{older}` | {now} |" for older, now in SUCCESSORS.items())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from byoci.config.older import successor
+from byoci.config.older import told
 from byoci.config.toml_lines import key_lines
 from byoci.errors import ConfigError
 from byoci.log import printable
@@ -145,8 +145,8 @@ def _broken(message: str, text: str, path: Path) -> ConfigError:
     lines = text.splitlines()
     line = lines[number - 1] if number <= len(lines) else ""
     details = f"{path}:{number}{column}: {printable(_PLACE.sub('', message).strip()[:200])}"
-    if now := successor(tuple(line.partition("=")[0].strip().split("."))):
-        details += f"\n{printable(line.strip()[:100])}: a name of the older byoci; now it is {now}"
+    if now := told(tuple(line.partition("=")[0].strip().split("."))):
+        details += f"\n{printable(line.strip()[:100])}: a name of the older byoci; {now}"
     return ConfigError(
         "the configuration is no TOML",
         details=details,

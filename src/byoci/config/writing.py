@@ -130,12 +130,12 @@ def add_project(path: Path, text: str, *, namespace: str, environ: Mapping[str, 
     try:
         real = Path(os.path.realpath(path))
         real.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(real.parent):
+        with locked(real.parent):
             before = contents(real) if os.path.lexists(real) else b""
             after = _appended(before, text, real)
             _refuse_known(before, text, real, namespace, environ)
             config = _checked(after, real, namespace, environ)
-            _replace(real, after)
+            replace(real, after)
     except OSError as error:
         raise UnavailableError(
             f"the configuration cannot be written: {error.strerror}",
@@ -188,7 +188,7 @@ def _gated(name: str, config: Config) -> NothingToDoError:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system lets go of when this process ends, however it ends."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -198,7 +198,7 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
     """Put `content` in the place of the file at `path`, durably, keeping its owner and mode; a new one is 0600."""
     descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

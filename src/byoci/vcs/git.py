@@ -119,6 +119,7 @@ class GitVcs:
         else:
             git_publish.push(self._git, candidate, branch, expected_tip)
         self._made.pop(candidate.id, None)
+        self._tips.pop(_key(branch), None)
         private_ref = self._branch(location, trusted=True).private_ref
         with contextlib.suppress(OSError):  # trunk has moved, and the next fetch writes it too
             git_remote.write_ref(self._git, private_ref, candidate.id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byoci.errors import RejectedError, UnavailableError, UnsealableError, UsageError
@@ -14,6 +13,7 @@ from byoci.worker.sandbox_args import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from byoci.worker.base import ExitStatus, Limits, Setup
 
@@ -29,7 +29,6 @@ class BubblewrapWorker:
         self._session = folders.session(self._base)
         self._folders: list[Path] = []
         self._image: images.Image | None = None
-        self._root: Path | None = None
         self._layered: Layered | None = None
         self._made_of = {"backend": "bubblewrap"}
         self._given: dict[Path, tuple[launch.Guard, Path]] = {}
@@ -41,7 +40,6 @@ class BubblewrapWorker:
     def prepare(self, image: str, setup: Setup | None, on_output: Callable[[bytes], None]) -> None:
         """See `Worker.prepare`."""
         self._image = images.load(image, self._base.shared)
-        self._root = None if image == "host" else Path(image)
         self._made_of = {"backend": "bubblewrap", "image": image, "image-identity": self._image.identity}
         if setup is not None:
             store = layers.Store(self._base.path / "layers")
@@ -51,13 +49,13 @@ class BubblewrapWorker:
 
     def fingerprint(self) -> str | None:
         """See `Worker.fingerprint`."""
-        if self._root is None:
+        if self._image is None or self._image.root is None:
             return None
         layer = ""
         if self._layered is not None:
             facts = self._layered.layer.path.stat()
             layer = f"{self._layered.layer.path.name} {facts.st_ino} {facts.st_ctime_ns}"
-        return f"bubblewrap {images.fingerprint(self._root)} {layer}"
+        return f"bubblewrap {images.fingerprint(self._image.root)} {layer}"
 
     def describe(self) -> Mapping[str, str]:
         """See `Worker.describe`."""

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from byoci.errors import UnavailableError, UsageError
+from byoci.errors import UnavailableError, UnsealableError, UsageError
 from byoci.worker import tree
 
 SYSTEM_BASE: Final = Path("/var/lib/byoci/workers")
@@ -85,8 +85,21 @@ def _base_of(state: Path, user: int) -> Base:
         return Base(path, None, path)
     digest = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()
     path = SYSTEM_BASE / digest[:16]
+    uid = _UIDS[int(digest[16:24], 16) % len(_UIDS)]
+    _check_exists(uid)
     _make_chain(path)
-    return Base(path, _UIDS[int(digest[16:24], 16) % len(_UIDS)], SYSTEM_BASE)
+    return Base(path, uid, SYSTEM_BASE)
+
+
+def _check_exists(uid: int) -> None:
+    """In a user namespace root may be the only user there is (user_namespaces(7)); then no worker can be another."""
+    ranges = (tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    if not any(first <= uid < first + count for first, _, count in ranges):
+        raise UnsealableError(
+            "a worker cannot be an ordinary user here, so nothing was run",
+            details=f"This is root of a user namespace without a user {uid}.",
+            resolution=f"Run byoci as an ordinary user, or give this container the user ids up to {_UIDS.stop}.",
+        )
 
 
 def _make_chain(path: Path) -> None:
@@ -166,7 +179,7 @@ class Session:
 
     def new_folder(self, kind: str) -> Path:
         """A new folder, which others may pass through."""
-        path = self.path / f"{next(self._numbers)}-{kind}"
+        path = self.path / f"{next(self._numbers)}-{kind}-{self.path.name}"
         path.mkdir()
         path.chmod(0o711)  # whatever the umask
         return path

@@ -107,7 +107,8 @@ class _Sandbox:
         _set_limits(self.pid, self.request["rlimits"])
         for fd in self.cgroups:
             os.write(fd, b"%d" % self.pid)
-        os.write(self._last_fd, b"".join(os.fsencode(word) + b"\0" for word in self.request["last"]))
+        with contextlib.suppress(BrokenPipeError):  # it has ended already; what it said tells why
+            os.write(self._last_fd, b"".join(os.fsencode(word) + b"\0" for word in self.request["last"]))
         os.close(self._last_fd)
         self._last_fd = -1
 

@@ -25,7 +25,7 @@ WORKSPACE: Final = "/workspace"
 
 _HOST_FOLDERS: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _OURS: Final = frozenset(
-    ("proc", "dev", "sys", "tmp", "run", "home", "root", "etc", "workspace", "boot", "mnt", "media", "lost+found")
+    "proc dev sys tmp run home root etc var workspace boot mnt media lost+found".split()  # noqa: SIM905 -- as below
 )
 _HOST_ETC: Final = """
     ld.so.cache ld.so.conf ld.so.conf.d alternatives localtime timezone locale.alias locale.conf
@@ -53,12 +53,14 @@ class Image:
                   part does, otherwise sh
     certificates  where its bundle of trusted certificate authorities is
     identity      a digest that changes when the system does, as far as its package database and its name tell
+    root          the folder of its root file system, no link; None for the host's own system
     """
 
     arguments: tuple[str, ...]
     shell: tuple[str, ...]
     certificates: str | None
     identity: str
+    root: Path | None
 
 
 def load(name: str, base: Path) -> Image:
@@ -72,12 +74,13 @@ def load(name: str, base: Path) -> Image:
 @functools.lru_cache(maxsize=16)
 def _load(name: str, base: Path, _period: int) -> Image:
     root = Path("/") if name == "host" else Path(name)
-    if not (root.is_absolute() and (root / "usr/bin").is_dir() and (root / "bin/sh").exists()):
+    if not (root.is_absolute() and (root / "usr/bin").is_dir() and os.path.lexists(root / "bin/sh")):
         raise ConfigError(
             f"there is no image {name}",
             details="" if name == "host" else f"{root} is not an absolute path of a folder with usr/bin and bin/sh",
             resolution='Name the folder of a root file system, or "host".',
         )
+    root = root.resolve()  # from here on it stays the same folder, wherever a link may lead
     files: dict[str, Path | str] = dict(_host_etc() if name == "host" else _whole(root / "etc", ""))
     files |= _generated(root if name != "host" else None)
     etc = _snapshot(files, base)
@@ -88,11 +91,17 @@ def _load(name: str, base: Path, _period: int) -> Image:
         shell=(bash, "-o", "pipefail", "-c", "--") if bash else ("/bin/sh", "-c", "--"),
         certificates=next((f"/etc/{bundle}" for bundle in bundles), None),
         identity=_identity(root),
+        root=None if name == "host" else root,
     )
 
 
 def _shown(root: Path) -> Iterator[str]:
-    names = _HOST_FOLDERS if root == Path("/") else sorted({path.name for path in root.iterdir()} - _OURS)
+    if root == Path("/"):
+        names = list(_HOST_FOLDERS)
+    else:
+        names = sorted({path.name for path in root.iterdir()} - _OURS)
+        if (var := root / "var").is_dir() and not var.is_symlink():
+            names += sorted(f"var/{path.name}" for path in var.iterdir() if path.name not in _OURS)
     for name in names:
         path = root / name
         if path.is_symlink():
@@ -121,10 +130,7 @@ def _generated(root: Path | None) -> dict[str, str]:
     """The files that say who and where one is; `root` is the image, unless it is the host's system."""
     users, groups = _SYSTEM_USERS, _SYSTEM_GROUPS
     if root is not None:
-        users, groups = (
-            (root / "etc" / name).read_text() if (root / "etc" / name).is_file() else default
-            for name, default in (("passwd", users), ("group", groups))
-        )
+        users, groups = _lines(root / "etc/passwd", users), _lines(root / "etc/group", groups)
     return {
         "passwd": f"{users}worker:x:{UID}:{UID}:worker:{HOME}:/bin/sh\n",
         "group": f"{groups}worker:x:{UID}:\n",
@@ -133,6 +139,13 @@ def _generated(root: Path | None) -> dict[str, str]:
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
         "resolv.conf": f"nameserver {network.RESOLVER}\n",
     }
+
+
+def _lines(path: Path, default: str) -> str:
+    if not path.is_file():
+        return default
+    text = path.read_text("utf-8", "surrogateescape")
+    return text if text.endswith("\n") or not text else f"{text}\n"
 
 
 def _snapshot(files: dict[str, Path | str], base: Path) -> Path:
@@ -150,7 +163,7 @@ def _snapshot(files: dict[str, Path | str], base: Path) -> Path:
         target = building / name
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if isinstance(source, str):
-            target.write_text(source)
+            target.write_text(source, "utf-8", "surrogateescape")
             target.chmod(0o644)
         else:
             shutil.copy2(source, target, follow_symlinks=False)

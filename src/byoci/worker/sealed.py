@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from byoci import proc
 from byoci.errors import ProgramMissingError, UnsealableError
-from byoci.worker import cgroup, launch, network, sandbox_args, seccomp
+from byoci.worker import cgroup, launch, network, sandbox_args, seccomp, unsealable
 from byoci.worker.base import ExitStatus
 from byoci.worker.supervise import Supervision
 from byoci.worker.watch import Watcher
@@ -68,7 +68,7 @@ def run(
     if exceeded is not None:
         code = _KILLED
     elif code is None:
-        raise UnsealableError("the sandbox could not be made", details=tail.text())
+        raise unsealable.explained(tail.text())
     return ExitStatus(code, exceeded, time.monotonic() - begun)
 
 
@@ -81,6 +81,8 @@ def _start(
     stage: _Stage | None,
 ) -> launch.Sandbox:
     """Start the sandbox; its end is on the stack, and `output` is closed on our side."""
+    if box.network:
+        network.program()  # what is missing is told before anything starts
     request: Request = {
         "argv": sandbox_args.command(box, bwrap(), wait=group is None),
         "last": sandbox_args.last_options(box),

@@ -23,6 +23,7 @@ _FLOOR_SHARE: Final = 20
 _FILES_LEAST: Final = 100_000  # how many files, folders and links a worker may make, and how many more for its disk
 _BYTES_PER_FILE: Final = 16_384
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_NAMELESS: Final = ("/dev/zero (deleted)", "/memfd:", "/SYSV")  # how proc_pid_smaps(5) shows what is in no file system
 
 
 @dataclass(slots=True)
@@ -99,19 +100,38 @@ def _memory() -> tuple[int, int]:
 
 
 def _used_memory(first: int, folders: Sequence[str]) -> int:
-    """What a worker's processes use for themselves, the most that one of them shares, and its files in memory."""
-    own = shared = 0
-    for pid in _descendants(first):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            _, resident, mapped, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
-            own += (resident - mapped) * _PAGE
-            shared = max(shared, mapped * _PAGE)
-    files = 0
+    """What a worker's processes use, with what they share counted once, and its files in memory."""
+    used = sum(map(_own_memory, _descendants(first)))
     for folder in folders:
         with contextlib.suppress(OSError):
             found = os.statvfs(f"/proc/{first}/root{folder}")
-            files += (found.f_blocks - found.f_bfree) * found.f_frsize + (found.f_files - found.f_ffree) * 1024
-    return own + files
+            used += (found.f_blocks - found.f_bfree) * found.f_frsize + (found.f_files - found.f_ffree) * 1024
+    return used
+
+
+def _own_memory(pid: int) -> int:
+    """A process' share of memory that is in no file: its own, and what it shares with others of the worker."""
+    try:
+        lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+        kilobytes = {words[0]: int(words[1]) for words in lines}
+        shared = _nameless(pid) if kilobytes.get("Pss_Shmem:") else 0
+        return kilobytes.get("Pss_Anon:", kilobytes["Pss:"]) * 1024 + shared
+    except PermissionError:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (FileNotFoundError, ProcessLookupError, KeyError):
+        return 0  # it has ended
+
+
+def _nameless(pid: int) -> int:
+    """The share of shared memory that is in no folder, where it would be counted as a file."""
+    share, counts = 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text(errors="replace").splitlines():
+        first, *words = line.split(maxsplit=5)
+        if not first.endswith(":"):  # a mapping's first line; its last word is the file's name
+            counts = words[-1].startswith(_NAMELESS)
+        elif counts and first == "Pss:":
+            share += int(words[0]) * 1024
+    return share
 
 
 def _descendants(pid: int) -> Iterator[int]:
