@@ -18,7 +18,7 @@ from breezy.branch import Branch
 from breezy.bzr.chk_serializer import chk_bencode_serializer
 from breezy.bzr.inventory import CHKInventory, Inventory, InventoryDirectory, InventoryFile
 from breezy.bzr.versionedfile import ChunkedContentFactory
-from breezy.controldir import ControlDir, format_registry
+from breezy.controldir import format_registry
 from breezy.revision import Revision
 
 from benchmarks.histories.base import EMAIL, FILES, NAME, START, TOPICS, Files, Repositories, folder_of, name_of, run
