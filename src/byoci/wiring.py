@@ -234,6 +234,14 @@ def vcs_of(kind: str, private: Path, config: Config | None, *, local: bool) -> V
     return BzrVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
 
 
+def loose_worker(site: Site | None) -> Worker:
+    """A worker for somebody who may have no site: of the site's state, or else of $BYOCI_HOME's."""
+    from byoci.config.paths import byoci_home
+    from byoci.worker.bubblewrap import BubblewrapWorker
+
+    return BubblewrapWorker(site.config.state if site else byoci_home(os.environ) / "testing")
+
+
 def limits_of(kind: schema.Worker) -> Limits:
     """A worker's limits, as its kind is configured."""
     from byoci.worker.base import Limits

@@ -30,7 +30,7 @@ verdicts = st.builds(
 records = st.builds(
     TestRecord, st.lists(texts, max_size=3).map(tuple), texts, names, st.booleans(),
     st.dictionaries(texts, seconds, max_size=2), st.lists(texts, max_size=2).map(tuple), texts, names, st.booleans(),
-    texts,
+    texts, st.lists(texts, max_size=2).map(tuple),
 )  # fmt: skip
 
 

@@ -181,7 +181,7 @@ def run_tests(context: Context, form: str, workdir: Path, container: str, projec
     worker, begun = gate.new_worker(), testing.Begun()
     try:
         setup = testing.setup_of(plan, lambda paths: workdirs.setup_inputs(gate, workdir, paths))
-        ran = testing.run_tests(worker, workdir.absolute(), plan, setup, show.feed)
+        ran = testing.run_tests(worker, workdir.absolute, plan, setup, show.feed)
     finally:
         worker.destroy()
     show.end(ran.status, ran.reason)

@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "explain": "byoci.cli.land:explain",
     "why": "byoci.cli.proof:why",
     "audit": "byoci.cli.proof:audit",
+    "replay": "byoci.cli.replay:replay",
     "proposal": "byoci.cli.proposal:proposal",
     "config": "byoci.cli.config:config",
     "migrate": "byoci.cli.migrate:migrate",
@@ -47,6 +48,16 @@ class Context:
     json: bool = False
     acting_for: str | None = None
     _site: Site | None = None
+
+    @property
+    def site_if_any(self) -> Site | None:
+        """The configured site, for what works without one; None where there is none, or it cannot be read."""
+        from byoci.errors import ConfigError
+
+        try:
+            return self.site
+        except ConfigError:
+            return None
 
     @property
     def site(self) -> Site:

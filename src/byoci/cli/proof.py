@@ -10,7 +10,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import Context, json_option
-from byoci.errors import ConfigError, NothingToDoError, UsageError
+from byoci.errors import NothingToDoError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ def audit(
     from byoci.store.certificates import Verifier, in_folder
     from byoci.wiring import vcs_of
 
-    site = _site(context, needed=not (certificates and keys))
+    site = context.site_if_any if certificates and keys else context.site
     location, kind = _trunk(site, trunk, vcs)
     folder = certificates or (site.config.state / "certificates" if site else Path())
     verifier = Verifier(*(keys or ((site.certificates.public_key,) if site else ())))
@@ -69,15 +69,6 @@ def audit(
     else:
         _tell(str(location), found)
     return 0 if found.ok else 1
-
-
-def _site(context: Context, *, needed: bool) -> Site | None:
-    try:
-        return context.site
-    except ConfigError:
-        if needed:
-            raise
-        return None
 
 
 def _trunk(site: Site | None, trunk: str, vcs: str | None) -> tuple[Location, str]:

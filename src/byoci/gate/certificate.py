@@ -34,6 +34,7 @@ class TestRecord:
     setup         the setup command; "" for none
     setup_inputs  path → SHA-256 of its content
     setup_origin  the revision that the inputs were taken from
+    setup_credentials  names of the credentials that it saw
     worker        the name that the definition gives to the kind of worker
     """
 
@@ -49,6 +50,7 @@ class TestRecord:
     setup_inputs: Mapping[str, str] = field(default_factory=dict)
     setup_network: bool = False
     setup_origin: str = ""
+    setup_credentials: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +237,8 @@ def _vote_of(raw: Mapping[str, Any]) -> Vote:
 
 
 def _tests_of(raw: Mapping[str, Any]) -> TestRecord:
-    return TestRecord(**{**raw, "commands": tuple(raw["commands"]), "results": tuple(raw["results"])})
+    lists = ("commands", "results", "setup_credentials")
+    return TestRecord(**{**raw, **{name: tuple(raw[name]) for name in lists}})
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

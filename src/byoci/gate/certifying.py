@@ -85,4 +85,5 @@ def _tests(gate: Gate, made: SetupMade | None) -> TestRecord:
         setup_inputs={path: hashlib.sha256(content).hexdigest() for path, content in setup.inputs.items()},
         setup_network=setup.network,
         setup_origin=made.origin,
+        setup_credentials=tuple(sorted(setup.credentials)),
     )

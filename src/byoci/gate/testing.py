@@ -101,9 +101,13 @@ def key_of(tree: str, plan: TestPlan, fingerprint: str | None) -> str | None:
 
 
 def run_tests(
-    worker: Worker, workspace: Path, plan: TestPlan, setup: Setup | None, on_output: Callable[[bytes], None]
+    worker: Worker,
+    workspace: Callable[[], Path],
+    plan: TestPlan,
+    setup: Setup | None,
+    on_output: Callable[[bytes], None],
 ) -> Ran:
-    """Set up and run `plan` in a workspace that holds the tree.
+    """Set up and run `plan` in a workspace that holds the tree, as `workspace` gives it once all is set up.
 
     Everything that setup and tests write goes to `on_output` as it comes. Results come from a subunit stream in the
     output, and from the JUnit XML files that the plan names. A command that fails fails the tests, whatever their
@@ -111,7 +115,7 @@ def run_tests(
     """
     output = OutputSummary(on_output)
     refused = _prepare(worker, plan, setup, output)
-    return refused or _run(worker, workspace, plan, output)
+    return refused or _run(worker, workspace(), plan, output)
 
 
 def _prepare(worker: Worker, plan: TestPlan, setup: Setup | None, output: OutputSummary) -> Ran | None:

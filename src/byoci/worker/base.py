@@ -106,12 +106,13 @@ class Worker(Protocol):
         *,
         network: bool = False,
         environment: Mapping[str, str] | None = None,
+        stdin: int | None = None,
     ) -> ExitStatus:
         """Run a shell command (pipelines fail when any part fails) in `workspace`, which it sees as its working folder.
 
         Its output (both streams, in order) is handed on as it comes, up to `limits.output` bytes. `network` gives it a
         user-mode network with loopback, link-local and private ranges closed. `environment` is added to the worker's
-        own.
+        own. `stdin` is the reading end of a pipe that the command reads, for a person at a prompt; never a terminal.
         """
 
     def destroy(self) -> None:

@@ -107,6 +107,7 @@ class BubblewrapWorker:
         *,
         network: bool = False,
         environment: Mapping[str, str] | None = None,
+        stdin: int | None = None,
     ) -> ExitStatus:
         """See `Worker.run`."""
         if self._image is None:
@@ -118,6 +119,7 @@ class BubblewrapWorker:
             workspace=workspace,
             network=network,
             environment=environment or {},
+            stdin=stdin,
         )
         if self._layered is None:
             return self._run(box, workspace, on_output)

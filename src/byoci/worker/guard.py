@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # the guard stays small
         rlimits  pairs of a number of `resource` and a value, for both limits of the program
         inner    the same for the first process in the sandbox; for those that count within its user namespace
         wait     whether byoci lets that process go on, having learned its pid
+        stdin    whether the program's descriptor 0 is given, before all others; otherwise it is /dev/null
         """
 
         argv: list[str]
@@ -56,6 +57,7 @@ if TYPE_CHECKING:  # the guard stays small
         rlimits: list[tuple[int, int]]
         inner: list[tuple[int, int]]
         wait: bool
+        stdin: bool
 
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -84,7 +86,7 @@ class _Sandbox:
     def start(self, fds: list[int], null: int) -> None:
         """Start the program; it waits for its last arguments. `OSError` where it cannot be started."""
         pipes = {"{status}": self._status_end, "{last}": self._last_end, "{block}": self._block_end}
-        places = [null, *fds, *pipes.values()]
+        places = [*([] if self.request["stdin"] else [null]), *fds, *pipes.values()]
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in places]
         numbers = {name: str(number) for number, name in enumerate(pipes, len(places) - len(pipes))}
         argv = [numbers.get(word, word) for word in self.request["argv"]]

@@ -61,6 +61,7 @@ class Box:
     below        a folder that is shown, read-only, as `BELOW`
     overlays     mounted first; `workspace` and `home` may lie in them
     scratch      a folder above all paths of `overlays`
+    stdin        the reading end of a pipe that the command reads; None for nothing
     """
 
     image: images.Image
@@ -74,6 +75,7 @@ class Box:
     below: Path | None = None
     overlays: tuple[Overlay, ...] = ()
     scratch: Path | None = None
+    stdin: int | None = None
 
     @property
     def staged(self) -> bool:

@@ -92,8 +92,10 @@ def _start(
         # Counted within the worker's own user namespace, so the user's other processes do not matter.
         "inner": [] if group else [(resource.RLIMIT_NPROC, box.limits.processes + 1)],
         "wait": group is None,
+        "stdin": box.stdin is not None,
     }
-    given = [output, output, _memory_file(stack, sandbox_args.options(box)), _memory_file(stack, seccomp.program())]
+    given = [FileIO(box.stdin, "rb", closefd=False)] if box.stdin is not None else []
+    given += [output, output, _memory_file(stack, sandbox_args.options(box)), _memory_file(stack, seccomp.program())]
     if stage is not None:
         given += stage.theirs
     given += [_memory_file(stack, content) for content in box.credentials.values()]
@@ -131,6 +133,7 @@ class _Stage:
             "rlimits": [],
             "inner": [],
             "wait": False,
+            "stdin": False,
         }
         program = guard.start(request, (), (said_end, said_end, ready_end))
         self._stack.callback(program.close)

@@ -1,0 +1,228 @@
+"""`byoci audit`, `why` and `replay`, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from site_under_test import Story
+
+from byoci.gate import certificate as certificates
+from byoci.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from byoci.model import Proposal
+
+pytestmark = [pytest.mark.agent, pytest.mark.slow]
+
+VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
+PROGRAM = (sys.executable, "-c", "from byoci.cli.main import main; main()")
+
+
+class Site:
+    """A story, with a person who types commands."""
+
+    def __init__(self, folder: Path, vcs: str) -> None:
+        self.folder = folder
+        self.story = Story(folder, vcs, tests="echo tested; test ! -e broken")
+        self.state = self.story.site.config.state
+        self.desk = folder / "desk"  # not where the configuration lies
+        self.desk.mkdir()
+        self.environment = {
+            "HOME": str(folder), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8",
+            "BYOCI_HOME": str(folder / "byoci"), "BYOCI_CONFIG": str(self.story.config),
+        }  # fmt: skip
+
+    def byoci(self, *words: str, code: int = 0, **environment: str) -> str:
+        done = subprocess.run(
+            [*PROGRAM, *words],
+            cwd=self.desk,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+        return done.stdout if code in (0, 1) else done.stderr
+
+    def land(self, branch: str, **files: str) -> tuple[Proposal, str]:
+        proposal = self.story.propose(branch, files)
+        row = self.story.land(proposal.id)[0].landing
+        assert row.outcome is Outcome.LANDED, row
+        assert row.revision is not None
+        return proposal, row.revision
+
+
+@pytest.fixture(params=VCS)
+def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
+    return Site(tmp_path, request.param)
+
+
+def test_an_audit_tells_a_person_and_a_program(site: Site) -> None:
+    site.land("one", one="1\n")
+    site.land("two", two="2\n")
+    assert "2 of 2 revisions" in site.byoci("audit", "hello")
+    site.story.repository.commit(None, {"past": "the gate\n"}, "a person pushes", "eve")
+    pushed = site.story.trunk_tip()
+    told = json.loads(site.byoci("audit", str(site.story.repository.trunk), "--json", code=1))
+    assert (told["ok"], told["judged"], told["covered"], told["before"]) == (False, 3, 2, 1)
+    assert (told["findings"][0]["revision"], told["findings"][0]["kind"]) == (pushed, "uncovered")
+    assert pushed in site.byoci("audit", "hello", code=1)
+
+
+def test_anybody_can_audit_with_trunk_certificates_and_the_public_key(site: Site) -> None:
+    _, landed = site.land("one", one="1\n")
+    given = site.folder / "given"
+    shutil.copytree(site.state / "certificates", given / "certificates")
+    shutil.copy(site.state / "secrets/landing_ed25519.pub", given / "landing.pub")
+    elsewhere = {"BYOCI_HOME": str(site.folder / "other"), "BYOCI_CONFIG": "", "HOME": str(site.folder / "nobody")}
+    trunk = str(site.story.repository.trunk)
+    what = ("--certificates", str(given / "certificates"), "--key", str(given / "landing.pub"))
+    told = json.loads(site.byoci("audit", trunk, "--vcs", site.story.vcs, *what, "--json", **elsewhere))
+    assert (told["ok"], [item["revision"] for item in told["findings"]]) == (True, [landed])
+    assert "--vcs" in site.byoci("audit", trunk, *what, code=2, **elsewhere)
+    assert "no public key" in site.byoci("audit", trunk, "--key", str(site.story.config), code=2)
+    assert "is no folder" in site.byoci("audit", "hello", "--certificates", str(given / "nothing"), code=2)
+    assert "no revision" in site.byoci("audit", "hello", "--since", "nonsense", code=2)
+
+
+def test_why_tells_of_a_landing_and_of_what_it_brought_in(site: Site) -> None:
+    proposal, landed = site.land("one", one="1\n")
+    for commit in (landed, landed[:-3], proposal.approved_revision or ""):
+        told = site.byoci("why", commit)
+        assert landed in told
+        assert f"proposal {proposal.id} of hello: Do one" in told
+        assert "asked for by bob" in told
+        assert "approved by alice" in told
+        assert "alice: Approve" in told
+        assert "$ echo tested" in told
+        assert f"log {site.state}" in told
+    statement = json.loads(site.byoci("why", landed, "--json"))
+    assert statement["predicate"]["buildDefinition"]["externalParameters"]["proposal"]["id"] == proposal.id
+    assert "no certificate tells of" in site.byoci("why", "0000", code=3)
+
+
+def test_a_signature_can_be_checked_without_byoci(site: Site) -> None:
+    _, landed = site.land("one", one="1\n")
+    raw = (site.state / "certificates/hello" / landed).read_bytes()
+    statement, signature = raw.split(b"\n", 1)
+    (site.folder / "signature").write_bytes(signature)
+    key = (site.state / "secrets/landing_ed25519.pub").read_text()
+    (site.folder / "allowed").write_text(f"byoci {key}")
+    verify = ["ssh-keygen", "-Y", "verify", "-f", "allowed", "-I", "byoci", "-n", "byoci", "-s", "signature"]
+    assert subprocess.run(verify, cwd=site.folder, input=statement, check=False).returncode == 0
+    assert subprocess.run(verify, cwd=site.folder, input=statement + b" ", check=False).returncode != 0
+
+
+def test_a_landing_is_repeated(site: Site) -> None:
+    _, landed = site.land("one", one="1\n")
+    site.land("two", two="2\n")
+    told = json.loads(site.byoci("replay", landed, "--json"))
+    assert told["candidate"] == landed
+    assert (told["same_candidate"], told["differences"], told["passed"]) == (True, [], True)
+    assert told["reason"] == told["reason_then"]
+
+
+def test_the_comment_on_a_failure_carries_the_line_that_repeats_it(site: Site) -> None:
+    proposal = site.story.propose("bad", {"broken": "1\n"})
+    assert site.story.land()[0].landing.outcome is Outcome.TESTS_FAILED
+    (comment,) = site.story.forge.comments(proposal.id)
+    line = next(line for line in comment.text.splitlines() if line.startswith("To repeat it: byoci "))
+    words = line.removeprefix("To repeat it: byoci ").split()
+    assert "ended with exit code 1" in site.byoci(*words, code=1)
+    record = certificates.decode(certificates.split(Path(words[1]).read_bytes())[0])
+    assert not record.verdict.passed
+    assert record.verdict.log_digest
+
+
+def test_a_machine_without_a_site_repeats_it_from_the_repositories(site: Site) -> None:
+    proposal, landed = site.land("one", one="1\n")
+    site.story.repository.drop("one")  # the source is gone; trunk has what it brought
+    copy = site.folder / "copy"
+    shutil.copy(site.state / "certificates/hello" / landed, copy)
+    elsewhere = {"BYOCI_HOME": str(site.folder / "other"), "BYOCI_CONFIG": "", "HOME": str(site.folder / "nobody")}
+    told = json.loads(site.byoci("replay", str(copy), "--json", **elsewhere))
+    assert (told["same_candidate"], told["passed"]) == (True, True)
+    missing = site.byoci("replay", str(copy), "--trunk", str(site.folder / "gone"), code=75, **elsewhere)
+    assert "gone" in missing
+    assert "no certificate" in site.byoci("replay", str(site.story.config), code=2)
+    assert "there is no certificate" in site.byoci("replay", "zzz", code=3)
+    assert proposal.id
+
+
+def typed(terminal: int, until: str, seconds: float = 60.0) -> str:
+    """What a terminal shows, up to some words."""
+    shown = ""
+    deadline = time.monotonic() + seconds
+    while until not in shown and time.monotonic() < deadline:
+        if select.select([terminal], [], [], 1.0)[0]:
+            try:
+                shown += os.read(terminal, 4096).decode("utf-8", "replace")
+            except OSError:
+                break  # the program has ended
+    assert until in shown, shown
+    return shown
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    ours, theirs = pty.openpty()
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_a_person_gets_a_shell_in_the_worker(site: Site, terminal: tuple[int, int]) -> None:
+    _, landed = site.land("one", one="1\n")
+    ours, theirs = terminal
+    process = subprocess.Popen(
+        [*PROGRAM, "replay", landed, "--shell"],
+        cwd=site.desk,
+        env=site.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    try:
+        typed(ours, "workspace")  # the prompt
+        os.write(ours, b"ls; echo $((6 * 7)); test -t 0 && echo a-$USER-here\n")
+        assert "a-worker-here" in (shown := typed(ours, "a-worker-here"))
+        assert "42" in shown
+        os.write(ours, b"sleep 100\n")
+        time.sleep(0.5)
+        os.write(ours, b"\x03echo interr''upted\n")
+        typed(ours, "interrupted")
+        os.write(ours, b"exit 5\n")
+        assert process.wait(30) == 5
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_shell_reads_commands_from_a_pipe_too(site: Site) -> None:
+    _, landed = site.land("one", one="1\n")
+    done = subprocess.run(
+        [*PROGRAM, "replay", landed, "--shell"],
+        cwd=site.desk,
+        env=site.environment,
+        input=b"cat one greeting\nexit 3\n",
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 3, done.stderr
+    assert b"hello" in done.stdout
