@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from byoci.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from byoci.config import schema
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from byoci.store.landings import LandingStore
     from byoci.store.leases import Leases
     from byoci.vcs.base import Vcs
+    from byoci.vcs.shelf import Shelf
+    from byoci.vcs.urls import UrlPolicy
     from byoci.worker.base import Limits, Worker
 
 
@@ -92,6 +95,7 @@ class Site:
             new_worker=lambda: self.worker(found.worker),
             store=self.store,
             certificates=self.certificates,
+            shelf=self.shelf(found) if found.certificates.publish else None,
             logs=self.config.state / "logs" / name,
             tell=tell,
             workdir=workdir,
@@ -109,6 +113,13 @@ class Site:
         """The project's version control system, with its private repository."""
         # A team without a forge has its branches where its people work: on this machine's disks too.
         return self._vcs(project.vcs, project.name, local=project.forge == "local")
+
+    def shelf(self, project: schema.Project) -> Shelf:
+        """Where a project's certificates are beside its trunk."""
+        landing = self.config.site.landing
+        private = self.config.state / "repositories" / f"{project.name}.{project.vcs}"
+        committer = (landing.fullname, landing.email)
+        return shelf_of(project.vcs, private, self.config, local=project.forge == "local", committer=committer)
 
     def loose_vcs(self, kind: str) -> Vcs:
         """A version control system for a branch that belongs to no project."""
@@ -135,6 +146,7 @@ class Site:
             new_worker=lambda: self.worker("default"),
             store=self.store,
             certificates=self.certificates,
+            shelf=None,
             logs=self.config.state / "logs",
             tell=tell,
         )
@@ -211,27 +223,52 @@ def vcs_of(kind: str, private: Path, config: Config | None, *, local: bool) -> V
     config  what it has to say of URLs and of who lands; None: the defaults, with which no landing is recognised
     local   whether branches may be paths of this machine
     """
-    from byoci.vcs.urls import DEFAULT_SCHEMES, UrlPolicy
-
-    schemes = frozenset(config.vcs.sources.schemes) if config else DEFAULT_SCHEMES
-    policy = UrlPolicy(local=local, schemes=schemes)
-    rewrite: Mapping[str, str] = config.vcs.rewrite if config else {}
     committer = config.site.landing.email if config else ""
-    own_config = config.state / "secrets" / "ssh_config" if config else None
-    ssh_config = own_config if own_config and own_config.exists() else None
+    policy, rewrite, ssh_config = _ways(config, local=local)
     if kind == "git":
         from byoci.vcs.git import GitVcs
 
         return GitVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
-    try:
+    with _needing_breezy():
         from byoci.vcs.bzr import BzrVcs
+    return BzrVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
+
+
+def shelf_of(
+    kind: str, private: Path, config: Config | None, *, local: bool, committer: tuple[str, str] = ("", "")
+) -> Shelf:
+    """Where certificates are kept beside a trunk; see `vcs_of`. `committer` is a name and an address."""
+    policy, rewrite, ssh_config = _ways(config, local=local)
+    if kind == "git":
+        from byoci.vcs.git_notes import GitNotes
+
+        return GitNotes(private, policy, rewrite, committer=committer, ssh_config=ssh_config)
+    with _needing_breezy():
+        from byoci.vcs.bzr_sibling import BzrSibling
+    return BzrSibling(private, policy, rewrite, committer=committer, ssh_config=ssh_config)
+
+
+def _ways(config: Config | None, *, local: bool) -> tuple[UrlPolicy, Mapping[str, str], Path | None]:
+    """Which URLs are allowed, what is rewritten, and ssh's own configuration, if the site has one."""
+    from byoci.vcs.urls import DEFAULT_SCHEMES, UrlPolicy
+
+    if config is None:
+        return UrlPolicy(local=local, schemes=DEFAULT_SCHEMES), {}, None
+    own_config = config.state / "secrets" / "ssh_config"
+    policy = UrlPolicy(local=local, schemes=frozenset(config.vcs.sources.schemes))
+    return policy, config.vcs.rewrite, own_config if own_config.exists() else None
+
+
+@contextlib.contextmanager
+def _needing_breezy() -> Iterator[None]:
+    try:
+        yield
     except ImportError as error:
         raise ConfigError(
             "breezy is not installed, and a bzr branch needs it",
             details=str(error),
             resolution="Install byoci with its bzr side: pip install 'byoci[bzr]'.",
         ) from error
-    return BzrVcs(private, policy, rewrite, committer_email=committer, ssh_config=ssh_config)
 
 
 def loose_worker(site: Site | None) -> Worker:

@@ -33,9 +33,9 @@ PROGRAM = (sys.executable, "-c", "from byoci.cli.main import main; main()")
 class Site:
     """A story, with a person who types commands."""
 
-    def __init__(self, folder: Path, vcs: str) -> None:
+    def __init__(self, folder: Path, vcs: str, more: str = "") -> None:
         self.folder = folder
-        self.story = Story(folder, vcs, tests="echo tested; test ! -e broken")
+        self.story = Story(folder, vcs, tests="echo tested; test ! -e broken", more=more)
         self.state = self.story.site.config.state
         self.desk = folder / "desk"  # not where the configuration lies
         self.desk.mkdir()
@@ -161,6 +161,47 @@ def test_a_machine_without_a_site_repeats_it_from_the_repositories(site: Site) -
     assert "no certificate" in site.byoci("replay", str(site.story.config), code=2)
     assert "there is no certificate" in site.byoci("replay", "zzz", code=3)
     assert proposal.id
+
+
+@pytest.mark.parametrize("vcs", VCS)
+def test_published_certificates_and_the_public_key_are_all_that_an_auditor_needs(
+    vcs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
+    site = Site(tmp_path, vcs, more="certificates.publish = true")
+    landed = [site.land(name, **{name: "1\n"})[1] for name in ("one", "two")]
+    shutil.copy(site.state / "secrets/landing_ed25519.pub", site.folder / "landing.pub")
+    elsewhere = {"BYOCI_HOME": str(site.folder / "other"), "BYOCI_CONFIG": "", "HOME": str(site.folder / "nobody")}
+    what = (str(site.story.repository.trunk), "--vcs", vcs, "--published", "--key", str(site.folder / "landing.pub"))
+    told = json.loads(site.byoci("audit", *what, "--json", **elsewhere))
+    assert (told["ok"], [item["revision"] for item in told["findings"]]) == (True, landed[::-1])
+
+
+@pytest.mark.parametrize("vcs", VCS)
+def test_a_certificate_that_could_not_be_pushed_is_pushed_by_the_next_run(
+    vcs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
+    site = Site(tmp_path, vcs, more="certificates.publish = true")
+    story = site.story
+    if vcs == "git":
+        hook = Path(story.repository.trunk.url, "hooks/pre-receive")
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text("#!/bin/sh\n! grep -q refs/notes\n")
+        hook.chmod(0o755)
+    else:
+        hook = Path(story.repository.trunk.url + "-certificates")
+        hook.write_text("in the way\n")
+    proposal = story.propose("one", {"one": "1\n"})
+    (row,) = story.land()
+    assert row.error is not None
+    assert story.forge.proposal(proposal.id).merged_revision == story.trunk_tip()
+    hook.unlink()
+    story.reopen()
+    story.land()
+    shelf = story.site.shelf(story.site.config.project("hello"))
+    assert [revision for revision, _ in shelf.all(story.repository.trunk)] == [story.trunk_tip()]
+    assert len(story.forge.comments(proposal.id)) == 1
 
 
 def typed(terminal: int, until: str, seconds: float = 60.0) -> str:

@@ -26,6 +26,7 @@ _SHOWN = 200  # findings that are told to people
 @click.command()
 @click.argument("trunk", metavar="TRUNK")
 @click.option("--certificates", type=click.Path(path_type=Path), help="Their folder; default: this site's.")
+@click.option("--published", is_flag=True, help="Take them from beside TRUNK: git notes, or bzr's sibling branch.")
 @click.option(
     "--key", "keys", multiple=True, type=click.Path(path_type=Path), help="The landing key's .pub file; default: ours."
 )
@@ -34,7 +35,13 @@ _SHOWN = 200  # findings that are told to people
 @json_option
 @click.pass_obj
 def audit(
-    context: Context, trunk: str, certificates: Path | None, keys: tuple[Path, ...], vcs: str | None, since: str | None
+    context: Context,
+    trunk: str,
+    certificates: Path | None,
+    published: bool,
+    keys: tuple[Path, ...],
+    vcs: str | None,
+    since: str | None,
 ) -> int:
     """Recompute every landing on TRUNK, check its certificate, and name every commit that no certificate covers.
 
@@ -42,22 +49,30 @@ def audit(
 
     \b
       byoci audit hello
-      byoci audit https://example.com/hello.git --vcs git --certificates ./certificates --key landing.pub
+      byoci audit https://example.com/hello.git --vcs git --published --key landing.pub
     """
     from byoci.gate import audit as audits
     from byoci.store.certificates import Verifier, in_folder
-    from byoci.wiring import vcs_of
+    from byoci.wiring import shelf_of, vcs_of
 
-    site = context.site_if_any if certificates and keys else context.site
+    if certificates and published:
+        raise UsageError("--certificates and --published exclude each other")
+    site = context.site_if_any if (certificates or published) and keys else context.site
+    config = site.config if site else None
     location, kind = _trunk(site, trunk, vcs)
-    folder = certificates or (site.config.state / "certificates" if site else Path())
     verifier = Verifier(*(keys or ((site.certificates.public_key,) if site else ())))
     try:
         with tempfile.TemporaryDirectory(prefix="byoci-audit-") as private:
+            tool = vcs_of(kind, Path(private, "repository"), config, local=True)
+            tool.fetch(location, trusted=True)
+            if published:
+                known = dict(shelf_of(kind, Path(private, "repository"), config, local=True).all(location))
+            else:
+                known = dict(in_folder(certificates or context.site.config.state / "certificates"))
             found = audits.audit(
-                vcs_of(kind, Path(private, "repository"), site.config if site else None, local=True),
+                tool,
                 location,
-                dict(in_folder(folder)),
+                known,
                 verifier.verify,
                 since=since,
                 tell=output.progress,

@@ -204,6 +204,16 @@ class Setup(Section):
         return " && ".join(f"(\n{command}\n)" for command in self.command)
 
 
+class Certificates(Section):
+    """What becomes of a landing's certificate, beside being kept."""
+
+    publish: bool = Field(
+        default=False,
+        description="Whether it is pushed to where trunk is: git, as a note in `refs/notes/byoci`; bzr, to the branch "
+        "`TRUNK-certificates` beside it. Whoever can read trunk can audit it then.",
+    )
+
+
 class Approve(Section):
     """When a proposal's votes suffice."""
 
@@ -234,6 +244,7 @@ class Project(Named):
         default="default", description="The worker that setup and tests run in: a NAME of `[worker.NAME]`."
     )
     approve: Approve = Field(default_factory=Approve)
+    certificates: Certificates = Field(default_factory=Certificates)
 
 
 class Worker(Named):

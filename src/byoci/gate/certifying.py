@@ -66,6 +66,15 @@ def keep(
     return gate.certificates.keep(project.name, candidate.id, certificates.encode(made), passed=verdict.passed)
 
 
+def shelve(gate: Gate, candidate: str) -> None:
+    """Push the certificate of a candidate that trunk holds to where trunk is, if the project asks for it."""
+    if gate.shelf is None:
+        return
+    raw = gate.certificates.find(gate.project.name, candidate)
+    if raw is not None:
+        gate.shelf.put(gate.project.trunk, candidate, raw)
+
+
 def _tests(gate: Gate, made: SetupMade | None) -> TestRecord:
     plan = gate.project.tests
     record = TestRecord(

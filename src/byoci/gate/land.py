@@ -249,6 +249,7 @@ def report(gate: Gate, published: Published, _lease: Lease) -> Stopped:
     proposal = published.tested.merged.approved.proposal
     stopped = stopping.landed(gate.project.name, proposal, candidate, verdict)
     stopping.report_stopped(gate, stopped)
+    certifying.shelve(gate, candidate.id)
     gate.store.mark_reported(str(gate.project.trunk), candidate.landing_id)
     gate.store.record_attempt(stopped.landing, candidate, verdict)
     return dataclasses.replace(stopped, told=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
     from byoci.vcs.base import Vcs
+    from byoci.vcs.shelf import Shelf
     from byoci.worker.base import Worker
 
 
@@ -75,6 +76,7 @@ class Gate:
 
     new_worker  makes a worker that nothing has run in; whoever calls it destroys it
     logs        folder of this project's test logs
+    shelf       where certificates are pushed to; None where the project does not ask for it
     tell        is given a line on what is being done, for people
     workdir     where to test, for a job that keeps what tests leave; None: in a folder that goes with the worker
     """
@@ -86,5 +88,6 @@ class Gate:
     store: LandingStore
     certificates: CertificateStore
     logs: Path
+    shelf: Shelf | None
     tell: Callable[[str], None]
     workdir: Path | None = None

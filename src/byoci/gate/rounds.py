@@ -18,7 +18,7 @@ from byoci.errors import (
     UsageError,
 )
 from byoci.gate import ballot as ballots
-from byoci.gate import land
+from byoci.gate import certifying, land
 from byoci.gate import stopped as stopping
 from byoci.gate.stopped import Stopped
 from byoci.model import Landing, Outcome, Status
@@ -145,10 +145,12 @@ def recover(gate: Gate) -> list[Told]:
             continue
         if proposal.status is Status.MERGED and proposal.merged_revision == landed.revision:
             # The comment comes before the status: this landing was told in full, only the cache was lost.
+            certifying.shelve(gate, landed.revision)
             gate.store.mark_reported(trunk, landed.landing_id)
             continue
         stopped = stopping.landed_before(gate.project.name, proposal, landed)
         stopping.report_stopped(gate, stopped)
+        certifying.shelve(gate, landed.revision)
         gate.store.mark_reported(trunk, landed.landing_id)
         rows.append(Told(stopped.landing))
     return rows

@@ -158,7 +158,7 @@ class _Policy(BranchOpenPolicy):  # type: ignore[misc]
     """
 
     def __init__(self, place: urls.Url, policy: UrlPolicy, rules: Mapping[str, str], *, trusted: bool) -> None:
-        self.first = _as_breezy_url(place)
+        self.first = as_breezy_url(place)
         self._place = place
         self._policy = policy
         self._rules = rules
@@ -177,7 +177,7 @@ class _Policy(BranchOpenPolicy):  # type: ignore[misc]
         place = urls.admit(url, self._policy, self._rules)
         if place.local and not self._trusted:
             self._check_owner(place)
-        return _as_breezy_url(place)
+        return as_breezy_url(place)
 
     def check_one_url(self, url: str) -> None:
         """Raise `RejectedError` for a place that is not allowed."""
@@ -206,7 +206,8 @@ def _owner(path: Path) -> int:
     return (path / ".bzr").stat().st_uid
 
 
-def _as_breezy_url(place: urls.Url) -> str:
+def as_breezy_url(place: urls.Url) -> str:
+    """A place as breezy wants it told."""
     text: str = urlutils.local_path_to_url(str(place.path)) if place.path else urls.with_userinfo(place)
     return text
 

@@ -27,7 +27,7 @@ def push(git: Git, candidate: Candidate, branch: Branch, expected: str) -> None:
         branch.place,
         [
             "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no",
-            f"--force-with-lease={branch.ref}:{expected}", *_destination(branch.place), f"{candidate.id}:{branch.ref}",
+            f"--force-with-lease={branch.ref}:{expected}", *destination(branch.place), f"{candidate.id}:{branch.ref}",
         ],
     )  # fmt: skip
     report = _REPORT.search(result.stdout.decode("utf-8", "replace"))
@@ -76,7 +76,7 @@ def persons_environment() -> dict[str, str]:
     return {**proc.base_environment(), **{name: os.environ[name] for name in kept if name in os.environ}}
 
 
-def _destination(place: Url) -> list[str]:
+def destination(place: Url) -> list[str]:
     """Where to push to. A local trunk's side is trunk's own, so it is not closed off: its hooks find what they need."""
     if not place.local:
         return address(place)
