@@ -70,7 +70,7 @@ def home_of(user: int | None) -> Iterator[Path]:
 
 
 def run(
-    command: Sequence[str], before: Sequence[str], home: Path, **environment: str
+    command: Sequence[str], before: Sequence[str], home: Path, *, stdin: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command behind a `prefix`, with `home` as home and for temporary files, and nothing else of ours."""
     return subprocess.run(
@@ -83,7 +83,7 @@ def run(
             **environment,
         },
         cwd=ROOT,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
