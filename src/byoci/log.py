@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
+def shown(text: str) -> str:
+    """`printable`, and without the passwords of URLs."""
+    return printable(_URL_PASSWORD.sub(rf"\1:{MASK}@", text))
+
+
 class SecretFilter(logging.Filter):
     """Masks given secrets, and passwords within URLs, in every record that passes."""
 
@@ -28,7 +33,7 @@ class SecretFilter(logging.Filter):
         """`text` without any of the secrets."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
-        return printable(_URL_PASSWORD.sub(rf"\1:{MASK}@", text))
+        return shown(text)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite the record in place; it is always let through."""

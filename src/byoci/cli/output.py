@@ -1,4 +1,7 @@
-"""What commands print: rows for people, JSON for programs, errors with what to do."""
+"""What commands print: rows for people, JSON for programs, errors with what to do.
+
+Text from outside loses its control characters, and URLs their passwords; not in JSON, where a program may need them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from byoci.log import printable
+from byoci.log import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,13 +23,13 @@ _COLOURS = {"landed": "green", "waiting": "yellow", "tests-failed": "red", "conf
 
 
 def say(text: str = "") -> None:
-    """A line on standard output; text from outside loses its control characters."""
-    click.echo("\n".join(printable(line) for line in text.split("\n")))
+    """A line on standard output."""
+    click.echo("\n".join(shown(line) for line in text.split("\n")))
 
 
 def progress(text: str) -> None:
     """A line on standard error on what is being done."""
-    click.echo(printable(text), err=True)
+    click.echo(shown(text), err=True)
 
 
 def as_json(value: object) -> None:
@@ -36,7 +39,7 @@ def as_json(value: object) -> None:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], colour: int | None = None) -> None:
     """Aligned columns; the last may wrap in the terminal. `colour` is the column that names an outcome."""
-    cells = [[printable(cell.replace("\n", " ")) for cell in row] for row in rows]
+    cells = [[shown(cell.replace("\n", " ")) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
     click.echo(click.style("  ".join(name.ljust(width) for name, width in zip(header, widths, strict=True)), bold=True))
     for row in cells:
@@ -76,10 +79,11 @@ def _short(text: str, width: int) -> str:
 def error(problem: ByociError, *, json_wanted: bool = False) -> None:
     """Brief, details, what to do, on standard error; as an object on standard output for programs."""
     if json_wanted:
-        as_json({"error": problem.brief, "details": problem.details, "resolution": problem.resolution})
+        parts = {"error": problem.brief, "details": problem.details, "resolution": problem.resolution}
+        as_json({name: "\n".join(map(shown, text.split("\n"))) for name, text in parts.items()})
         return
-    click.echo(click.style("byoci: ", fg="red", bold=True) + printable(problem.brief), err=True)
+    click.echo(click.style("byoci: ", fg="red", bold=True) + shown(problem.brief), err=True)
     for part in (problem.details, problem.resolution):
         for line in part.splitlines():
-            click.echo("  " + printable(line), err=True)
+            click.echo("  " + shown(line), err=True)
     sys.stderr.flush()

@@ -8,6 +8,7 @@ import unicodedata
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from byoci import log
 from byoci.errors import UsageError
 from byoci.log import printable
 from byoci.model import Location, Status, VoteValue
@@ -90,7 +91,7 @@ def prose(text: str, what: str) -> str:
 
 def machine_prose(text: str) -> str:
     """A lander's comment, which may quote a log: made harmless and shortened, as nobody can ask for another one."""
-    text = printable(text.encode("utf-8", "replace").decode())
+    text = log.shown(text.encode("utf-8", "replace").decode())
     return text if len(text) <= TEXT else text[: TEXT - 1] + "…"
 
 
