@@ -18,13 +18,13 @@ die() {
 is_root() { [ "$(id -u)" = 0 ]; }
 
 # step WORDS COMMAND…: run it with its output in $LOG, and say how long it took, or show its last words and return 1.
-# Every ten seconds it says what the log said last.
+# Every ten seconds it says what the log said last, if that is something new.
 step() {
     local words=$1 started=$SECONDS status=0 from watcher
     shift
     say "$words …"
     from=$(($(wc -l <"$LOG" 2>/dev/null || echo 0) + 1))
-    while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do say "    $(tail -n 1 "$LOG" | cut -c 1-100)"; done 9>&- &
+    _tell_news "$from" 9>&- &
     watcher=$!
     "$@" </dev/null >>"$LOG" 2>&1 || status=$?
     kill "$watcher"
@@ -35,6 +35,16 @@ step() {
         tail -n "+$from" "$LOG" | tail -n 15 | sed 's/^/    /' >&2
         return 1
     fi
+}
+
+# _tell_news LINE: the last words of the log from LINE on, as long as this program lives.
+_tell_news() {
+    local news="" last
+    while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+        last=$(tail -n "+$1" "$LOG" | grep '[^[:space:]]' | tail -n 1 | cut -c 1-100) || true
+        [ "$last" = "$news" ] || say "    ${last#"${last%%[![:space:]]*}"}"
+        news=$last
+    done
 }
 
 # find_python: prints the Python to use: one that can make virtual environments, if any can. 1: there is none.
@@ -59,11 +69,19 @@ venv_package() {
         "$1" -I -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
 }
 
-# python_packages: prints the newest Python that the system offers, with what it needs to make virtual environments.
-# 1: it offers none.
+# knows_packages: whether apt has lists of what the system offers; images of containers often come without.
+knows_packages() { [ -n "$(apt-cache search --names-only '^python3$' 2>/dev/null)" ]; }
+
+# python_packages: prints the newest Python that the system offers, with what it needs to make virtual environments; the
+# system's own, where nobody who may ask has asked yet what it offers. 1: it offers none.
 python_packages() {
     local version
-    ! can_install || [ -n "$(apt-cache search --names-only '^python3$')" ] || apt-get update >>"$LOG" 2>&1 || true
+    command -v apt-get >/dev/null || return 1
+    ! can_install || knows_packages || apt-get update >>"$LOG" 2>&1 || true
+    if ! knows_packages; then
+        printf '%s\n' python3 python3-venv
+        return
+    fi
     for version in 3.13 3.12 3.11; do
         if apt-cache show "python$version-venv" >/dev/null 2>&1; then
             printf '%s\n' "python$version" "python$version-venv"
@@ -75,7 +93,8 @@ python_packages() {
 
 no_python() {
     die 2 "Python 3.11 or newer is not installed" \
-        "found: $(python3 --version 2>&1 || true); the system's packages offer no newer one" \
+        "Found: $(command -v python3 >/dev/null && python3 --version 2>&1 || echo none). The system's packages offer no \
+newer one." \
         "Install one, from https://www.python.org for example, and name it: BYOCI_PYTHON=/path/to/python3.12 $0"
 }
 
@@ -89,14 +108,28 @@ missing_packages() {
 
 has_seccomp() { "$1" -I -c 'import ctypes; ctypes.CDLL("libseccomp.so.2")' 2>/dev/null; }
 
+# as_root COMMAND…: prints what this person types to run command lines (without single quotes) as root, one after another.
+as_root() {
+    local sudo="" line
+    is_root || ! command -v sudo >/dev/null || sudo="sudo "
+    line=$sudo$1
+    shift
+    while [ $# != 0 ]; do
+        line+=" && $sudo$1"
+        shift
+    done
+    is_root || [ -n "$sudo" ] || line="su -c '$line'"
+    echo "$line"
+}
+
 # install_command PACKAGE…: prints what a person types to install them.
 install_command() {
-    if command -v apt-get >/dev/null; then
-        local sudo="sudo "
-        is_root && sudo=""
-        echo "${sudo}apt-get install $*"
-    else
+    if ! command -v apt-get >/dev/null; then
         echo "(your system's package manager) install $*"
+    elif knows_packages; then
+        as_root "apt-get install $*"
+    else
+        as_root "apt-get update" "apt-get install $*"
     fi
 }
 

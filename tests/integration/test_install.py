@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.computers import AS_ROOT, AS_STRANGER, IS_ROOT, NO_NETWORK, STRANGER, Computer, bare_computer, programs
+from integration.computers import (
+    AS_ROOT,
+    AS_STRANGER,
+    IS_ROOT,
+    NO_NETWORK,
+    STRANGER,
+    SYSTEM_PATH,
+    Computer,
+    bare_computer,
+    programs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -43,6 +53,13 @@ def bare() -> Generator[Computer]:
     """A computer on which nothing was installed yet, of an ordinary user."""
     with bare_computer(AS_STRANGER if IS_ROOT else (), STRANGER) as made:
         yield made
+
+
+def write_program(path: Path, script: str) -> None:
+    """Put a shell script in a program's place."""
+    path.unlink(missing_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 def test_what_was_installed_works(computer: Computer) -> None:
@@ -124,10 +141,31 @@ def test_what_is_missing_is_named_at_once_in_one_command(bare: Computer) -> None
     assert not (bare.state / "venv").exists()
 
 
+@pytest.mark.parametrize("sudo", [True, False])
+def test_a_system_that_does_not_know_its_packages_yet_gets_one_command(bare: Computer, sudo: bool) -> None:
+    """As images of containers are: no Python, and no list of what the system offers."""
+    pythons = [path.name for place in SYSTEM_PATH.split(":") for path in Path(place).glob("python3*")]
+    path = Path(programs(bare, "bwrap", "git", "ssh", "pasta", "slirp4netns", "sudo", *pythons))
+    write_program(path / "apt-cache", "")
+    write_program(path / "apt-get", "exit 100")
+    if sudo:
+        write_program(path / "sudo", "")
+    status, stdout, stderr = bare.install(PATH=str(path))
+    assert (status, stdout) == (2, "")
+    packages = "python3 python3-venv git bubblewrap openssh-client passt"
+    wanted = (
+        f"sudo apt-get update && sudo apt-get install {packages}"
+        if sudo
+        else f"su -c 'apt-get update && apt-get install {packages}'"
+    )
+    assert stderr.splitlines()[-1].strip() == wanted
+
+
 def test_what_is_only_useful_does_not_stop(bare: Computer) -> None:
     path = programs(bare, "pasta", "slirp4netns")
     status, _, stderr = bare.install(PATH=path, **NO_NETWORK)
-    assert "install passt" in stderr
+    assert "going on without tests with network (passt)" in stderr
+    assert "apt-get install passt" in stderr or "install passt" in stderr
     assert "fetching the packages" in stderr
     assert status == 75, "there is no network either"
 
@@ -141,44 +179,75 @@ def test_without_network_the_error_says_what_to_do(bare: Computer) -> None:
     assert not (bare.state / "venv").exists()
 
 
-def test_an_old_git_is_refused(bare: Computer) -> None:
-    path = Path(programs(bare, "git"))
-    (path / "git").write_text("#!/bin/sh\necho git version 2.30.2\n")
-    (path / "git").chmod(0o755)
+@pytest.mark.parametrize(
+    ("program", "said", "needed"), [("git", "git version 2.30.2", "2.38"), ("bwrap", "bubblewrap 0.6.1", "0.8")]
+)
+def test_an_old_program_is_refused(bare: Computer, program: str, said: str, needed: str) -> None:
+    path = Path(programs(bare, program))
+    write_program(path / program, f"echo {said}")
     status, _, stderr = bare.install(PATH=str(path))
     assert status == 2
-    assert "2.38" in stderr
-    assert "2.30.2" in stderr
+    assert f"{program} is too old: byoci needs {needed}" in stderr
+    assert said in stderr
 
 
 def test_an_old_python_is_refused(bare: Computer) -> None:
     old = bare.folder / "python3"
-    old.write_text("#!/bin/sh\nexit 1\n")
-    old.chmod(0o755)
+    write_program(old, "exit 1")
     status, _, stderr = bare.install(PATH=programs(bare, "apt-cache"), BYOCI_PYTHON=str(old))
     assert status == 2
     assert "Python 3.11 or newer is not installed" in stderr
+    assert "not found" not in stderr
     assert "BYOCI_PYTHON" in stderr.splitlines()[-1]
 
 
-def test_a_kernel_that_forbids_sandboxes_is_told_before_anything_is_made(bare: Computer) -> None:
-    """A user namespace of its own has its own limit: the kernel's real answer, without touching this machine's."""
-    forbid = (
-        "unshare",
-        "--user",
-        "--map-root-user",
-        "sh",
-        "-c",
-        'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"',
-        "sh",
-    )
-    if subprocess.run([*bare.prefix, *forbid, "true"], check=False, capture_output=True).returncode:
+def forbidding(computer: Computer, script: str) -> tuple[str, ...]:
+    """A prefix for a user namespace of its own, where `script` runs first: the kernel's answers, not this machine's."""
+    unshare = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-euc", f'{script}; exec "$@"', "sh")
+    if subprocess.run([*computer.prefix, *unshare, "true"], check=False, capture_output=True).returncode:
         pytest.skip("user namespaces cannot be made here at all")
-    status, _, stderr = bare.install(prefix=(*bare.prefix, *forbid))
+    return (*computer.prefix, *unshare)
+
+
+NO_NAMESPACES = "echo 0 >/proc/sys/user/max_user_namespaces"
+
+
+def test_a_kernel_that_forbids_sandboxes_is_told_before_anything_is_made(bare: Computer) -> None:
+    status, _, stderr = bare.install(prefix=forbidding(bare, NO_NAMESPACES))
     assert status == 2, stderr
     assert "never runs tests unsealed" in stderr
     assert "sysctl -w user.max_user_namespaces=10000" in stderr
     assert not (bare.state / "venv").exists()
+
+
+def test_apparmors_step_is_told(bare: Computer) -> None:
+    """As Ubuntu's kernel answers: its setting is there, and a sandbox cannot be made."""
+    setting = "mount -t tmpfs none /proc/sys/kernel; echo 1 >/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+    status, _, stderr = bare.install(prefix=forbidding(bare, f"{NO_NAMESPACES}; {setting}"))
+    assert status == 2, stderr
+    assert "AppArmor forbids" in stderr
+    command = stderr.splitlines()[-1].strip()
+    told, profile = command.partition(" | ")[0], "profile bwrap /usr/bin/bwrap flags=(unconfined) {\n  userns,\n}\n"
+    assert profile in subprocess.run(["sh", "-c", told], check=True, capture_output=True, text=True).stdout
+    assert command.endswith("apparmor_parser -r /etc/apparmor.d/bwrap")
+
+
+def test_whatever_else_forbids_sandboxes_is_told_in_its_own_words(bare: Computer) -> None:
+    path = Path(programs(bare, "bwrap"))
+    write_program(path / "bwrap", '[ "$1" = --version ] || { echo bwrap: Permission denied >&2; exit 1; }')
+    status, _, stderr = bare.install(PATH=str(path))
+    assert status == 2
+    assert "bwrap: Permission denied" in stderr
+    assert "docker" in stderr
+    assert not (bare.state / "venv").exists()
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["--nonsense"], ["testing", "production"]])
+def test_wrong_arguments_are_refused_before_anything_is_made(bare: Computer, words: list[str]) -> None:
+    status, stdout, stderr = bare.install(*words)
+    assert (status, stdout) == (2, "")
+    assert words[-1] in stderr
+    assert not bare.state.exists()
 
 
 def test_help_installs_nothing(bare: Computer) -> None:
