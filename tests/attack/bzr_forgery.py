@@ -75,6 +75,7 @@ class Forger:
         contents: dict[str, bytes] | None = None,
         *,
         revision: bytes = b"forged",
+        message: str = "Nothing to see",
         parents: Sequence[bytes] | None = None,
         tamper: Callable[[Any], None] = lambda _: None,
         spoil: Callable[[Any], None] = lambda _: None,
@@ -96,7 +97,7 @@ class Forger:
             tamper(builder)
             builder.finish_inventory()
             spoil(builder)
-            builder.commit("Nothing to see")
+            builder.commit(message)
             self.branch.set_last_revision_info(self.branch.last_revision_info()[0] + 1, revision)
         self.basis = self.branch.basis_tree()
         return revision.decode()

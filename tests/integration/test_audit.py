@@ -359,3 +359,54 @@ def test_a_forged_landing_id_is_no_certificate(audited_git: Audited) -> None:
     forged = rewriter.store([head[0], f"parent {tip}", f"parent {approved}", *people], message)
     rewriter.git("update-ref", "refs/heads/forged", forged)
     assert bad(audited_git.audit(trunk=Location(audited_git.trunk.url, "forged"))) == {forged: Kind.UNCOVERED}
+
+
+@pytest.fixture(scope="module")
+def audited_bzr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    folder = tmp_path_factory.mktemp("bzr")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BYOCI_HOME", str(folder / "byoci"))
+        made = Audited(folder, "bzr")
+        yield made
+        made.verifier.close()
+
+
+@pytest.mark.bzr
+@pytest.mark.parametrize("lie", ["content", "message", "committer", "date", "properties", "nothing"])
+def test_a_bzr_revision_that_is_another_under_its_name_is_found(audited_bzr: Audited, lie: str) -> None:
+    """In bzr a revision's id is a name; whoever can write to trunk's files can give it to something else."""
+    from breezy.controldir import ControlDir
+
+    from attack.bzr_forgery import Forger
+    from byoci.vcs import bzr_open
+
+    told = certificates.decode(certificates.split(audited_bzr.known[audited_bzr.landed[0]])[0]).candidate
+    forged = Location(str(audited_bzr.folder / f"forged-{lie}"))
+    with bzr_open.quiet(audited_bzr.folder / "home", None):
+        honest = ControlDir.open(audited_bzr.trunk.url).open_branch()
+        honest.controldir.sprout(forged.url, revision_id=told.base.encode(), create_tree_if_local=False)
+        forger = Forger(forged)
+        forger.branch.repository.fetch(honest.repository, told.revision.encode())
+        (real,) = honest.repository.get_revisions([told.id.encode()])
+        fields = {
+            "timestamp": real.timestamp + (lie == "date"),
+            "committer": "Eve <eve@example.com>" if lie == "committer" else real.committer,
+            "revprops": {**real.properties, **({"author": "Eve"} if lie == "properties" else {})},
+        }
+        name = next(path for path in files_at(honest, told.id) if path not in files_at(honest, told.base))
+        forger.commit(
+            [forger.new(name)],
+            {name: b"evil\n" if lie == "content" else f"{LANDINGS - 1}\n".encode()},
+            revision=told.id.encode(),
+            parents=[told.base.encode(), told.revision.encode()],
+            message="another" if lie == "message" else real.message,
+            **fields,
+        )
+        bzr_open.give_back()
+    assert set(bad(audited_bzr.audit(trunk=forged))) == ({told.id} if lie != "nothing" else set())
+
+
+def files_at(branch: Any, revision: str) -> set[str]:
+    with branch.lock_read():
+        tree = branch.repository.revision_tree(revision.encode())
+        return {path for path, entry in tree.iter_entries_by_dir() if entry.kind == "file"}
