@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.agent]
 PROGRAM = (sys.executable, "-c", "from byoci.cli.main import main; main()")
@@ -138,6 +136,106 @@ def test_a_vote_that_is_supposed_changes_the_answer_and_nothing_else(ann: Person
     assert not told["landable"]  # her own approval does not count
     assert "may not land" in ann.byoci("explain", "1")
     assert "NAME=VOTE" in ann.byoci("explain", "1", "--if", "nonsense", code=2)
+
+
+def another(person: Person, name: str) -> Path:
+    """One more repository of hers, with a trunk and a branch that is checked out."""
+    folder = person.home / name
+    folder.mkdir()
+    git = ("git", "-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-C", str(folder))
+    person.types(*git, "init", "--quiet", "--initial-branch=main", cwd=folder)
+    person.types(*git, "commit", "--quiet", "--allow-empty", "--message", "first", cwd=folder)
+    person.byoci("init", "--test", "true", cwd=folder)
+    person.types(*git, "switch", "--quiet", "--create", "work", cwd=folder)
+    (folder / "work").write_text("x\n")
+    person.types(*git, "add", "work", cwd=folder)
+    person.types(*git, "commit", "--quiet", "--message", "work", cwd=folder)
+    return folder
+
+
+@pytest.mark.git
+def test_in_a_projects_repository_its_proposals_are_meant(ann: Person, tmp_path: Path) -> None:
+    first = another(ann, "first")
+    assert "set-status 1 approved" in ann.byoci("proposal", "create", cwd=first)
+    ann.byoci("init")
+    commit(ann, "louder", "loud")
+    assert "set-status 2 approved" in ann.byoci("proposal", "create", "--title", "Louder")
+    assert [row["proposal"] for row in json.loads(ann.byoci("queue", "--json"))] == ["2"]
+    assert [row["proposal"] for row in json.loads(ann.byoci("queue", "--json", "--all"))] == ["1", "2"]
+    assert [row["proposal"] for row in json.loads(ann.byoci("queue", "--json", cwd=tmp_path))] == ["1", "2"]
+    assert [row["proposal"] for row in json.loads(ann.byoci("queue", "first", "--json"))] == ["1"]
+    ann.byoci("proposal", "set-status", "1", "approved")
+    ann.byoci("proposal", "set-status", "2", "approved")
+    assert [row["proposal"] for row in json.loads(ann.byoci("land", "--json"))] == ["2"]
+    assert [row["proposal"] for row in json.loads(ann.byoci("land", "--json", cwd=tmp_path))] == ["1"]
+    assert "exclude" in ann.byoci("land", "hello", "--all", code=2)
+
+
+@pytest.mark.git
+def test_in_a_clone_of_a_projects_repository_it_is_meant_too(ann: Person, tmp_path: Path) -> None:
+    another(ann, "first")
+    ann.byoci("init")
+    ann.git("clone", "--quiet", str(ann.repository), str(tmp_path / "clone"))
+    ann.git("-C", str(tmp_path / "clone"), "switch", "--quiet", "--create", "louder")
+    told = ann.byoci("proposal", "create", cwd=tmp_path / "clone")
+    assert f"hello 1: proposed {tmp_path}/clone;louder into {ann.repository};main" in told
+
+
+@pytest.mark.git
+def test_what_has_landed_is_not_approved_again_by_a_slip(ann: Person) -> None:
+    ann.byoci("init")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--title", "Good")
+    ann.byoci("proposal", "set-status", "1", "approved")
+    ann.byoci("land")
+    assert "landed already" in ann.byoci("proposal", "set-status", "1", "approved", code=2)
+    assert json.loads(ann.byoci("proposal", "show", "1", "--json"))["status"] == "Merged"
+
+
+@pytest.mark.git
+def test_why_it_did_not_land_is_explained(ann: Person) -> None:
+    ann.byoci("init")
+    commit(ann, "bad", "broken")
+    ann.byoci("proposal", "create", "--title", "Bad")
+    ann.byoci("proposal", "set-status", "1", "approved")
+    assert "byoci explain 1" in ann.byoci("land", code=1)
+    told = ann.byoci("explain", "1")
+    assert "“make check” ended with exit code 2" in told
+    log = re.search("log: (.*)", told)
+    assert log
+    assert "test ! -e broken" in Path(log[1]).read_text()
+    attempt = json.loads(ann.byoci("explain", "1", "--json"))["attempt"]
+    assert (attempt["outcome"], attempt["log"]) == ("tests-failed", log[1])
+    shown = ann.byoci("proposal", "show", "1")
+    assert "ended with exit code 2" in shown
+    assert "status set (before Needs review, after Approved" in shown
+
+
+@pytest.mark.git
+def test_what_landed_is_explained(ann: Person) -> None:
+    ann.byoci("init")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--title", "Good")
+    assert json.loads(ann.byoci("explain", "1", "--json"))["attempt"] is None
+    ann.byoci("proposal", "set-status", "1", "approved")
+    ann.byoci("land")
+    told = ann.byoci("explain", "1")
+    assert f"is on its trunk, as {ann.git('rev-parse', 'main')}." in told
+    assert "may not land" not in told
+
+
+@pytest.mark.git
+def test_a_project_that_cannot_be_worked_on_is_a_row_too(ann: Person, tmp_path: Path) -> None:
+    first = another(ann, "first")
+    ann.byoci("proposal", "create", cwd=first)
+    ann.byoci("proposal", "set-status", "1", "approved")
+    ann.byoci("init")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--title", "Good")
+    ann.byoci("proposal", "set-status", "2", "approved")
+    ann.types("rm", "-rf", str(first), cwd=tmp_path)
+    rows, _ = json.JSONDecoder().raw_decode(ann.byoci("land", "--json", cwd=tmp_path, code=75))
+    assert {row["proposal"]: row["outcome"] for row in rows} == {"1": "error", "2": "landed"}
 
 
 @pytest.mark.git

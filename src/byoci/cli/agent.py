@@ -34,7 +34,7 @@ _folder = click.Path(path_type=Path, file_okay=False)
 def agent() -> None:
     """What jobs run on an agent: merge, test sealed off, publish.
 
-    TRUNK is a project's trunk, URL[;BRANCH]; CONTAINER is a worker's name, as in [worker.NAME].
+    TRUNK is a project's trunk; CONTAINER is the kind of worker, by its name in the configuration.
     """
 
 
@@ -43,8 +43,8 @@ _vcs_option = click.option(
 )
 
 
-@agent.command()
-@click.argument("trunk", metavar="TRUNK")
+@agent.command(short_help="List the proposals that may land.")
+@click.argument("trunk", metavar="TRUNK", help="URL[;BRANCH] of the trunk.")
 @_vcs_option
 @json_option
 @click.pass_obj
@@ -54,11 +54,7 @@ def approved(context: Context, trunk: str, vcs: str | None) -> int:
 
     site = context.site
     project = site.config.project_of_trunk(trunk)
-    gate = (
-        site.gate(project.name, output.progress)
-        if project
-        else site.loose_gate(_kind(trunk, vcs), trunk, output.progress)
-    )
+    gate = site.gate(project.name, output.doing) if project else site.loose_gate(_kind(trunk, vcs), trunk, output.doing)
     found = landable(gate)
     if context.json:
         output.as_json([{"proposal": item.id, "source": str(item.source), "title": item.title} for item in found])
@@ -67,10 +63,10 @@ def approved(context: Context, trunk: str, vcs: str | None) -> int:
     return 0 if found else NothingToDoError.exit_code
 
 
-@agent.command()
-@click.argument("trunk", metavar="TRUNK")
-@click.argument("workdir", type=_folder)
-@click.argument("container", shell_complete=complete.workers)
+@agent.command(short_help="Land the first proposal that may.")
+@click.argument("trunk", metavar="TRUNK", help="URL[;BRANCH] of the trunk.")
+@click.argument("workdir", type=_folder, help="The folder to test it in.")
+@click.argument("container", shell_complete=complete.workers, help="The kind of worker, as in [worker.NAME].")
 @json_option
 @click.pass_obj
 def land(context: Context, trunk: str, workdir: Path, container: str) -> int:
@@ -85,16 +81,14 @@ def land(context: Context, trunk: str, workdir: Path, container: str) -> int:
     site = context.site
     project = site.project_of_trunk(trunk)
     workdirs.claim(site, workdir)
-    rows = land_first(
-        site.gate(project.name, output.progress, worker=container, workdir=workdir.absolute()), site.leases
-    )
+    rows = land_first(site.gate(project.name, output.doing, worker=container, workdir=workdir.absolute()), site.leases)
     show(context, rows)
     return exit_code(rows)
 
 
-@agent.command("setup-tree")
-@click.argument("url", metavar="URL[;BRANCH]")
-@click.argument("folder", type=_folder)
+@agent.command("setup-tree", short_help="Make a folder a clean tree of a branch.")
+@click.argument("url", metavar="URL[;BRANCH]", help="The branch.")
+@click.argument("folder", type=_folder, help="The folder to make; what byoci put there before is removed.")
 @_vcs_option
 @click.pass_obj
 def setup_tree(context: Context, url: str, folder: Path, vcs: str | None) -> int:
@@ -114,10 +108,10 @@ def setup_tree(context: Context, url: str, folder: Path, vcs: str | None) -> int
     return 0
 
 
-@agent.command("run-in-worker")
+@agent.command("run-in-worker", short_help="Run shell commands in a sealed worker.")
 @_output_option
-@click.argument("container", shell_complete=complete.workers)
-@click.argument("commands", metavar="CMD...", nargs=-1, required=True)
+@click.argument("container", shell_complete=complete.workers, help="The kind of worker, as in [worker.NAME].")
+@click.argument("commands", metavar="CMD...", nargs=-1, required=True, help="Shell commands, each one word.")
 @click.pass_obj
 def run_in_worker(context: Context, form: str, container: str, commands: tuple[str, ...]) -> int:
     """Run shell commands, in turn, in a sealed worker that sees the current folder and nothing else of this machine.
@@ -153,10 +147,12 @@ def run_in_worker(context: Context, form: str, container: str, commands: tuple[s
     return 0 if status.ok else 1
 
 
-@agent.command("run-tests")
+@agent.command("run-tests", short_help="Run a project's setup and tests.")
 @_output_option
-@click.argument("workdir", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@click.argument("container", shell_complete=complete.workers)
+@click.argument(
+    "workdir", type=click.Path(path_type=Path, file_okay=False, exists=True), help="The folder with the tree."
+)
+@click.argument("container", shell_complete=complete.workers, help="The kind of worker, as in [worker.NAME].")
 @click.option("--project", shell_complete=complete.projects, help="Default: the one that WORKDIR was made for.")
 @click.pass_obj
 def run_tests(context: Context, form: str, workdir: Path, container: str, project: str | None) -> int:
@@ -190,8 +186,8 @@ def run_tests(context: Context, form: str, workdir: Path, container: str, projec
     return 0 if ran.passed else 1
 
 
-@agent.command()
-@click.argument("workspace", type=_folder)
+@agent.command(short_help="Empty a workspace.")
+@click.argument("workspace", type=_folder, help="A folder that byoci made, or an empty one.")
 @click.pass_obj
 def wipe(context: Context, workspace: Path) -> int:
     """Empty WORKSPACE, whatever untrusted code has left in it; links in it are removed, never followed."""

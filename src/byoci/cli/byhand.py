@@ -22,9 +22,14 @@ def _gate(context: Context, project: str | None) -> Gate:
     return context.site.gate(project_for(context.site, project).name, output.progress)
 
 
-@click.command()
-@click.argument("proposal", shell_complete=complete.proposals)
-@click.argument("workdir", type=click.Path(path_type=Path, file_okay=False), default=".")
+@click.command(short_help="By hand: merge a proposal in memory.")
+@click.argument("proposal", shell_complete=complete.proposals, help="Its ID.")
+@click.argument(
+    "workdir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    help="The folder to make it in.  [default: the working folder]",
+)
 @json_option
 @click.pass_obj
 def merge(context: Context, proposal: str, workdir: Path) -> int:
@@ -52,7 +57,7 @@ def merge(context: Context, proposal: str, workdir: Path) -> int:
     return 0
 
 
-@click.command()
+@click.command(short_help="By hand: commit that merge in private.")
 @_project_option
 @json_option
 @click.pass_obj
@@ -70,7 +75,7 @@ def commit(context: Context, project: str | None) -> int:
     return 0
 
 
-@click.command()
+@click.command(short_help="By hand: publish it, if it may land.")
 @_project_option
 @json_option
 @click.pass_obj

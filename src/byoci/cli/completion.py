@@ -8,8 +8,8 @@ from byoci.cli.main import cli
 from byoci.errors import UsageError
 
 
-@click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.command(short_help="Print the completion script of a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), help="Your shell.")
 def completion(shell: str) -> int:
     """Print the completion script for SHELL.
 

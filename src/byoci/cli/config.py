@@ -12,11 +12,13 @@ from byoci.cli.main import Context, json_option
 from byoci.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from byoci.config.loading import Config
 
 
-@click.command()
-@click.argument("key", required=False)
+@click.command(short_help="Show every value and where it came from.")
+@click.argument("key", required=False, help="A dotted key, whole or its first parts.")
 @json_option
 @click.pass_obj
 def config(context: Context, key: str | None) -> int:
@@ -36,8 +38,8 @@ def config(context: Context, key: str | None) -> int:
         output.as_json([item._asdict() for item in found])
         return 0
     output.say(f"# {loaded.path}, namespace {loaded.namespace}, state in {loaded.state}")
-    rows = [(item.key, "-" if item.value is None else json.dumps(item.value), item.origin) for item in found]
-    output.table(("KEY", "VALUE", "FROM"), rows)
+    rows = [(item.key, _place(item.origin, loaded.path), _toml(item.value)) for item in found]
+    output.table(("KEY", "FROM", "VALUE"), rows)
     return 0
 
 
@@ -61,3 +63,12 @@ def _older(key: str) -> str | None:
     from byoci.config.older import told
 
     return told(tuple(key.split(".")))
+
+
+def _place(origin: str, path: Path) -> str:
+    """Where a value is from, in few words: the heading tells the file's folder."""
+    return origin.replace(f"{path}:", f"{path.name}:", 1)
+
+
+def _toml(value: object) -> str:
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)

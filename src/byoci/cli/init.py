@@ -11,8 +11,13 @@ from byoci.cli import output
 from byoci.cli.main import Context, json_option
 
 
-@click.command()
-@click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
+@click.command(short_help="Gate your own git or bzr repository.")
+@click.argument(
+    "path",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=".",
+    help="A folder in the repository.  [default: the working folder]",
+)
 @click.option("--name", help="The project's name; default: the folder's.")
 @click.option("--trunk", metavar="URL[;BRANCH]", help="The branch to gate; default: the repository's main branch.")
 @click.option("--test", metavar="CMD", help="The command that tests it; default: what the tree suggests.")
@@ -47,5 +52,6 @@ def init(context: Context, path: Path, name: str | None, trunk: str | None, test
     for note in detected.notes:
         output.say(f"  {note}")
     output.say(f"Written to {config.path}. Now, on a branch with your change:")
-    output.say('  byoci proposal create --title "What it does"\n  byoci proposal set-status 1 approved\n  byoci land')
+    output.say('  byoci proposal create --title "What it does"   # tells its ID')
+    output.say("  byoci proposal set-status ID approved\n  byoci land")
     return 0

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("namespace", type=click.Choice(["testing", "production", "selftest"]), default="testing")
+@click.argument(
+    "namespace", type=click.Choice(["testing", "production", "selftest"]), default="testing", help="What is set up."
+)
 @click.option("--checkout", type=click.Path(path_type=Path, exists=True, file_okay=False), hidden=True)
 @json_option
 @click.pass_obj

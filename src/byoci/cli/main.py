@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "land": "byoci.cli.land:land",
     "queue": "byoci.cli.land:queue",
     "shadow": "byoci.cli.land:shadow",
-    "explain": "byoci.cli.land:explain",
+    "explain": "byoci.cli.explain:explain",
     "why": "byoci.cli.proof:why",
     "audit": "byoci.cli.proof:audit",
     "replay": "byoci.cli.replay:replay",
@@ -76,9 +77,19 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self._lazy = dict(lazy or {})
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the table, which is the order in which one meets them."""
-        return [*self._lazy, *super().list_commands(ctx)]
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """In the order in which they are written down, which is the order in which one meets them."""
+        return [*self.commands, *self._lazy]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but what was meant is guessed among all commands."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            known = self.list_commands(ctx)
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=known, ctx=ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module."""
@@ -94,7 +105,12 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="byoci")
 @click.option("--config", type=click.Path(path_type=Path), envvar="BYOCI_CONFIG", help="The configuration file.")
 @click.option(
-    "--namespace", "-N", default="testing", envvar="BYOCI_NAMESPACE", show_default=True, help="The site's namespace."
+    "--namespace",
+    "-N",
+    default="testing",
+    envvar="BYOCI_NAMESPACE",
+    show_default=True,
+    help="testing, selftest or production.",
 )
 @click.option("--verbose", "-v", count=True, help="Tell what is done; twice: every program that is started.")
 @click.pass_context
@@ -104,11 +120,14 @@ def cli(ctx: click.Context, config: Path | None, namespace: str, verbose: int) -
     \b
     In your own git or bzr repository:
       byoci init
-      byoci proposal create --source my-branch --title "What it does"
-      byoci proposal set-status 1 approved
+      byoci proposal create --source my-branch --title "What it does"   # tells its ID
+      byoci proposal set-status ID approved
       byoci land
     """
     log.configure(verbose)
+    output.status.lasting = verbose > 0
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
     ctx.obj = Context(config, namespace)
 
 
@@ -137,7 +156,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, program:
         problem.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("byoci: interrupted", err=True)
+        output.progress("byoci: interrupted")
         return 130
     except (ByociError, OSError) as problem:
         return _failed(context, problem)

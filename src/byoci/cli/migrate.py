@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-@click.command()
-@click.argument("folders", metavar="FOLDER...", type=_FOLDER, nargs=-1, required=True)
+@click.command(short_help="Take over an older byoci's configuration.")
+@click.argument(
+    "folders", metavar="FOLDER...", type=_FOLDER, nargs=-1, required=True, help="Folders with an older configuration."
+)
 @click.option("--output", "target", type=click.Path(path_type=Path, dir_okay=False), help="Default: FOLDER/byoci.toml.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--dry-run", "-n", is_flag=True, help="Tell what would be done, and do nothing.")

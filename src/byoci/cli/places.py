@@ -13,20 +13,38 @@ if TYPE_CHECKING:
     from byoci.wiring import Site
 
 
+def projects_here(site: Site) -> list[Project]:
+    """The projects whose trunk is in the working folder's repository, or else where that was cloned from."""
+    from byoci.config.detect import repository
+    from byoci.config.trunks import canonical
+
+    try:
+        found = repository(Path.cwd())
+    except UsageError:
+        return []  # it has no commit yet, for example
+    if found is None:
+        return []
+    for place in (found.trunk, found.origin):
+        url = place and canonical(place).url
+        fitting = [project for project in site.config.projects.values() if canonical(project.trunk).url == url]
+        if fitting:
+            return fitting
+    return []
+
+
 def project_for(site: Site, name: str | None) -> Project:
-    """The project of that name; without one the project whose trunk's repository this is, or the only one there is."""
+    """The project of that name; without one the only one that fits the working folder, or the only one there is."""
     projects = site.config.projects
     if name is not None:
         return site.config.project(name)
-    here = _here()
-    fitting = [] if here is None else [found for found in projects.values() if Path(found.trunk.url) == here]
+    fitting = projects_here(site)
     if len(fitting) == 1:
         return fitting[0]
     if len(projects) == 1:
         return next(iter(projects.values()))
     raise UsageError(
         "which project?",
-        details="The working folder's repository is no project's trunk, or that of several.",
+        details="The working folder's repository holds no project's trunk, or those of several.",
         resolution=f"Name it with --project: {', '.join(projects) or 'there is none yet, see byoci init'}.",
     )
 
@@ -57,10 +75,3 @@ def _named(project: Project, source: str) -> Location:
     if project.vcs == "git" and given.branch is None and "/" not in given.url and not given.url.startswith((".", "~")):
         return Location(project.trunk.url, given.url)
     return Location(str(Path(given.url).expanduser().absolute()), given.branch)
-
-
-def _here() -> Path | None:
-    from byoci.config.detect import current_branch
-
-    found = current_branch(Path.cwd())
-    return None if found is None else Path(found.url)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _SHOWN = 200  # findings that are told to people
 
 
-@click.command()
-@click.argument("trunk", metavar="TRUNK")
+@click.command(short_help="Recompute every landing on a trunk.")
+@click.argument("trunk", metavar="TRUNK", help="A project, or URL[;BRANCH].")
 @click.option("--certificates", type=click.Path(path_type=Path), help="Their folder; default: this site's.")
 @click.option("--published", is_flag=True, help="Take them from beside TRUNK: git notes, or bzr's sibling branch.")
 @click.option(
@@ -141,8 +141,8 @@ def _tell(trunk: str, found: Audit) -> None:
         output.say(f"{len(found.elsewhere)} certificates are of candidates that trunk does not hold now.")
 
 
-@click.command()
-@click.argument("commit", metavar="COMMIT")
+@click.command(short_help="Say who approved a commit, and what tested it.")
+@click.argument("commit", metavar="COMMIT", help="A revision of a trunk, or the beginning of its id.")
 @json_option
 @click.pass_obj
 def why(context: Context, commit: str) -> int:

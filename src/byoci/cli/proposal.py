@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from byoci.cli import complete, output
-from byoci.cli.main import Context, json_option
+from byoci.cli.main import Context, LazyGroup, json_option
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
     from byoci.forge.local import LocalForge
+    from byoci.forge.local_rows import Event
     from byoci.model import Ballot, Proposal, Status, VoteValue
 
-_id_argument = click.argument("proposal", metavar="ID", shell_complete=complete.proposals)
+_id_argument = click.argument(
+    "proposal", metavar="ID", shell_complete=complete.proposals, help="The proposal's number."
+)
 _type_option = click.option("--type", "review_type", default="", help="The kind of review, as in security or db.")
 
 
-@click.group()
+@click.group(cls=LazyGroup, short_help="Propose, review and approve without another forge.")
 @click.option("--as", "acting_for", metavar="NAME", help="Act for NAME; for the forge's administrators, and recorded.")
 @click.pass_obj
 def proposal(context: Context, acting_for: str | None) -> None:
@@ -60,7 +63,7 @@ def _text(given: str | None) -> str:
     return sys.stdin.read() if given == "-" else given or ""
 
 
-@proposal.command()
+@proposal.command(short_help="Propose to merge a branch into a trunk.")
 @click.option("--source", metavar="URL[;BRANCH]", help="The branch to merge; default: the working folder's own.")
 @click.option("--project", shell_complete=complete.projects, help="The project; default: the one that fits.")
 @click.option("--title", help="What it does, in a line; default: the source's name.")
@@ -93,99 +96,20 @@ def create(
         source_tip=tip,
         acting_for=context.acting_for,
     )
-    return _told(context, made, f"proposed {origin} into {found.trunk}")
+    code = _told(context, made, f"proposed {origin} into {found.trunk}")
+    if not context.json:
+        output.say(_next_step(made.id, found.approve.minimum))
+    return code
 
 
-@proposal.command("request-review")
-@_id_argument
-@click.argument("reviewer")
-@_type_option
-@json_option
-@click.pass_obj
-def request_review(context: Context, proposal: str, reviewer: str, review_type: str) -> int:
-    """Ask REVIEWER, a person or a team, for a review. The proposal waits until it is answered."""
-    _forge(context).request_review(proposal, reviewer, review_type=review_type, acting_for=context.acting_for)
-    return _told(context, _forge(context).proposal(proposal), f"{reviewer} is asked for a review")
+def _next_step(id_: str, minimum: int) -> str:
+    if minimum == 0:
+        return f"To let it land: byoci proposal set-status {id_} approved, then byoci land"
+    return f"It needs approvals, {minimum} at least: byoci explain {id_} tells of whom"
 
 
-@proposal.command()
-@_id_argument
-@click.argument("vote")
-@_type_option
-@click.option("--comment", help="What you have to say; - reads standard input.")
-@json_option
-@click.pass_obj
-def review(context: Context, proposal: str, vote: str, review_type: str, comment: str | None) -> int:
-    """Vote: approve, disapprove, needs-fixing, needs-information, resubmit or abstain.
-
-    The vote is on the source as it is now; voting again replaces your vote.
-    """
-    from byoci.forge.local_input import parse_vote
-
-    value: VoteValue = parse_vote(vote)
-    found = _forge(context).proposal(proposal)
-    _forge(context).review(
-        proposal,
-        value,
-        comment=_text(comment),
-        review_type=review_type,
-        revision=_tip(context, found),
-        acting_for=context.acting_for,
-    )
-    return _told(context, _forge(context).proposal(proposal), f"voted {value}")
-
-
-@proposal.command()
-@_id_argument
-@click.argument("text")
-@json_option
-@click.pass_obj
-def comment(context: Context, proposal: str, text: str) -> int:
-    """Say something; - reads standard input."""
-    _forge(context).add_comment(proposal, _text(text), acting_for=context.acting_for)
-    return _told(context, _forge(context).proposal(proposal), "commented")
-
-
-@proposal.command("set-status")
-@_id_argument
-@click.argument("status", nargs=-1, required=True)
-@json_option
-@click.pass_obj
-def set_status(context: Context, proposal: str, status: tuple[str, ...]) -> int:
-    """Set the status: work-in-progress, needs-review, approved, rejected, merged or superseded.
-
-    `approved` pins the source's revision of this moment: that one may land, and no later one.
-    """
-    from byoci.forge.local_input import parse_status
-    from byoci.model import Status
-
-    value: Status = parse_status(" ".join(status))
-    found = _forge(context).proposal(proposal)
-    revision = _tip(context, found) if value is Status.APPROVED else None
-    changed = _forge(context).change_status(proposal, value, revision=revision, acting_for=context.acting_for)
-    pinned = f" at {changed.approved_revision}" if changed.approved_revision else ""
-    return _told(context, changed, f"{changed.status}{pinned}")
-
-
-@proposal.command()
-@_id_argument
-@click.option("--source", required=True, metavar="URL[;BRANCH]", help="The branch that takes its place.")
-@json_option
-@click.pass_obj
-def supersede(context: Context, proposal: str, source: str) -> int:
-    """Replace a proposal by a new one from another branch; review requests go with it, votes do not."""
-    from byoci.cli.places import source_for
-
-    old = _forge(context).proposal(proposal)
-    project = context.site.config.project(old.project)
-    origin = source_for(project, source)
-    tip = context.site.vcs(project).tip(origin)
-    made = _forge(context).supersede(proposal, origin, source_tip=tip, acting_for=context.acting_for)
-    return _told(context, made, f"takes the place of {proposal}")
-
-
-@proposal.command("list")
-@click.argument("project", required=False, shell_complete=complete.projects)
+@proposal.command("list", short_help="List the proposals.")
+@click.argument("project", required=False, shell_complete=complete.projects, help="A project.  [default: all]")
 @click.option("--all", "everything", is_flag=True, help="The finished ones too.")
 @json_option
 @click.pass_obj
@@ -197,14 +121,14 @@ def list_(context: Context, project: str | None, everything: bool) -> int:
     if context.json:
         output.as_json([proposal_json(item) for item in found])
     elif found:
-        rows = [(item.project, item.id, item.title, item.status, item.author, str(item.source)) for item in found]
-        output.table(("PROJECT", "ID", "TITLE", "STATUS", "AUTHOR", "SOURCE"), rows)
+        rows = [(item.project, item.id, item.status, item.author, item.title, str(item.source)) for item in found]
+        output.table(("PROJECT", "ID", "STATUS", "AUTHOR", "TITLE", "SOURCE"), rows)
     else:
         output.say("No proposals." if everything else "No open proposals; --all shows the finished ones too.")
     return 0 if found else 3
 
 
-@proposal.command()
+@proposal.command(short_help="Show all about a proposal.")
 @_id_argument
 @json_option
 @click.pass_obj
@@ -227,7 +151,106 @@ def show(context: Context, proposal: str) -> int:
     output.say(_described(ballot))
     for said in comments:
         output.say(f"\n{said.author}, {said.at:%Y-%m-%d %H:%M} UTC:\n{_indented(said.text)}")
+    output.say("\nHistory:")
+    for event in events:
+        output.say(f"  {event.at:%Y-%m-%d %H:%M} UTC  {_event(event)}")
     return 0
+
+
+@proposal.command("request-review", short_help="Ask a person or a team for a review.")
+@_id_argument
+@click.argument("reviewer", help="A person's or team's name.")
+@_type_option
+@json_option
+@click.pass_obj
+def request_review(context: Context, proposal: str, reviewer: str, review_type: str) -> int:
+    """Ask REVIEWER, a person or a team, for a review. The proposal waits until it is answered."""
+    _forge(context).request_review(proposal, reviewer, review_type=review_type, acting_for=context.acting_for)
+    return _told(context, _forge(context).proposal(proposal), f"{reviewer} is asked for a review")
+
+
+@proposal.command(short_help="Vote.")
+@_id_argument
+@click.argument("vote", help="approve, disapprove, needs-fixing, needs-information, resubmit or abstain.")
+@_type_option
+@click.option("--comment", help="What you have to say; - reads standard input.")
+@json_option
+@click.pass_obj
+def review(context: Context, proposal: str, vote: str, review_type: str, comment: str | None) -> int:
+    """Vote on the source as it is now; voting again replaces your vote."""
+    from byoci.forge.local_input import parse_vote
+
+    value: VoteValue = parse_vote(vote)
+    found = _forge(context).proposal(proposal)
+    _forge(context).review(
+        proposal,
+        value,
+        comment=_text(comment),
+        review_type=review_type,
+        revision=_tip(context, found),
+        acting_for=context.acting_for,
+    )
+    return _told(context, _forge(context).proposal(proposal), f"voted {value}")
+
+
+@proposal.command(short_help="Say something.")
+@_id_argument
+@click.argument("text", help="What you have to say; - reads standard input.")
+@json_option
+@click.pass_obj
+def comment(context: Context, proposal: str, text: str) -> int:
+    """Say something about a proposal."""
+    _forge(context).add_comment(proposal, _text(text), acting_for=context.acting_for)
+    return _told(context, _forge(context).proposal(proposal), "commented")
+
+
+@proposal.command("set-status", short_help="Set the status; approved pins the revision.")
+@_id_argument
+@click.argument(
+    "status",
+    nargs=-1,
+    required=True,
+    help="work-in-progress, needs-review, approved, rejected, merged or superseded.",
+)
+@json_option
+@click.pass_obj
+def set_status(context: Context, proposal: str, status: tuple[str, ...]) -> int:
+    """Set the status.
+
+    `approved` pins the source's revision of this moment: that one may land, and no later one.
+    """
+    from byoci.forge.local_input import parse_status
+    from byoci.model import Status
+
+    value: Status = parse_status(" ".join(status))
+    found = _forge(context).proposal(proposal)
+    if value is Status.APPROVED and found.status is Status.MERGED:
+        raise UsageError(
+            f"proposal {found.id} has landed already",
+            details=f"It is “{found.title}” of {found.project}, on trunk as {found.merged_revision}.",
+            resolution="Create a new proposal for what is new, or set this one to needs-review first.",
+        )
+    revision = _tip(context, found) if value is Status.APPROVED else None
+    changed = _forge(context).change_status(proposal, value, revision=revision, acting_for=context.acting_for)
+    pinned = f" at {changed.approved_revision}" if changed.approved_revision else ""
+    return _told(context, changed, f"{changed.status}{pinned}")
+
+
+@proposal.command(short_help="Replace a proposal by one from another branch.")
+@_id_argument
+@click.option("--source", required=True, metavar="URL[;BRANCH]", help="The branch that takes its place.")
+@json_option
+@click.pass_obj
+def supersede(context: Context, proposal: str, source: str) -> int:
+    """Replace a proposal by a new one from another branch; review requests go with it, votes do not."""
+    from byoci.cli.places import source_for
+
+    old = _forge(context).proposal(proposal)
+    project = context.site.config.project(old.project)
+    origin = source_for(project, source)
+    tip = context.site.vcs(project).tip(origin)
+    made = _forge(context).supersede(proposal, origin, source_tip=tip, acting_for=context.acting_for)
+    return _told(context, made, f"takes the place of {proposal}")
 
 
 def _described(ballot: Ballot) -> str:
@@ -252,6 +275,12 @@ def _described(ballot: Ballot) -> str:
     if found.description:
         lines += ["", _indented(found.description)]
     return "\n".join(lines)
+
+
+def _event(event: Event) -> str:
+    by = f", recorded by {event.recorded_by}" if event.recorded_by != event.person else ""
+    details = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in event.details.items() if value)
+    return f"{event.person}{by}: {event.what}" + (f" ({details})" if details else "")
 
 
 def _indented(text: str) -> str:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _FROM_CERTIFICATE = "default: as the certificate has it"
 
 
-@click.command()
-@click.argument("certificate", metavar="CERTIFICATE")
+@click.command(short_help="Repeat what a certificate tells of.")
+@click.argument("certificate", metavar="CERTIFICATE", help="Its file, or the beginning of its candidate's id.")
 @click.option("--shell", is_flag=True, help="Set up, and give me a shell in the worker in place of the tests.")
 @click.option("--trunk", metavar="URL[;BRANCH]", help=f"Where trunk is; {_FROM_CERTIFICATE}.")
 @click.option("--source", metavar="URL[;BRANCH]", help=f"Where the proposal's source is; {_FROM_CERTIFICATE}.")

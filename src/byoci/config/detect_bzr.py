@@ -50,7 +50,7 @@ def facts(folder: Path, start: Path) -> Found:
     usual = next((name for name in _USUAL if name in branches), None)
     if current.branch not in (None, *_USUAL) and usual is not None:
         trunk, notes = Location(current.url, usual), (*notes, f"Of the colocated branches {usual} is gated.")
-    return Found("bzr", trunk, current, branches, lambda _: _tree(folder), notes)
+    return Found("bzr", trunk, current, branches, lambda _: _tree(folder), _origin(folder), notes)
 
 
 def _below(folder: Path, start: Path) -> Found:
@@ -117,6 +117,12 @@ def _refers_to(folder: Path) -> str | None:
     if settings.get("bound", "").lower() in ("true", "yes", "on", "1", "y", "t"):
         return settings.get("bound_location") or None
     return None
+
+
+def _origin(folder: Path) -> Location | None:
+    """The branch that the one in `folder` was branched from."""
+    parent = dict(_settings(_read(folder / ".bzr/branch/branch.conf"))).get("parent_location")
+    return _location(parent, folder) if parent else None
 
 
 def _settings(text: str) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from byoci import proc
 from byoci.config.found import Found, Tree
+from byoci.config.trunks import is_local, resolve_path
 from byoci.errors import ProgramError, UsageError
 from byoci.log import SecretFilter, printable
 from byoci.model import Location
@@ -54,7 +55,8 @@ def facts(folder: Path) -> Found:
     def tree(branch: str) -> Tree:
         return _tree(folder, branch or trunk)
 
-    return Found("git", location, current, branches, tree, (*notes, *_remote_note(folder, trunk)))
+    notes = (*notes, *_remote_note(folder, trunk))
+    return Found("git", location, current, branches, tree, _origin(folder, root), notes)
 
 
 def _root(folder: Path) -> Path:
@@ -85,6 +87,11 @@ def _trunk(folder: Path, branches: tuple[str, ...], head: str) -> tuple[str, tup
         details=f"The repository has {', '.join(printable(branch) for branch in branches[:20])}.",
         resolution="Name it: --trunk ';BRANCH'.",
     )
+
+
+def _origin(folder: Path, root: Path) -> Location | None:
+    url = _ask(folder, "config", "--get", "remote.origin.url")
+    return Location(resolve_path(url, root, Path.home()) if is_local(url) else url) if url else None
 
 
 def _remote_note(folder: Path, trunk: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class Found:
               checkout is bound to
     current   the branch that is checked out at the folder that was asked about; None for none
     branches  names of the repository's branches; () for a bzr branch that stands alone
+    origin    where the repository was cloned, or the branch branched, from; None where it tells nothing of that
     tree      the files at the root of a branch by its name ("": the trunk's); with bzr those of the working tree
     notes     what a person should know about the choice of trunk, a sentence each
     """
@@ -43,4 +44,5 @@ class Found:
     current: Location | None
     branches: tuple[str, ...]
     tree: Callable[[str], Tree]
+    origin: Location | None = None
     notes: tuple[str, ...] = ()

@@ -103,6 +103,11 @@ def land_round(gate: Gate, leases: Leases, only: str | None = None) -> list[Told
     return rows
 
 
+def not_worked_on(gate: Gate, error: ByociError) -> list[Told]:
+    """A row for every open proposal of a project whose round `error` ended; the forge is told nothing."""
+    return [_failed(gate, proposal, error, tell_forge=False) for proposal in land.queue(gate)]
+
+
 def shadow_round(gate: Gate, leases: Leases, only: str | None = None, *, regardless: bool = False) -> list[Told]:
     """What `land_round` would do, up to publishing; neither trunk nor the forge learn of it.
 
