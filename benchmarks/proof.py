@@ -178,7 +178,8 @@ def _landings() -> Iterator[str]:
         words = ("from", "merge")
         below = "".join(f"{word} :{parent}\n" for word, parent in zip(words, parents, strict=False))
         size = len(message.encode())
-        return f"commit refs/heads/{ref}\nmark :{mark}\nauthor {person}\ncommitter {person}\ndata {size}\n{message}\n{below}\n"
+        head = f"commit refs/heads/{ref}\nmark :{mark}\nauthor {person}\ncommitter {person}\n"
+        return f"{head}data {size}\n{message}\n{below}\n"
 
     yield commit("main", 1, _ANN, "first\n", [])
     tip, mark = commit_id([], _ANN, "first\n"), 1
