@@ -6,7 +6,11 @@ again (`EX_TEMPFAIL` of sysexits.h).
 
 from __future__ import annotations
 
-from typing import ClassVar
+import errno
+from typing import ClassVar, Final
+
+FULL_DISK: Final = "Make room on that disk and try again; nothing that landed or was told is lost."
+_FULL: Final = ("No space left on device", "Disk quota exceeded")
 
 
 class ByociError(Exception):
@@ -85,7 +89,8 @@ class ProgramError(ByociError):
     """A program that byoci started ended with another status than it should have."""
 
     def __init__(self, argv: tuple[str, ...], status: int, stderr: str) -> None:
-        super().__init__(f"{argv[0]} ended with status {status}", details=stderr.strip())
+        remedy = FULL_DISK if any(words in stderr for words in _FULL) else ""
+        super().__init__(f"{argv[0]} ended with status {status}", details=stderr.strip(), resolution=remedy)
         self.argv = argv
         self.status = status
         self.stderr = stderr
@@ -99,3 +104,44 @@ class ProgramMissingError(ByociError):
 
 class ProgramTimeoutError(UnavailableError):
     """A program did not end in its time and was killed with all that it started."""
+
+
+_REMEDIES: Final = {
+    errno.ENOSPC: FULL_DISK,
+    errno.EDQUOT: FULL_DISK,
+    errno.EACCES: "Make sure that byoci's user may read and write it.",
+    errno.EPERM: "Make sure that byoci's user may read and write it.",
+    errno.EROFS: "Make sure that it is on a disk that can be written to.",
+    errno.EMFILE: "Raise this user's limit on open files (ulimit -n).",
+    errno.ENOMEM: "Give this machine more memory, or let it do less at once.",
+}
+
+
+def of_system(error: OSError) -> UnavailableError:
+    """What the system said, as an error for people."""
+    return UnavailableError(
+        f"the system says: {error.strerror or error}",
+        details=str(error.filename or ""),
+        resolution=_REMEDIES.get(
+            error.errno or 0, "Try again; if it stays so, look at the disk and at the system's log."
+        ),
+    )
+
+
+def of_full_disk(said: str) -> UnavailableError | None:
+    """The error for a program that failed because a disk is full; None where `said`, its words, tell something else."""
+    if not any(words in said for words in _FULL):
+        return None
+    return UnavailableError("a disk is full", details=said, resolution=FULL_DISK)
+
+
+def of_bug(error: Exception) -> UnavailableError:
+    """Something that nobody foresaw, as an error for people: where it was, and what to do."""
+    import traceback
+
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return UnavailableError(
+        f"byoci failed in a way that it does not know: {type(error).__name__}: {error}"[:500],
+        details=f"in {last.name}, {last.filename}:{last.lineno}",
+        resolution="Try again; if it stays so, report it with what `byoci -v` shows.",
+    )

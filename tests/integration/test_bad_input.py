@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from site_under_test import Story
 
+from byoci.cli.main import run
+from byoci.errors import ByociError
 from byoci.gate.rounds import exit_code
 from byoci.model import Outcome, Status
 
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.agent]
 PROGRAM = (sys.executable, "-c", "from byoci.cli.main import main; main()")
+STAGES = ["reading the ballot", "merging", "testing", "checking again", "publishing", "reporting"]
 VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 
 
@@ -96,11 +102,55 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("only root can mount a small disk")
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=False)
     if mounted.returncode:
         pytest.skip("this root cannot mount")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Use up the last byte of a disk; the file that does it."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (65536, 1):
+            while file.write(b"x" * size) == size:
+                pass
+    return filler
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vcs", VCS)
+@pytest.mark.parametrize("what", ["state", "trunk"])
+@pytest.mark.parametrize(
+    "moment", ["reading the ballot", "merging", "testing", "checking again", "publishing", "reporting"]
+)
+def test_a_disk_that_fills_up_at_any_moment_loses_nothing(
+    small_disk: Path, tmp_path: Path, vcs: str, what: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BYOCI_HOME", str(small_disk if what == "state" else tmp_path / "byoci"))
+    story = Story(small_disk if what == "trunk" else tmp_path, vcs)
+    proposal = story.propose("topic", {"new": "1\n"})
+    story.on_line = lambda line: fill(small_disk) and None if line.endswith(moment) else None
+    error: ByociError | None = None
+    try:
+        (row,) = story.land()
+    except ByociError as raised:
+        error = raised
+    else:
+        error = row.error
+        assert (error is None) == (row.landing.outcome is Outcome.LANDED)
+    if error is not None:
+        assert error.exit_code == 75
+        assert "Make room" in error.resolution, error
+    (small_disk / "filler").unlink(missing_ok=True)
+    story.on_line = lambda _: None
+    story.reopen()
+    story.land()
+    told = story.forge.proposal(proposal.id)
+    assert (told.status, told.merged_revision) == (Status.MERGED, story.trunk_tip())
+    assert len(story.forge.comments(proposal.id)) == 1
+    assert story.trunk_files()["new"] == "1\n"
 
 
 @pytest.mark.parametrize("vcs", VCS)
@@ -111,12 +161,10 @@ def test_a_full_disk_is_our_failure_and_loses_nothing(
     story = Story(tmp_path, vcs)
     story.propose("topic", {"new": "1\n"})
     before = story.trunk_tip()
-    filler = small_disk / "filler"
-    with pytest.raises(OSError, match="No space"):
-        filler.write_bytes(b"x" * 8 * 1024**2)
+    filler = fill(small_disk)
     done = subprocess.run([*PROGRAM, "--config", story.config, "land"], capture_output=True, text=True, check=False)
     assert done.returncode == 75, done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Make room" in done.stderr
     assert story.trunk_tip() == before
     filler.unlink()
     story.reopen()
@@ -150,6 +198,108 @@ def test_a_lander_killed_at_any_time_loses_nothing(home: Path, tmp_path: Path, v
         assert told.status is Status.MERGED
         assert len(story.forge.comments(proposal.id)) == 1
     assert {"new0", "new1", "new2"} <= set(story.trunk_files())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vcs", VCS)
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("moment", STAGES)
+def test_a_lander_killed_in_each_stage_loses_nothing(
+    home: Path, tmp_path: Path, vcs: str, moment: str, later: bool
+) -> None:
+    """Killed when it tells that a stage begins, or a moment later, within it."""
+    story = Story(tmp_path, vcs)
+    proposal = story.propose("topic", {"new": "1\n"})
+    lander = subprocess.Popen(
+        [*PROGRAM, "--config", story.config, "land"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert lander.stderr is not None
+    assert any(line.endswith(f"{moment}\n") for line in lander.stderr)
+    if later:
+        time.sleep(0.03)
+    lander.kill()
+    lander.wait()
+    lander.stderr.close()
+    story.reopen()
+    story.land()
+    told = story.forge.proposal(proposal.id)
+    assert (told.status, told.merged_revision) == (Status.MERGED, story.trunk_tip())
+    assert len(story.forge.comments(proposal.id)) == 1
+    assert story.trunk_files()["new"] == "1\n"
+    assert story.land() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vcs", VCS)
+def test_landers_that_start_at_once_land_everything_once(home: Path, tmp_path: Path, vcs: str) -> None:
+    story = Story(tmp_path, vcs)
+    proposals = [story.propose(f"topic{number}", {f"new{number}": "1\n"}) for number in range(3)]
+    argv = [*PROGRAM, "--config", story.config, "land"]
+    landers = [subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    told = {lander.communicate()[1].splitlines()[-1]: lander.returncode for lander in landers}
+    codes = sorted(lander.returncode for lander in landers)
+    assert codes[0] == 0, told
+    assert set(codes) <= {0, 3, 75}, told  # who came later waited for nobody, or found nothing left to do
+    story.reopen()
+    story.land()
+    assert {"new0", "new1", "new2"} <= set(story.trunk_files())
+    assert len(list(story.gate().vcs.landings(story.repository.trunk))) == 3
+    for proposal in proposals:
+        assert story.forge.proposal(proposal.id).status is Status.MERGED
+        assert len(story.forge.comments(proposal.id)) == 1
+
+
+@pytest.mark.parametrize("vcs", VCS)
+def test_a_private_repository_that_was_damaged_is_told(home: Path, tmp_path: Path, vcs: str) -> None:
+    story = Story(tmp_path, vcs)
+    first = story.propose("first", {"new": "1\n"})
+    assert story.land_one().outcome is Outcome.LANDED
+    second = story.propose("second", {"other": "1\n"})
+    private = home / "testing/repositories" / f"hello.{vcs}"
+    for path in [*private.rglob("*.pack"), *private.rglob("*.cix")]:
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes()[:100])
+    done = subprocess.run([*PROGRAM, "--config", story.config, "land"], capture_output=True, text=True, check=False)
+    assert done.returncode == 75, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(private) in done.stdout + done.stderr, "what to remove"
+    shutil.rmtree(private)
+    story.reopen()
+    assert story.land_one().outcome is Outcome.LANDED
+    for proposal in (first, second):
+        assert len(story.forge.comments(proposal.id)) == 1
+
+
+@pytest.mark.git
+def test_what_nobody_foresaw_stops_one_proposal_only(home: Path, tmp_path: Path) -> None:
+    story = Story(tmp_path, "git")
+    odd, good = story.propose("odd", {"odd": "1\n"}), story.propose("good", {"good": "1\n"})
+
+    def fail(line: str) -> None:
+        if line == f"hello {odd.id}: testing":
+            raise KeyError("nobody foresaw this")
+
+    story.on_line = fail
+    rows = {row.landing.proposal: row for row in story.land()}
+    assert rows[good.id].landing.outcome is Outcome.LANDED
+    assert rows[odd.id].landing.outcome is Outcome.ERROR
+    assert "nobody foresaw this" in rows[odd.id].landing.reasons[0]
+    assert exit_code(list(rows.values())) == 75
+    assert story.forge.proposal(odd.id).status is Status.APPROVED
+    story.on_line = lambda _: None
+    assert story.land_one().outcome is Outcome.LANDED
+
+
+def test_a_bug_is_our_failure_and_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def broken() -> None:
+        raise KeyError("nobody foresaw this")
+
+    assert run(broken, []) == 75
+    told = capsys.readouterr().err
+    assert "nobody foresaw this" in told
+    assert "test_bad_input.py" in told
+    assert "report it" in told
 
 
 @pytest.mark.git

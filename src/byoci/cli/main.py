@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ import click
 
 from byoci import __version__, log
 from byoci.cli import output
-from byoci.errors import ByociError, UnavailableError
+from byoci.errors import ByociError, of_bug, of_system
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from byoci.wiring import Site
+
+_log = logging.getLogger(__name__)
 
 _EPILOG = """Exit codes: 0 done; 1 the proposal or job failed; 2 wrong use or configuration; 3 nothing to do; 75 byoci
 failed, try again."""
@@ -158,22 +161,26 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, program:
     except (click.Abort, KeyboardInterrupt):
         output.progress("byoci: interrupted")
         return 130
-    except (ByociError, OSError) as problem:
+    except Exception as problem:  # noqa: BLE001 - that we failed has an exit code of its own, whatever it was
         return _failed(context, problem)
     return result if isinstance(result, int) else 0
 
 
-def _failed(context: click.Context | None, problem: ByociError | OSError) -> int:
+def _failed(context: click.Context | None, problem: Exception) -> int:
     if isinstance(problem, BrokenPipeError):
         # Whoever read our output has seen enough; Python would complain once more at its end.
         sys.stdout = None
         return 0
     if isinstance(problem, OSError):
-        where = str(problem.filename) if problem.filename else ""
-        problem = UnavailableError(f"the system says: {problem.strerror or problem}", details=where)
+        told: ByociError = of_system(problem)
+    elif isinstance(problem, ByociError):
+        told = problem
+    else:
+        _log.info("a bug", exc_info=problem)
+        told = of_bug(problem)
     wanted = context is not None and isinstance(context.obj, Context) and context.obj.json
-    output.error(problem, json_wanted=wanted)
-    return problem.exit_code
+    output.error(told, json_wanted=wanted)
+    return told.exit_code
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ from byoci.errors import (
     UnavailableError,
     UnsealableError,
     UsageError,
+    of_bug,
+    of_system,
 )
 from byoci.gate import ballot as ballots
 from byoci.gate import certifying, land
@@ -202,8 +204,10 @@ def _row(gate: Gate, lease: Lease, proposal: Proposal, stages: tuple[land.Stage,
     except ByociError as error:
         return _failed(gate, proposal, error, tell_forge=for_real)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return _failed(gate, proposal, UnavailableError(f"{error.strerror or error}{where}"), tell_forge=False)
+        return _failed(gate, proposal, of_system(error), tell_forge=False)
+    except Exception as error:  # noqa: BLE001 - no proposal keeps the others from landing, whatever it is like
+        _log.info("proposal %s", proposal.id, exc_info=error)
+        return _failed(gate, proposal, of_bug(error), tell_forge=False)
     return Told(shown, new=shown is stopped.landing)
 
 

@@ -149,11 +149,13 @@ class BzrVcs:
         with trunk.lock_read():
             return bool(trunk.has_revision(revision))
 
-    def _quiet(self) -> Any:
-        return bzr_open.quiet(self._store.home, self._ssh_config)
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        with bzr_open.quiet(self._store.home, self._ssh_config), bzr_open.explained(self._store.private):
+            yield
 
     def _opened(self, location: Location, *, trusted: bool) -> Any:
-        return bzr_open.opened(location, self._policy, self._rewrite, trusted=trusted)
+        return bzr_open.opened(location, self._policy, self._rewrite, self._store.private, trusted=trusted)
 
     def _proposals(self, *revisions: bytes) -> dict[bytes, str]:
         """Where those that trunk does not have are found; `RevisionGoneError` for one that was never fetched."""

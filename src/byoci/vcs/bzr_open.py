@@ -6,6 +6,7 @@ and puts the environment back afterwards.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -24,7 +25,8 @@ from breezy.bzr import BzrProber, RemoteBzrProber
 from breezy.library_state import BzrLibraryState
 from breezy.url_policy_open import BranchLoopError, BranchOpener, BranchOpenPolicy
 
-from byoci.errors import ByociError, RejectedError, UnreachableError
+from byoci.errors import ByociError, RejectedError, UnavailableError, UnreachableError, of_system
+from byoci.log import printable
 from byoci.vcs import bzr_locks, bzr_ssh, urls
 
 if TYPE_CHECKING:
@@ -258,8 +260,12 @@ def _opener(policy: _Policy) -> Iterator[Any]:
 
 
 @contextmanager
-def opened(location: Location, policy: UrlPolicy, rules: Mapping[str, str], *, trusted: bool = False) -> Iterator[Any]:
+def opened(
+    location: Location, policy: UrlPolicy, rules: Mapping[str, str], private: Path, *, trusted: bool = False
+) -> Iterator[Any]:
     """The branch at `location`; for a checkout that is bound to another branch, that other branch.
+
+    private  the folder that is worked in, which may be at fault too
 
     Raises `RejectedError` for what is not allowed, `UnreachableError` for whatever else goes wrong in the context.
     """
@@ -267,7 +273,7 @@ def opened(location: Location, policy: UrlPolicy, rules: Mapping[str, str], *, t
     checks = _Policy(place, policy, rules, trusted=trusted)
     if location.branch:
         checks.first = urlutils.join_segment_parameters(checks.first, {"branch": urlutils.escape(location.branch)})
-    with unreachable(place), _opener(checks) as opener:
+    with unreachable(place, private), _opener(checks) as opener:
         branch = opener.open(checks.first)
         borrow(branch.repository)
         bound = branch.get_bound_location() if place.local else None  # a server's branches are nobody's checkouts
@@ -278,8 +284,34 @@ def opened(location: Location, policy: UrlPolicy, rules: Mapping[str, str], *, t
         yield branch
 
 
+def _full_disk(error: BaseException) -> UnavailableError | None:
+    """The error for a disk that is full, where that is behind what breezy raised."""
+    seen: list[BaseException | None] = [error]
+    for behind in seen:
+        if isinstance(behind, OSError) and behind.errno in (errno.ENOSPC, errno.EDQUOT):
+            return of_system(behind)
+        more = (getattr(behind, "orig_error", None), getattr(behind, "__cause__", None))
+        seen += [other for other in more if isinstance(other, BaseException) and other not in seen]
+    return None
+
+
 @contextmanager
-def unreachable(place: urls.Url) -> Iterator[None]:
+def explained(private: Path) -> Iterator[None]:
+    """Turn what breezy raises while it works in the private folder into `UnavailableError`."""
+    try:
+        yield
+    except ByociError:
+        raise
+    except Exception as error:
+        raise _full_disk(error) or UnavailableError(
+            "bzr's part of byoci failed",
+            details=printable(f"{type(error).__name__}: {error}"),
+            resolution=f"Try again; if it stays so, remove {private}: it holds nothing that cannot be fetched again.",
+        ) from error
+
+
+@contextmanager
+def unreachable(place: urls.Url, private: Path) -> Iterator[None]:
     """Turn what breezy raises while it reads a branch into `UnreachableError`.
 
     A hostile server or file can make a parser raise anything, so anything is caught.
@@ -295,9 +327,12 @@ def unreachable(place: urls.Url) -> Iterator[None]:
             f"there is no bzr branch at {place}", resolution="Check the URL, and that it is a branch, not its folder."
         ) from error
     except Exception as error:
+        if full := _full_disk(error):
+            raise full from error
         words = "\n".join(filter(None, (f"{type(error).__name__}: {error}", bzr_ssh.end())))
         raise UnreachableError(
             f"{place} cannot be read",
             details=urls.shown(words),
-            resolution="Check that its server answers and lets this account read it; then try again.",
+            resolution="Check that its server answers and lets this account read it, and try again. "
+            f"If others can read it, remove {private}: it holds nothing that cannot be fetched again.",
         ) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from byoci import proc
-from byoci.errors import ProgramMissingError, UnavailableError, UnreachableError
+from byoci.errors import ProgramError, ProgramMissingError, UnavailableError, UnreachableError, of_full_disk
 from byoci.vcs.urls import shown
 
 if TYPE_CHECKING:
@@ -188,14 +188,16 @@ class Git:
     ) -> proc.Result:
         """Run git in the private repository; see `proc.run`."""
         environment = self.environment(env, config)
-        return proc.run(["git", *args], env=environment, stdin=stdin, ok=ok, timeout=LOCAL_SECONDS)
+        return _checked(proc.run(["git", *args], env=environment, stdin=stdin, ok=None, timeout=LOCAL_SECONDS), ok)
 
     def run_on_strangers(
         self, args: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: float = LOCAL_SECONDS
     ) -> proc.Result:
         """Run git in the private repository on objects that a source sent; any exit code is returned."""
-        return proc.run_bounded(
-            ["git", *args], env=self.environment(env), timeout=timeout, most=REMOTE_BYTES, limits=STRANGERS
+        return _checked(
+            proc.run_bounded(
+                ["git", *args], env=self.environment(env), timeout=timeout, most=REMOTE_BYTES, limits=STRANGERS
+            )
         )
 
     def start(self, args: Sequence[str], *, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
@@ -216,9 +218,10 @@ class Git:
         settings = {**(config or {}), **_authorization(place)}
         environment = self.environment({**self._remote_environment(place), **(env or {})}, settings)
         try:
-            return proc.run_bounded(["git", *args], env=environment, timeout=timeout, most=REMOTE_BYTES, limits=limits)
+            told = proc.run_bounded(["git", *args], env=environment, timeout=timeout, most=REMOTE_BYTES, limits=limits)
         except UnavailableError as error:
             raise unreachable(place, str(error)) from error
+        return _checked(told)
 
     def _remote_environment(self, place: Url) -> dict[str, str]:
         ssh = ["ssh", "-oBatchMode=yes", "-oForwardAgent=no", "-oConnectTimeout=30", "-oServerAliveInterval=30"]
@@ -243,6 +246,17 @@ def _authorization(place: Url) -> dict[str, str]:
         f"http.{place.text}.extraHeader": f"Authorization: Basic {token}",
         "http.followRedirects": "false",  # git would show the header to wherever it is sent
     }
+
+
+def _checked(result: proc.Result, ok: Sequence[int] | None = None) -> proc.Result:
+    """The result. Raises `UnavailableError` for a full disk, and `ProgramError` for a status that is not `ok`."""
+    if result.status != 0:
+        stderr = result.stderr.decode("utf-8", "replace")
+        if full := of_full_disk(said(stderr)):
+            raise full
+        if ok is not None and result.status not in ok:
+            raise ProgramError(result.argv, result.status, stderr)
+    return result
 
 
 def said(stderr: str) -> str:
