@@ -34,7 +34,7 @@ _IMAGES: Final = (
     "Machines and images are not made by cloud-init any more: [image.NAME] has base and packages, and what else tests"
     " need is installed by project.NAME.setup.command."
 )
-_CLOUD: Final = (
+NO_SUCH_MACHINES: Final = (
     "Workers and machines are containers (LXD, Incus, podman), ssh hosts or this host. Make such a machine by its own"
     ' tools, and use it over ssh: [machine.NAME] backend = "ssh".'
 )
@@ -217,14 +217,14 @@ GROUPS: Final = (
         " qemu.ssh.localhost.port qemu.stop.timeouts qemu.uefi.code.path qemu.uefi.vars qemu.uefi.vars.path"
         " qemu.uefi.vars.seed",
         "",
-        _CLOUD,
+        NO_SUCH_MACHINES,
     ),
     Group(
         "refused",
         "nova.auth_url nova.boot_timeout nova.cloud_init_timeout nova.flavors nova.image nova.net_id nova.region_name"
         " nova.setup_ip.timeouts nova.setup_ssh.timeouts nova.tenant_name nova.username",
         "",
-        _CLOUD,
+        NO_SUCH_MACHINES,
     ),
     Group(
         "refused",
@@ -233,7 +233,7 @@ GROUPS: Final = (
         " ec2.security.groups ec2.setup_ip.timeouts ec2.setup_ssh.timeouts ec2.stop.timeouts ec2.subnet"
         " ec2.terminate.timeouts ec2.type",
         "",
-        _CLOUD,
+        NO_SUCH_MACHINES,
     ),
     Group(
         "refused",
@@ -242,10 +242,10 @@ GROUPS: Final = (
         " scaleway.poweron_timeout scaleway.public_ip scaleway.region_name scaleway.setup_ip.timeouts"
         " scaleway.setup_ssh.timeouts scaleway.terminate_timeout",
         "",
-        _CLOUD,
+        NO_SUCH_MACHINES,
     ),
-    Group("secret", "nova.password aws.key aws.secret aws.token", "the secrets folder", _CLOUD),
-    Group("secret", "scaleway.access_key scaleway.token", "the secrets folder", _CLOUD),
+    Group("secret", "nova.password aws.key aws.secret aws.token", "the secrets folder", NO_SUCH_MACHINES),
+    Group("secret", "scaleway.access_key scaleway.token", "the secrets folder", NO_SUCH_MACHINES),
     Group("secret", "ldap.password", "the secrets folder"),
     Group("refused", "ldap.user", "", "People sign in through the forge or a provider of sign-in, not LDAP."),
     Group("refused", "logging.level logging.format", "", "How much is told is chosen with each command: --verbose."),

@@ -78,7 +78,7 @@ class BzrSibling:
         return Location(trunk.url.rstrip("/") + SUFFIX)
 
     def _opened(self, trunk: Location) -> Any:
-        return bzr_open.opened(self._place(trunk), self._policy, self._rewrite, trusted=True)
+        return bzr_open.opened(self._place(trunk), self._policy, self._rewrite, self._private, trusted=True)
 
     def _note(self, branch: Any) -> Path:
         return self._private / "locks" / name_of(branch.user_url)
@@ -96,7 +96,7 @@ class BzrSibling:
         if self._is_there(trunk):
             return
         place = bzr_open.place_of(self._place(trunk), self._policy, self._rewrite)
-        with bzr_open.unreachable(place), _refusing(place):
+        with bzr_open.unreachable(place, self._private), _refusing(place):
             transport = get_transport(bzr_open.as_breezy_url(place))
             transport.ensure_base()
             ControlDir.create_branch_convenience(

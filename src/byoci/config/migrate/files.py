@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OPTIONS, NOTES, MONITOR, JOBS, PROGRAM = "options", "notes", "monitor", "jobs", "program"
 MAX_FILES: Final = 500
+MAX_BYTES: Final = 4 * 1024 * 1024  # of all files together
 _NAME_THEM: Final = "Name the folder that it is in, too, or put the file itself in its place. Nothing was written."
 _FAR: Final = "leads out of the folders that were named"
 
@@ -61,6 +62,7 @@ class Folders:
         """Raises `MigrationError` for what is no folder."""
         self.named = tuple(named)
         self._real = tuple(Path(os.path.realpath(folder)) for folder in named)
+        self.read: set[Path] = set()  # the files that were read as parts of the configuration
         bad = [f"{name}: is no folder" for name, real in zip(named, self._real, strict=True) if not real.is_dir()]
         if bad:
             raise MigrationError(bad, "Name the folder of the older definition, and others that count after it.")
@@ -78,6 +80,7 @@ class Folders:
             if real is None and os.path.lexists(path):
                 raise MigrationError([f"{path}: {_FAR}"], _NAME_THEM)
             if real is not None and real.is_file():
+                self.read.add(real)
                 return real
         return None
 
@@ -103,6 +106,9 @@ def read_all(folders: Folders) -> list[OlderFile]:
             wrong.append(f"{path}: {error.brief}")
             continue
         found[real] = OlderFile(path, real, kind, raw)
+        folders.read.add(real)
+        if sum(len(file.raw) for file in found.values()) > MAX_BYTES:
+            raise MigrationError([f"{path}: the files are larger than {MAX_BYTES} bytes together"])
     if wrong:
         raise MigrationError(wrong)
     if not any(file.kind in (OPTIONS, MONITOR) for file in found.values()):

@@ -13,7 +13,9 @@ _LOGIN: Final = re.compile(r"(?<=://)(?P<user>[^/@\s:{}\"']*):(?P<password>[^/@\
 _TOKEN: Final = re.compile(r"(?<=https://)(?P<token>[^/@\s:{}\"']{16,})@|(?<=http://)(?P<other>[^/@\s:{}\"']{16,})@")
 _ANY_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]*@")
 _ASSIGNED: Final = re.compile(r"(passw(or)?d|passphrase|secret|token|api_?key)[=]['\"]?(?![$/'\"\s]|$)", re.IGNORECASE)
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s,;'\"#<>|]+")
+_AFTER_SCHEME: Final = re.compile(r"://[^\s,;'\"#<>|]+")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")
+_LONGEST_SCHEME: Final = 20
 
 
 def without_passwords(text: str) -> str:
@@ -33,6 +35,9 @@ def has_password(command: str) -> bool:
 
 def urls_with_passwords(text: str) -> Iterator[tuple[int, int, str]]:
     """Where URLs with a password or a token stand in `text`: start, end and the URL."""
-    for found in _URL.finditer(text):
-        if without_passwords(found[0]) != found[0]:
-            yield found.start(), found.end(), found[0]
+    for found in _AFTER_SCHEME.finditer(text):
+        before = text[max(0, found.start() - _LONGEST_SCHEME) : found.start()]
+        scheme = _SCHEME.search(before)
+        url = (scheme[0] if scheme else "") + found[0]
+        if without_passwords(url) != url:
+            yield found.end() - len(url), found.end(), url

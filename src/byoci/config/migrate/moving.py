@@ -12,7 +12,7 @@ In STATE/NAMESPACE/secrets:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from byoci.config.migrate.wrong import MigrationError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from byoci.config.migrate.files import OlderFile
     from byoci.config.migrate.syntax import Definition
+MAX_SECRETS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +78,7 @@ class Secrets:
         target = self.folder(namespace) / name
         if self._contents.setdefault(target, content) != content:
             raise MigrationError([f"{told}: another secret goes to {target} already"])
+        if len(self._secrets) >= MAX_SECRETS:
+            raise MigrationError([f"{told}: there are more than {MAX_SECRETS} secrets"])
         self._secrets.setdefault((target, source), Secret(target, content, source, told))
         return target

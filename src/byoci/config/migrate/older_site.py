@@ -11,6 +11,7 @@ from byoci.config.migrate.stack import Stack, Value
 from byoci.config.migrate.syntax import parse
 from byoci.config.migrate.wrong import MigrationError
 from byoci.config.older import NAMESPACES, canonical
+from byoci.config.values import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from byoci.config.migrate.syntax import Parsed
 
 CONTROLLER, MONITOR, AGENT, CONTAINER = "controller", "monitor", "agent", "container"
+MAX_OPTIONS: Final = 10_000
+MAX_SECTIONS: Final = 1_000
 _ROLES: Final = ((CONTROLLER, "master"), (MONITOR, "monitor"), (AGENT, "slaves"))
 
 
@@ -59,8 +62,10 @@ class OlderSite:
             tuple(one for file, found in parsed if file.kind == kind for one in found.definitions)
             for kind in (files.OPTIONS, files.NOTES, files.MONITOR)
         )
-        self._sections = [name for file, found in parsed if file.kind == files.OPTIONS for name in found.sections]
+        sections = {name for file, found in parsed if file.kind == files.OPTIONS for name in found.sections}
+        self._sections = sorted(sections)
         self._noted = [name for file, found in parsed if file.kind == files.NOTES for name in found.sections]
+        self._asked: dict[tuple[str, str], Value | None] = {}
         self.stack = Stack(self.definitions, self.notes)
         self.monitor_stack = Stack([one for one in self.monitor if one.section is None])
         self.namespaces = self._namespaces() or (namespace,)
@@ -90,9 +95,14 @@ class OlderSite:
         What stands before the first section counts, else what stands in some section: the older programs asked on the
         machine that the section is of.
         """
+        if (namespace, option) not in self._asked:
+            self._asked[namespace, option] = self._namespaced(namespace, option)
+        return self._asked[namespace, option]
+
+    def _namespaced(self, namespace: str, option: str) -> Value | None:
         names = (f"{namespace}.{option}", f"byoci.{option}", *((option,) if "." in option else ()))
         for name in names:
-            for machine in (None, *sorted(self._sections)):
+            for machine in (None, *self._sections):
                 if self.stack.candidates(name, machine):
                     return self.stack.value(name, machine, {"byoci": namespace})
         return None
@@ -119,7 +129,17 @@ class OlderSite:
             for name in self._names(taken)
             if name not in taken and (name in wanted or self.stack.candidates("vm.class", name))
         ]
-        return tuple(sorted((*found.values(), *containers), key=lambda one: (one.name, one.namespace or "")))
+        machines = sorted((*found.values(), *containers), key=lambda one: (one.name, one.namespace or ""))
+        for one in machines:
+            self._check_name(one.name)
+        return tuple(machines)
+
+    def _check_name(self, name: str) -> None:
+        try:
+            check_name(name)
+        except ValueError as error:
+            place = next((one.place for one in self.definitions if one.section == name), "a machine's name")
+            raise MigrationError([f"{place}: {name[:100]} {error}"]) from error
 
     def _role(self, namespace: str, option: str) -> Iterator[str]:
         value = self.namespaced(namespace, option)
@@ -133,10 +153,9 @@ class OlderSite:
         backing = (one.value for one in self.definitions if one.name == "vm.backing" and "{" not in one.value)
         named = {*roles, *backing, *self._noted, *(one.container for one in self.trunks)} - {""}
         yield from sorted(named)
-        every = named.union(self._sections)
-        for section in sorted(set(self._sections) - named):
-            shared = any(other != section and other.startswith(section) for other in every)
-            if section[-1].isalnum() and not shared:
+        every = sorted(named.union(self._sections))
+        for section, following in zip(every, [*every, ""][1:], strict=True):
+            if section not in named and section[-1].isalnum() and not following.startswith(section):
                 yield section
 
     def _only_namespace(self, name: str) -> str | None:
@@ -155,6 +174,12 @@ def _parse_all(found: Iterable[OlderFile]) -> list[tuple[OlderFile, Parsed]]:
                 wrong.append(problem.details)
     if wrong:
         raise MigrationError(wrong)
+    for what, count, limit in (
+        ("options", sum(len(one.definitions) for _, one in parsed), MAX_OPTIONS),
+        ("sections", sum(len(one.sections) for _, one in parsed), MAX_SECTIONS),
+    ):
+        if count > limit:
+            raise MigrationError([f"there are more than {limit} {what}"])
     return parsed
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from byoci.config.migrate.files import PROGRAM
 from byoci.config.migrate.hidden import without_passwords
 from byoci.config.migrate.syntax import references
-from byoci.config.migrate.wishes import used_by
+from byoci.config.migrate.wishes import KINDS, used_by
 from byoci.config.migrate.wrong import MigrationError
 from byoci.config.older import canonical, is_secret, lookup, nearest, successor
+from byoci.config.older_options import NO_SUCH_MACHINES
 from byoci.config.problems import dotted
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ FATES: Final = {
     "unknown": "was nothing to the older programs either",
 }
 _SHOWN: Final = 4
+_SUGGESTED: Final = 200
 
 
 class Row(NamedTuple):
@@ -60,6 +62,7 @@ class Report:
     moved: Mapping[Definition, str]
     used: Mapping[Definition, list[tuple[str, Wish]]] = field(init=False)
     referenced: Mapping[str, str] = field(init=False)
+    _unknown: int = 0
 
     def __post_init__(self) -> None:
         self.used = used_by(self.made)
@@ -121,14 +124,15 @@ class Report:
             return "overridden", "", f"{winner.place} counts."
         if wishes and group.fate != "file" and not group.now.startswith("--"):
             return "used", self._keys(wishes), group.why
-        return _without_wish(group)
+        return _without_wish(one, group)
 
     def _unknown_row(self, one: Definition) -> Row:
         if wishes := self.used.get(one):
             return _of(one, "used", self._keys(wishes), "")
         if one.name in self.referenced:
             return _of(one, "used", "", f"A part of {self.referenced[one.name]}.")
-        close = nearest(one.name)
+        self._unknown += 1
+        close = nearest(one.name) if self._unknown <= _SUGGESTED else None
         meant = f" Did it mean {close}?" if close is not None else ""
         return _of(one, "unknown", "", f"No older option of that name, and no value here uses it.{meant}")
 
@@ -156,14 +160,19 @@ class Report:
         return ", ".join(told[:_SHOWN] + more)
 
 
-def _without_wish(group: Group) -> tuple[str, str, str]:
+def _without_wish(one: Definition, group: Group) -> tuple[str, str, str]:
     """What becomes of an option that goes into no key: fate, what it is now, why."""
+    if group.fate in ("mapped", "later") and not one.value:
+        return "refused", "", "It is empty."
     if group.fate == "file":
         return "refused", "", "The file that it names is not there, or not in a folder that was named."
+    if one.name == "vm.class" and one.value not in KINDS and "{" not in one.value:
+        return "refused", "", NO_SUCH_MACHINES
+    if one.name == "launchpad.login":
+        return "overridden", "", "landing.user counts."
     if group.fate == "mapped" and not group.now.startswith("--"):
         return "refused", "", "Only containers that test make use of it, and none of that name does."
-    now = successor(group) if group.fate == "later" else group.now
-    return group.fate, now, group.why
+    return group.fate, successor(group) if group.fate == "later" else group.now, group.why
 
 
 _BY_NAME: Final = "Its name says that it is a secret."

@@ -153,6 +153,8 @@ class _Finder:
         real = self._site.folders.inside(source)
         if real is None:
             self._found.notes.append(f"{source} was left: it is in none of the folders that were named")
+        elif real in self._site.folders.read:
+            raise MigrationError([f"{source}: an option names it as a secret, and it is a part of the configuration"])
         elif real.is_file():
             try:
                 content = contents(real)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from byoci.config.migrate.files import PROGRAM
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from byoci.config.migrate.older_site import OlderSite
     from byoci.config.migrate.stack import Stack
     from byoci.config.migrate.syntax import Definition
+_LONGEST_NAME: Final = 150
 
 
 def find(site: OlderSite, found: Secrets) -> None:
@@ -75,14 +77,15 @@ def _urls(site: OlderSite, file: OlderFile, found: Secrets) -> None:
     folders = site.folders.named
     folder = next(number for number, named in enumerate(folders) if file.path.is_relative_to(named))
     below = f"{folder + 1}-{file.path.relative_to(folders[folder])}"
+    text = file.text
     cut = sorted((one.start, one.end) for one in found.cuts if one.file is file)
     taken: Counter[int] = Counter()
     line, counted = 1, 0
-    for start, end, url in urls_with_passwords(file.text):
-        before = bisect_right(cut, (start, len(file.text))) - 1
+    for start, end, url in urls_with_passwords(text):
+        before = bisect_right(cut, (start, len(text))) - 1
         if before >= 0 and start < cut[before][1]:
             continue
-        line += lines_joined(file.text[counted:start]).count("\n")
+        line += lines_joined(text[counted:start]).count("\n")
         counted = start
         taken[line] += 1
         name = f"older/{_quoted(f'{below}-{line}-{taken[line]}'.replace('/', '.'))}"
@@ -93,6 +96,8 @@ def _urls(site: OlderSite, file: OlderFile, found: Secrets) -> None:
 
 
 def _quoted(part: str) -> str:
-    """`part` as the name of a file, whatever it holds."""
-    text = quote(part[:150], safe="@+-_.:")
+    """`part` as the name of a file, whatever it holds and however long it is."""
+    text = quote(part, safe="@+-_.:")
+    if len(text) > _LONGEST_NAME:
+        return f"{text[:_LONGEST_NAME]}-{hashlib.sha256(part.encode()).hexdigest()[:16]}"
     return text.replace(".", "%2E") if not text.strip(".") else text

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_LENGTH: Final = 64 * 1024
 MAX_STEPS: Final = 10_000
 MAX_DEPTH: Final = 60
+_NOTHING_BELOW: Final = "has a {} with no value below it"
 _REFERENCE: Final = re.compile(r"(\{[^{}\n]*\})")
 
 
@@ -61,21 +62,18 @@ class Stack:
     def __init__(self, definitions: Iterable[Definition], existing: Iterable[Definition] = ()) -> None:
         """`existing` are byov's own notes on machines: they count last, and for the machine of that very name only."""
         self.lost: dict[Definition, Definition] = {}  # what did not count when it was asked for, and what did instead
-        self._layers: dict[str, list[Definition]] = {}
-        self._existing: dict[str, list[Definition]] = {}
+        self._layers: dict[tuple[str, str], list[Definition]] = {}  # by option and section
+        self._existing: dict[tuple[str, str], list[Definition]] = {}
         for table, given in ((self._layers, definitions), (self._existing, existing)):
             for one in given:
-                table.setdefault(one.name, []).append(one)
+                table.setdefault((one.name, one.section or ""), []).append(one)
 
     def candidates(self, name: str, machine: str | None) -> Sequence[Definition]:
         """The definitions of an option for a machine (None: for none in particular); the first counts."""
-        fitting = [
-            one
-            for one in self._layers.get(name, ())
-            if one.section is None or (machine is not None and machine.startswith(one.section))
-        ]
-        fitting.sort(key=lambda one: (-len(one.section or ""), one.rank))
-        return [*fitting, *(one for one in self._existing.get(name, ()) if one.section == machine is not None)]
+        found: list[Definition] = []
+        for length in range(len(machine or ""), -1, -1):
+            found += self._layers.get((name, (machine or "")[:length]), ())
+        return [*found, *(self._existing.get((name, machine), ()) if machine else ())]
 
     def value(self, name: str, machine: str | None = None, given: Mapping[str, str] | None = None) -> Value | None:
         """What an option comes to for a machine; None where it is set nowhere.
@@ -111,7 +109,7 @@ class Stack:
         if not candidates:
             fallback = self._default(name, search.machine)
             if fallback is None:
-                raise _UnresolvedError(_unknown(name))
+                raise _UnresolvedError(_NOTHING_BELOW if skip else _unknown(name))
             return self._expand(search, fallback, name, None, (*chain, name))
         search.used.add(candidates[0])
         return self._expand(search, candidates[0].value, name, skip + 1, (*chain, name))
@@ -129,7 +127,7 @@ class Stack:
                     raise _UnresolvedError(f"has more than {MAX_STEPS} references behind it")
                 if not reference:
                     if below is None:
-                        raise _UnresolvedError("has a {} with no value below it")
+                        raise _UnresolvedError(_NOTHING_BELOW)
                     parts[number] = self._resolve(search, name, below, chain[:-1])
                 elif reference in chain:
                     raise _UnresolvedError(f"refers to itself: {' -> '.join((*chain, reference))}")

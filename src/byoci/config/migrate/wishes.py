@@ -11,7 +11,6 @@ from byoci.config.migrate.hidden import without_login, without_passwords
 from byoci.config.migrate.older_site import AGENT, CONTAINER
 from byoci.config.migrate.wrong import MigrationError
 from byoci.config.schema import BACKENDS, FORGES
-from byoci.config.values import check_name
 from byoci.config.walk import known_keys, pattern_of
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, ...]
 BOT: Final = {"fullname": "Landing Bot", "email": "landing-bot@localhost"}
-_KINDS: Final = {"lxd": "lxd", "ephemeral-lxd": "lxd", "docker": "podman", "ssh": "ssh"}
+KINDS: Final = {"lxd": "lxd", "ephemeral-lxd": "lxd", "docker": "podman", "ssh": "ssh"}
 _MEGABYTES: Final = re.compile(r"\d{1,9}")
 
 
@@ -77,21 +76,12 @@ def wishes(site: OlderSite, namespace: str) -> Wishes:
     _controller(site, namespace, made)
     machines = [one for one in site.machines if one.namespace in (None, namespace)]
     for machine in machines:
-        _checked_name(site, machine.key)
         if machine.role == CONTAINER:
             _worker(site, machine, namespace, made)
         else:
             _machine(site, machine, namespace, made)
     projects.add(site, namespace, [one for one in machines if one.role == CONTAINER], made)
     return made
-
-
-def _checked_name(site: OlderSite, name: str) -> None:
-    try:
-        check_name(name)
-    except ValueError as error:
-        place = next((one.place for one in site.definitions if one.section == name), "the older configuration")
-        raise MigrationError([f"{place}: [{name}] {error}"]) from error
 
 
 def _site(site: OlderSite, namespace: str, made: Wishes) -> None:
@@ -138,8 +128,8 @@ def _machine(site: OlderSite, machine: Machine, namespace: str, made: Wishes) ->
     key = ("machine", machine.key)
     backend = site.value(machine, namespace, "vm.class")
     role = site.namespaced(namespace, {AGENT: "slaves", "controller": "master"}.get(machine.role, machine.role))
-    if backend is not None and backend.text in _KINDS:
-        made.add((*key, "backend"), _KINDS[backend.text], backend, role)
+    if backend is not None and backend.text in KINDS:
+        made.add((*key, "backend"), KINDS[backend.text], backend, role)
     for what in ("definition", "secrets"):
         branch, folder = (site.namespaced(namespace, f"{option}") for option in (f"{what}.branch", f"host.{what}"))
         if branch is not None and branch.text:
@@ -155,8 +145,8 @@ def _worker(site: OlderSite, machine: Machine, namespace: str, made: Wishes) -> 
     key = ("worker", machine.name)
     made.add(key, ())
     backend = site.value(machine, namespace, "vm.class")
-    if backend is not None and _KINDS.get(backend.text) in ("lxd", "podman"):
-        made.add((*key, "backend"), _KINDS[backend.text], backend)
+    if backend is not None and KINDS.get(backend.text) in ("lxd", "podman"):
+        made.add((*key, "backend"), KINDS[backend.text], backend)
     memory = site.value(machine, namespace, "vm.ram_size")
     if memory is not None and memory.text:
         if not _MEGABYTES.fullmatch(memory.text):

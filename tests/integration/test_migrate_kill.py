@@ -1,0 +1,141 @@
+"""A migration that is killed anywhere has lost nothing, and the next one finishes it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from byoci.config import writing
+from byoci.config.migrate import carrying
+from older_team import FILES, planned, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.host
+WATCHED = {str(Path(module.__file__).resolve()) for module in (carrying, writing)}
+KEY = "-----BEGIN KEY-----\nkey\n"
+VALUES = """\
+testing.host.secrets = {secrets}
+testing.monitor.token = 11aabb22cc
+[anvil]
+project.secrets = pypi-token:.pypi
+apt.proxy = http://ann:hunter22@proxy/
+"""
+SECRETS = {
+    "slaves/ssh/keys/jenkins@smithy-slave-testing": KEY,
+    "launchpad/production": "oauth\n",
+    "pypi-token": "pypi\n",
+}
+
+
+def make(folder: Path) -> Path:
+    write(folder / "secrets", SECRETS)
+    return write(folder / "ci", {**FILES, "byov.conf.d/zz.conf": VALUES.format(secrets=folder / "secrets")})
+
+
+def migrate(folder: Path) -> None:
+    found = planned(folder / "ci", folder / "secrets")
+    carrying.carry_out(found, force=False, keep=False)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All files but those that a killed writer had not put in place yet."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def killed_at(count: int) -> Callable[..., Any]:
+    """A trace function that kills the process before the line of that number, of the watched modules' lines."""
+    seen = 0
+
+    def trace(frame: Any, event: str, _argument: Any) -> Any:
+        nonlocal seen
+        if frame.f_code.co_filename not in WATCHED:
+            return None
+        if event == "line":
+            seen += 1
+            if seen == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    return trace
+
+
+def run(folder: Path, count: int) -> bool:
+    """Migrate in a process that is killed at line `count`; whether it came to its end before."""
+    child = os.fork()
+    if child == 0:
+        sys.settrace(killed_at(count))
+        status = 1
+        try:
+            migrate(folder)
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, -signal.SIGKILL)
+    return code == 0
+
+
+def nothing_lost(folder: Path, toml: bytes) -> None:
+    """Every secret is whole in one place at least; its older place is empty only when all else is done."""
+    now = files(folder)
+    secrets = {name: raw for name, raw in now.items() if "/.byoci/" in f"/{name}"}
+    for name, content in SECRETS.items():
+        old = now.get(f"secrets/{name}")
+        assert old in (None, content.encode())
+        assert content.encode() in secrets.values() or old is not None
+    conf = now["ci/byov.conf.d/zz.conf"]
+    assert b"11aabb22cc" in conf or b"11aabb22cc\n" in secrets.values()
+    assert b"hunter22" in conf or b"http://ann:hunter22@proxy/\n" in secrets.values()
+    assert now.get("ci/byoci.toml") in (None, toml)
+    if "ci/byoci.toml" not in now:
+        assert len([name for name in now if name.startswith("secrets/")]) == len(SECRETS)
+        assert b"hunter22" in conf
+        assert b"11aabb22cc" in conf
+    assert not [raw for raw in secrets.values() if raw in (b"", KEY[:-1].encode())]
+
+
+def kill_everywhere(tmp_path: Path, step: int) -> int:
+    place = tmp_path / "site"  # one place for all runs, since what is written names it
+    make(place)
+    migrate(place)
+    finished = files(place)
+    count = 1
+    while True:
+        shutil.rmtree(place)
+        make(place)
+        ended = run(place, count)
+        nothing_lost(place, finished["ci/byoci.toml"])
+        migrate(place)
+        assert files(place) == finished
+        if ended:
+            return count
+        count += step
+
+
+def test_killed_at_some_lines(tmp_path: Path) -> None:
+    assert kill_everywhere(tmp_path, 23) > 200
+
+
+@pytest.mark.slow
+def test_killed_at_every_line(tmp_path: Path) -> None:
+    assert kill_everywhere(tmp_path, 1) > 200
+
+
+def test_a_draft_that_a_kill_left_is_no_part_of_the_configuration(tmp_path: Path) -> None:
+    folder = make(tmp_path / "site")
+    write(folder, {"byov.conf.d/.zz.conf.x8dk2": "broken", "byov.conf.d/.byoci.toml.abc": "broken"})
+    migrate(tmp_path / "site")
+    assert (folder / "byoci.toml").exists()
