@@ -91,7 +91,13 @@ class Computer:
         return process.returncode, stdout, stderr
 
     def version(self) -> str:
-        run = subprocess.run([self.state / "venv/bin/byoci", "--version"], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [self.state / "venv/bin/byoci", "--version"],
+            env={"PATH": SYSTEM_PATH, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return run.stdout
 
     def environments(self) -> set[str]:
