@@ -206,7 +206,7 @@ def test_a_forged_trace_of_an_earlier_migration_takes_nothing(team: Path) -> Non
 
 
 @given(st.text(alphabet=st.sampled_from(list("-: {}[]'\"|>&*!#\n\\,abjobs")), max_size=200))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_jobs_of_any_kind_are_read_or_told(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = write(tmp_path_factory.mktemp("jobs") / "ci", {"byov.conf": "a = 1\n"})
     write(folder, {"jobs/a.yaml": f"- job:\n  x: byo-ci-slave land-approved-git-proposal {text}\n- {text}"})
@@ -225,7 +225,7 @@ WORDS = st.sampled_from(
 
 
 @given(st.lists(WORDS, max_size=12))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_any_mixture_is_migrated_or_refused_with_its_place(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str]
 ) -> None:

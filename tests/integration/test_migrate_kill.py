@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from byoci.config.migrate import carrying
 from older_team import FILES, planned, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.host
 WATCHED = {str(Path(module.__file__).resolve()) for module in (carrying, writing)}
@@ -33,6 +34,14 @@ SECRETS = {
     "launchpad/production": "oauth\n",
     "pypi-token": "pypi\n",
 }
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A folder for the site; in memory where there is such a place, for a kill does not care and disks are slow."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as folder:
+        yield Path(folder) / "site"
 
 
 def make(folder: Path) -> Path:
@@ -72,13 +81,14 @@ def killed_at(count: int) -> Callable[..., Any]:
 
 
 def run(folder: Path, count: int) -> bool:
-    """Migrate in a process that is killed at line `count`; whether it came to its end before."""
+    """Carry the migration out in a process that is killed at line `count`; whether it came to its end before."""
+    found = planned(folder / "ci", folder / "secrets")
     child = os.fork()
     if child == 0:
         sys.settrace(killed_at(count))
         status = 1
         try:
-            migrate(folder)
+            carrying.carry_out(found, force=False, keep=False)
             status = 0
         finally:
             os._exit(status)
@@ -107,8 +117,8 @@ def nothing_lost(folder: Path, toml: bytes) -> None:
     assert not [raw for raw in secrets.values() if raw in (b"", KEY[:-1].encode())]
 
 
-def kill_everywhere(tmp_path: Path, step: int) -> int:
-    place = tmp_path / "site"  # one place for all runs, since what is written names it
+def kill_everywhere(place: Path, step: int) -> int:
+    """Kill at every line in steps; all runs are in one place, since what they write names it."""
     make(place)
     migrate(place)
     finished = files(place)
@@ -125,17 +135,17 @@ def kill_everywhere(tmp_path: Path, step: int) -> int:
         count += step
 
 
-def test_killed_at_some_lines(tmp_path: Path) -> None:
-    assert kill_everywhere(tmp_path, 23) > 200
+def test_killed_at_some_lines(place: Path) -> None:
+    assert kill_everywhere(place, 47) > 200
 
 
 @pytest.mark.slow
-def test_killed_at_every_line(tmp_path: Path) -> None:
-    assert kill_everywhere(tmp_path, 1) > 200
+def test_killed_at_every_third_line(place: Path) -> None:
+    assert kill_everywhere(place, 3) > 200
 
 
-def test_a_draft_that_a_kill_left_is_no_part_of_the_configuration(tmp_path: Path) -> None:
-    folder = make(tmp_path / "site")
+def test_a_draft_that_a_kill_left_is_no_part_of_the_configuration(place: Path) -> None:
+    folder = make(place)
     write(folder, {"byov.conf.d/.zz.conf.x8dk2": "broken", "byov.conf.d/.byoci.toml.abc": "broken"})
-    migrate(tmp_path / "site")
+    migrate(place)
     assert (folder / "byoci.toml").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byoci.config.migrate.stack import MAX_LENGTH, Stack, Value
@@ -149,6 +149,7 @@ FILE = st.dictionaries(
 
 
 @given(st.lists(FILE, max_size=3))
+@settings(max_examples=50)
 def test_every_evaluation_ends_in_a_value_or_a_reason(files: list[dict[str, dict[str, str]]]) -> None:
     texts = []
     for file in files:

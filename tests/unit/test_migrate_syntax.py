@@ -118,16 +118,19 @@ def test_texts_near_the_format_are_read_or_refused(text: str) -> None:
     test_any_text_is_read_or_refused.hypothesis.inner_test(text)  # type: ignore[attr-defined]
 
 
-NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}(\.[a-z0-9_]{1,5}){0,2}", fullmatch=True)
-VALUES = st.text(
-    alphabet=st.characters(blacklist_characters="#\n\r\t\f\v", blacklist_categories=["Cs"]), max_size=30
-).map(lambda text: text.strip(" "))
-SECTIONS = st.text(
-    alphabet=st.characters(blacklist_characters="]\n\r", blacklist_categories=["Cs"]), min_size=1
-).filter(str.strip)
+NAMES = st.sampled_from(["a", "b.c", "_x", "vm.class", "A.1", "testing.landing.user", "a_b.c_d"])
+VALUES = st.text(alphabet=st.characters(exclude_characters="#\n\r\t\f\v", exclude_categories=["Cs"]), max_size=20).map(
+    lambda text: text.strip(" ")
+)
+SECTIONS = st.text(alphabet=st.characters(exclude_characters="]\n\r", exclude_categories=["Cs"]), max_size=9).map(
+    lambda text: f"s{text}"
+)
 
 
-@given(st.dictionaries(NAMES, VALUES), st.dictionaries(SECTIONS, st.dictionaries(NAMES, VALUES), max_size=4))
+@given(
+    st.dictionaries(NAMES, VALUES, max_size=3),
+    st.dictionaries(SECTIONS, st.dictionaries(NAMES, VALUES, max_size=3), max_size=3),
+)
 def test_what_is_written_is_read_back(first: dict[str, str], sections: dict[str, dict[str, str]]) -> None:
     lines = [f"{name} = {value}" for name, value in first.items()]
     wanted: list[tuple[str | None, str, str]] = [(None, *pair) for pair in first.items()]

@@ -82,11 +82,16 @@ def migrate(
 
 def _trunk(container: str, kind: str, url: str) -> Trunk:
     from byoci.config.migrate.jobs import Trunk
+    from byoci.config.trunks import is_local
+    from byoci.model import Location
 
     if kind not in ("git", "bzr"):
         raise UsageError(
             f"--trunk {container} {kind}: the VCS is git or bzr", resolution="For example --trunk a git URL."
         )
+    path, _, branch = url.partition(";")
+    if is_local(path) and not path.startswith(("/", "~")):
+        url = str(Location(str(Path(path).absolute()), branch or None))
     return Trunk(container, kind, url, container, "--trunk")
 
 
