@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from byoci.errors import UnavailableError, UsageError
-from worker_harness import SMALL, BubblewrapHarness
+from worker_harness import SMALL, BubblewrapHarness, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("bwrap"), reason="missing: bwrap"),
 ]
 
+NAMESPACES = ("user", "pid", "ipc", "uts", "mnt", "net", "cgroup")
 SECRET = "swordfish-8f14e45f"
 
 
@@ -348,6 +349,31 @@ class TestKernel:
         outcome = worker.python(program)
         assert outcome.output == "before\n"
         assert outcome.status.code == 128 + 31  # SIGSYS
+
+
+class TestSeal:
+    def test_its_processes_are_as_they_must_be_seen_from_outside(self, worker: Ready) -> None:
+        """Nobody's word but the kernel's: who they are, what they may do, and that they share no namespace with us."""
+        seen: list[dict[str, str]] = []
+
+        def look(_: bytes) -> None:
+            (pid,) = processes(f"sleep\0{100_000 + os.getpid()}")
+            status = Path(f"/proc/{pid}/status").read_text().splitlines()
+            seen.append(dict(line.split(":\t", 1) for line in status if ":\t" in line))
+            seen.append({name: str(Path(f"/proc/{pid}/ns/{name}").readlink()) for name in NAMESPACES})
+            (worker.folder / "seen").touch()
+
+        command = (
+            f"exec sleep {100_000 + os.getpid()} & sleep 0.2; echo running; until test -e seen; do :; done; kill $!"
+        )
+        assert worker.sh(command, on_output=look).ok
+        status, namespaces = seen
+        assert set(status["Uid"].split()) == set(status["Gid"].split()) == {str(worker.folder.stat().st_uid)}
+        assert "0" not in status["Uid"].split()
+        assert status["Groups"].split() in ([], ["65534"])
+        assert {status[name].strip("0") for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {""}
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert [name for name in NAMESPACES if namespaces[name] == str(Path(f"/proc/self/ns/{name}").readlink())] == []
 
 
 class TestNetwork:

@@ -138,3 +138,17 @@ def test_without_its_guard_nothing_goes_on(site: BubblewrapHarness, mark: str) -
         worker.sh(f"echo begun; setsid sleep {mark} & sleep {mark}", on_output=kill_guard)
     until(lambda: not processes(f"sleep\0{mark}"))
     assert site.ready().sh("echo on").output == "on\n"
+
+
+def test_groups_of_others_with_a_name_like_ours_stay() -> None:
+    """As those of services that are called byoci-agent.service."""
+    home = cgroup.home()
+    if home is None:
+        pytest.skip("only where control groups can be written")
+    other = home.folders[0] / f"byoci-{os.getpid()}.service"
+    other.mkdir()
+    try:
+        cgroup._reap(home)
+        assert other.exists()
+    finally:
+        other.rmdir()

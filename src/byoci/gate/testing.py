@@ -43,14 +43,23 @@ def setup_of(plan: TestPlan, read: Callable[[tuple[str, ...]], Mapping[str, byte
 def run_commands(
     worker: Worker, workspace: Path, plan: TestPlan, on_output: Callable[[bytes], None]
 ) -> tuple[str, ExitStatus | None]:
-    """Run the plan's commands until one fails: that command and how it ended, or "" and the last one's status."""
+    """Run the plan's commands until one fails: that command and how it ended, or "" and the last one's status.
+
+    The limits on time and output are for all of them together.
+    """
     status = None
+    left = plan.limits
+
+    def count(chunk: bytes) -> None:
+        nonlocal left
+        left = dataclasses.replace(left, output=left.output - len(chunk))
+        on_output(chunk)
+
     for command in plan.commands:
-        status = worker.run(
-            command, workspace, plan.limits, on_output, network=plan.network, environment=plan.environment
-        )
+        status = worker.run(command, workspace, left, count, network=plan.network, environment=plan.environment)
         if not status.ok:
             return command, status
+        left = dataclasses.replace(left, seconds=left.seconds - status.seconds)
     return "", status
 
 

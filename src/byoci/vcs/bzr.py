@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from byoci.errors import RevisionGoneError, UnreachableError
 from byoci.log import printable
 from byoci.model import Candidate
-from byoci.vcs import bzr_candidate, bzr_check, bzr_export, bzr_fetch, bzr_history, bzr_open, bzr_publish
+from byoci.vcs import bzr_bounds, bzr_candidate, bzr_check, bzr_export, bzr_fetch, bzr_history, bzr_open, bzr_publish
 from byoci.vcs.bzr_store import Store
 from byoci.vcs.bzr_tree import Digests
+from byoci.vcs.urls import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,25 +54,25 @@ class BzrVcs:
 
     def tip(self, location: Location) -> str:
         """See `Vcs.tip`."""
-        with self._quiet(), self._opened(location, trusted=False) as branch:
+        with bzr_bounds.asking(shown(location.url)), self._quiet(), self._opened(location, trusted=False) as branch:
             return bzr_fetch.tip_of(branch).decode()
 
     def fetch(self, location: Location, revision: str | None = None, *, trusted: bool = False) -> str:
         """See `Vcs.fetch`."""
         wanted = _id(revision) if revision is not None else None
-        with self._quiet():
-            if trusted:
+        if trusted:
+            with self._quiet():
                 opened = partial(self._opened, location, trusted=True)
                 fetched = bzr_fetch.fetch_trunk(self._store, opened, wanted)
                 self._store.note_tip(str(location), fetched)
                 return fetched.decode()
-            with self._opened(location, trusted=False) as branch:
-                return bzr_fetch.fetch_proposal(self._store, branch, wanted).decode()
+        with bzr_bounds.fetching(shown(location.url)), self._quiet(), self._opened(location, trusted=False) as branch:
+            return bzr_fetch.fetch_proposal(self._store, branch, wanted).decode()
 
     def merge(self, base: str, revision: str, message: str, meta: MergeMeta) -> Candidate | Conflict | AlreadyMerged:
         """See `Vcs.merge`."""
         this, other = _id(base), _id(revision)
-        with self._quiet(), self._store.work() as work:
+        with bzr_bounds.merging(printable(revision)), self._quiet(), self._store.work() as work:
             proposals = self._proposals(this, other)
             repository = self._store.create(work / "repository", *proposals.values())
             with repository.lock_write():
@@ -92,12 +93,12 @@ class BzrVcs:
 
     def export(self, revision: str, folder: Path) -> None:
         """See `Vcs.export`. A nested tree is an empty folder."""
-        with self._quiet(), self._tree(revision) as (repository, tree):
+        with bzr_bounds.merging(printable(revision)), self._quiet(), self._tree(revision) as (repository, tree):
             bzr_export.export(repository, tree, folder)
 
     def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:
         """See `Vcs.read`."""
-        with self._quiet(), self._tree(revision) as (repository, tree):
+        with bzr_bounds.merging(printable(revision)), self._quiet(), self._tree(revision) as (repository, tree):
             return bzr_export.read_files(repository, tree, paths)
 
     def publish(self, candidate: Candidate, location: Location, expected_tip: str, lease: Lease) -> None:

@@ -300,7 +300,7 @@ def explained(private: Path) -> Iterator[None]:
     """Turn what breezy raises while it works in the private folder into `UnavailableError`."""
     try:
         yield
-    except ByociError:
+    except (ByociError, MemoryError):
         raise
     except Exception as error:
         raise _full_disk(error) or UnavailableError(
@@ -318,7 +318,7 @@ def unreachable(place: urls.Url, private: Path) -> Iterator[None]:
     """
     try:
         yield
-    except ByociError:
+    except (ByociError, MemoryError):
         raise
     except BranchLoopError as error:
         raise RejectedError(f"{place} refers to itself", resolution="Propose a real branch.") from error

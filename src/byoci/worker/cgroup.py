@@ -11,6 +11,7 @@ import errno
 import functools
 import itertools
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _NEEDED: Final = frozenset(("memory", "pids"))
 _PREFIX: Final = "byoci-"
+_OURS: Final = re.compile(rf"{_PREFIX}([0-9a-f]+)-(\d+)-(\d+)-(\d+)-\d+")  # boot, pid namespace, pid, start, number
 _OWN_PROCESSES: Final = 3  # bubblewrap's own: outside, outside before a stage, and the first within
 _REMOVE_SECONDS: Final = 5.0  # the kernel may need a moment after a group's last process
 _numbers = itertools.count()
@@ -195,6 +197,6 @@ def _reap(home: Home) -> None:
     ours = _identity().split("-")
     for folder in home.folders:
         for group in folder.glob(f"{_PREFIX}*"):
-            boot, namespace, pid, started, _ = group.name.removeprefix(_PREFIX).split("-")
-            if [boot, namespace] == ours[:2] and str(_started(int(pid))) != started:
+            name = _OURS.fullmatch(group.name)  # others may call theirs like ours
+            if name and [name[1], name[2]] == ours[:2] and str(_started(int(name[3]))) != name[4]:
                 _remove(str(group))

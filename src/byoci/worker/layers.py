@@ -4,8 +4,9 @@
     layers/KEY/work/       its working folder, inputs included
     layers/KEY/size        how many bytes both take
     layers/KEY.lock        held shared by those who use the layer, exclusively by who makes or removes it
+    layers/.gone-X/        what is being removed
 
-A layer appears by a rename when it is whole, and is never written to afterwards.
+A layer appears by a rename when it is whole, is never written to afterwards, and disappears by a rename.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from byoci.errors import ConfigError, RejectedError
+from byoci.errors import ConfigError, RejectedError, UnavailableError
 from byoci.worker import tree
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _AGE_SECONDS: Final = 30 * 86400.0
 _TOTAL_BYTES: Final = 20 * 1024**3
+_GONE: Final = ".gone-"
 _CHUNK: Final = 1024**2
 _LONG_WORD: Final = 16
 _HOST: Final = re.compile(rb"[a-z0-9-]+(\.[a-z0-9-]+)+")
@@ -127,12 +130,16 @@ class Store:
 
     def prune(self) -> None:
         """Remove layers that nobody used for a month, and the least used ones while all together are too large."""
-        layers = sorted(
-            ((path.stat().st_mtime, path) for path in self._folder.iterdir() if path.suffix != ".lock"), reverse=True
-        )
+        layers = []
+        for path in self._folder.iterdir():
+            if path.name.startswith(_GONE):
+                _discard(path)  # who wanted to do that was killed
+            elif path.suffix != ".lock":
+                with contextlib.suppress(FileNotFoundError):  # somebody else removes it
+                    layers.append((path.stat().st_mtime, path, int((path / "size").read_text())))
         total = 0
-        for used, path in layers:
-            total += int((path / "size").read_text())
+        for used, path, size in sorted(layers, reverse=True):
+            total += size
             if total > _TOTAL_BYTES or time.time() - used > _AGE_SECONDS:
                 self._remove(path)
 
@@ -141,11 +148,20 @@ class Store:
             lock = self._lock(path.name, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return  # it is used
+        gone = self._folder / f"{_GONE}{secrets.token_hex(8)}"
         try:
-            tree.remove(path)
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(gone)
             (self._folder / f"{path.name}.lock").unlink()
         finally:
             os.close(lock)
+        _discard(gone)
+
+
+def _discard(path: Path) -> None:
+    """Remove what nobody finds any more; it can wait for the next time, and another process may be at it."""
+    with contextlib.suppress(UnavailableError):
+        tree.remove(path)
 
 
 def _size(path: Path) -> int:
