@@ -120,33 +120,7 @@ def _statement(it: Certificate) -> dict[str, Any]:
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {
-                    "project": it.project,
-                    "trunk": it.trunk,
-                    "proposal": {
-                        "forge": it.forge,
-                        "id": it.proposal,
-                        "title": it.title,
-                        "author": it.author,
-                        "source": it.source,
-                        "url": it.url,
-                    },
-                    "approval": {
-                        "revision": candidate.revision,
-                        "at": it.meta.at.isoformat(),
-                        "by": it.approved_by,
-                        "minimum": it.minimum,
-                        "votes": [_vote(vote) for vote in it.votes],
-                    },
-                    "merge": {
-                        "vcs": candidate.vcs,
-                        "message": it.message,
-                        "committed": candidate.message,
-                        "committer": [it.meta.committer_name, it.meta.committer_email],
-                        "landingId": candidate.landing_id,
-                    },
-                    "tests": {**dataclasses.asdict(it.tests)},
-                },
+                "externalParameters": _parameters(it),
                 "internalParameters": {"worker": dict(verdict.worker)},
                 "resolvedDependencies": [
                     {"name": "base", "uri": it.trunk, "digest": {kind: candidate.base}},
@@ -166,6 +140,37 @@ def _statement(it: Certificate) -> dict[str, Any]:
                 ],
             },
         },
+    }
+
+
+def _parameters(it: Certificate) -> dict[str, Any]:
+    """What people and the definition chose."""
+    return {
+        "project": it.project,
+        "trunk": it.trunk,
+        "proposal": {
+            "forge": it.forge,
+            "id": it.proposal,
+            "title": it.title,
+            "author": it.author,
+            "source": it.source,
+            "url": it.url,
+        },
+        "approval": {
+            "revision": it.candidate.revision,
+            "at": it.meta.at.isoformat(),
+            "by": it.approved_by,
+            "minimum": it.minimum,
+            "votes": [_vote(vote) for vote in it.votes],
+        },
+        "merge": {
+            "vcs": it.candidate.vcs,
+            "message": it.message,
+            "committed": it.candidate.message,
+            "committer": [it.meta.committer_name, it.meta.committer_email],
+            "landingId": it.candidate.landing_id,
+        },
+        "tests": dataclasses.asdict(it.tests),
     }
 
 
