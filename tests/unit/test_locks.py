@@ -35,6 +35,7 @@ def declared(*, extras: bool = False, groups: tuple[str, ...] = ()) -> list[Requ
         ("all.txt", declared(extras=True)),
         ("tests.txt", declared(extras=True, groups=("test",))),
         ("dev.txt", declared(extras=True, groups=("test", "lint", "dev"))),
+        ("clients.txt", list(map(Requirement, PYPROJECT["dependency-groups"]["clients"]))),
         ("build.txt", list(map(Requirement, PYPROJECT["build-system"]["requires"]))),
     ],
 )
@@ -54,7 +55,7 @@ def test_the_locks_agree(file: str) -> None:
     assert {name: version for name, version in locked(file).items() if wide.get(name, version) != version} == {}
 
 
-@pytest.mark.parametrize("file", ["all.txt", "tests.txt", "dev.txt", "build.txt"])
+@pytest.mark.parametrize("file", ["all.txt", "tests.txt", "dev.txt", "clients.txt", "build.txt"])
 def test_every_package_is_locked_by_its_hashes(file: str) -> None:
     text = (ROOT / "requirements" / file).read_text(encoding="utf-8")
     starts = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
