@@ -58,14 +58,14 @@ def environment_folder() -> Path:
 
 
 def run_client(
-    program: str, *arguments: str | Path, folder: Path, check: bool = True
+    program: str, *arguments: str | Path, folder: Path, check: bool = True, said: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run one of the programs in `folder`, as its own person would: an empty home, no settings of anybody's."""
     return subprocess.run(
         [environment_folder() / program, *arguments],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"},
-        stdin=subprocess.DEVNULL,
+        input=said,
         capture_output=True,
         text=True,
         check=check,

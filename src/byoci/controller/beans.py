@@ -32,7 +32,7 @@ def _nothing() -> Mapping[str, Value]:
 class Bean:
     """A thing that the API tells of.
 
-    kind   what is told as `_class`: the name of Jenkins' own class, by which clients know what it is
+    kind   what is told as `_class`: the name of Jenkins' own class, by which clients know what it is; "" for none
     brief  what identifies it; told wherever it appears
     full   makes the rest; called where the request reaches it
     rare   fields that are told only where a tree names them, each made when it is
@@ -115,7 +115,7 @@ def select(value: Value, tree: Tree) -> Plain:
 
 
 def _select_bean(bean: Bean, tree: Tree) -> Plain:
-    told: dict[str, Plain] = {"_class": bean.kind}
+    told: dict[str, Plain] = {"_class": bean.kind} if bean.kind else {}
     names = tree.fields
     known: Mapping[str, Value] = bean.brief
     if not names:
@@ -141,7 +141,8 @@ def cut(value: Value, depth: int, tree: Tree | None = None) -> Plain:
         if tree and tree.fields:
             return _select_bean(value, tree)
         fields = {**value.brief, **value.full()} if depth > 0 else value.brief
-        return {"_class": value.kind, **{name: cut(item, depth - 1) for name, item in fields.items()}}
+        told: dict[str, Plain] = {"_class": value.kind} if value.kind else {}
+        return told | {name: cut(item, depth - 1) for name, item in fields.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [cut(item, depth, tree) for item in value]
     return value

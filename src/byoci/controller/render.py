@@ -63,4 +63,9 @@ def _singular(name: str) -> str:
 def _text(value: Plain) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _NOT_XML.sub("\ufffd", str(value))
+    return safe_text(str(value))
+
+
+def safe_text(text: str) -> str:
+    """Text without what XML and JSON cannot hold; each such character is shown as one that is not known."""
+    return _NOT_XML.sub("\ufffd", text)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
         """What to do.
 
         header       what the log begins with; {workspace} is filled in
-        workspace    a path, in which variables are filled in
+        workspace    a path, in which variables and `~` are filled in
         environment  NAME → VALUE, complete but for what the agent adds: HOME, PATH, USER and the like
         before       lines NAME=VALUE for the environment, one text after the other
         secrets      what is masked in the log
@@ -167,13 +167,14 @@ class Build:
         self.plan = plan
         self.environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         self.environment.update(plan["environment"])
-        self.workspace = os.path.abspath(fill_in(plan["workspace"], self.environment))
+        self.workspace = os.path.abspath(os.path.expanduser(fill_in(plan["workspace"], self.environment)))
         self.environment["WORKSPACE"] = self.workspace
         self.variables: dict[str, str] = {}
         self.log = Log(folder, plan["secrets"], timestamps=plan["timestamps"])
         self.result = "SUCCESS"
         self.reason = ""
         self._aborted = False
+        self._childless = True
         self._began = self._printed = time.monotonic()
         self._output, self._input = os.pipe2(os.O_CLOEXEC)
         self._signals, ring = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -287,13 +288,16 @@ class Build:
     def _reap(self) -> dict[int, int]:
         """The processes that ended, ours and the orphans that were left to us, with their statuses."""
         ended = {}
-        with contextlib.suppress(ChildProcessError):
+        try:
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     break
-                code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-                ended[pid] = code
+                ended[pid] = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        except ChildProcessError:
+            self._childless = True  # nor is there anything below a child: orphans are left to us
+        else:
+            self._childless = False
         return ended
 
     def _time_left(self) -> float | None:
@@ -317,9 +321,9 @@ class Build:
         stages = [signal.SIGTERM]
         while True:
             self._reap()
-            left = descendants(os.getpid())
-            if not left:
+            if self._childless:
                 break
+            left = descendants(os.getpid())
             if stages or time.monotonic() > asked + _PATIENCE:
                 number = stages.pop() if stages else signal.SIGKILL
                 for pid in left:

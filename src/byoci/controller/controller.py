@@ -1,0 +1,355 @@
+"""The controller itself: takes wishes for builds, gives them to agents, follows them, and acts on their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from byoci.controller.agents import Agent
+from byoci.controller.catalog import Catalog, MissingError
+from byoci.controller.discarding import too_old, without_artifacts
+from byoci.controller.job import Discarder, Result
+from byoci.controller.nodexml import OWN, Node, read_node, write_node
+from byoci.controller.places import Places
+from byoci.controller.plans import make_plan, parameters_of, secret_names
+from byoci.controller.rows import NodeRow, Request
+from byoci.controller.running import Running
+from byoci.controller.schedule import Place, schedule
+from byoci.controller.state import State
+from byoci.controller.triggers import Timers, kin_of, started_by
+from byoci.errors import ByociError, UsageError, of_bug
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from byoci.controller.connection import Link
+    from byoci.controller.rows import BuildRow, Queued
+
+_log = logging.getLogger(__name__)
+_DISABLED: Final = "is disabled"
+
+
+class DisabledError(UsageError):
+    """The job is disabled: it is not built."""
+
+
+class Controller:
+    """Everything but the remote API. Made, used and closed in one event loop.
+
+    home  its state folder
+    url   its address, with a slash at its end
+    dial  makes the connection to a node
+    """
+
+    def __init__(self, home: Path, url: str, dial: Callable[[Node], Awaitable[Link]]) -> None:
+        self.url = url
+        self.places = Places(home)
+        self.state = State(home / "controller.sqlite")
+        self.catalog = Catalog(self.state, self.places)
+        self.quiet = False  # whether it is about to shut down, and starts nothing
+        self.reasons: Mapping[int, str] = {}
+        self.running: dict[int, Running] = {}
+        self.nodes: dict[str, Node] = {}
+        self.offline: dict[str, str] = {}
+        self.agents: dict[str, Agent] = {}
+        self._dial = dial
+        self._ends: dict[int, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._kicked = asyncio.Event()
+
+    async def open(self) -> None:
+        """Connect to the nodes, and go on with what was running."""
+        rows = self.state.nodes()
+        if not any(row.name == OWN for row in rows):
+            self.state.save_node(NodeRow(OWN, write_node(Node(OWN, root=str(self.places.home / "agent")))))
+            rows = self.state.nodes()
+        for build in self.state.running():
+            self.running[build.id] = Running(build, self.catalog.job(build.job), self.places)
+        for row in rows:
+            self._connect(row)
+        self._timers = Timers(self.catalog, self.submit)
+        self._spawn(self._keep_scheduling())
+        self._spawn(self._timers.keep())
+
+    async def close(self) -> None:
+        """Stop; builds on agents go on, and the next controller goes on with them."""
+        tasks = [*self._tasks, *self._ends.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *(agent.close() for agent in self.agents.values()), return_exceptions=True)
+        for running in self.running.values():
+            running.close()
+        self.state.close()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("%s", of_bug(error) if isinstance(error, Exception) else error)
+
+    # Wishes
+
+    def submit(self, path: str, given: Mapping[str, str], request: Request, *, delay: float | None = None) -> Queued:
+        """Ask for a build; `delay` seconds take the place of the job's quiet period.
+
+        Raises `DisabledError`, and `UsageError` for parameters that cannot be.
+        """
+        job = self.catalog.job(path)
+        if job.disabled:
+            raise DisabledError(f"{path} {_DISABLED}")
+        strict = request.kind.endswith("UserIdCause")
+        wish = Request(
+            parameters_of(job, given, strict=strict),
+            request.cause,
+            request.kind,
+            request.user,
+            request.again,
+            secret_names(job),
+        )
+        wait = (job.quiet or 0) if delay is None else delay
+        queued = self.state.enqueue(path, wish, time.time() + wait)
+        self.kick()
+        return queued
+
+    def cancel(self, id_: int) -> bool:
+        """Take a wish out of the queue; whether it was there."""
+        return self.state.cancel(id_)
+
+    async def stop(self, build: BuildRow, user: str) -> None:
+        """End a build; one that has ended is left alone."""
+        running = self.running.get(build.id)
+        if running is not None:
+            running.stopping = user
+            agent = self.agents.get(build.node)
+            if agent is not None:
+                await agent.send(do="abort", build=running.name)
+
+    async def delete(self, path: str, user: str) -> None:
+        """Remove a job or folder; what of it runs is ended."""
+        self.catalog.item(path)
+        for running in self._below(path):
+            running.dropped = True
+            await self.stop(running.row, user)
+        self.catalog.delete(path)
+
+    def rename(self, path: str, name: str) -> str:
+        """Rename a job or folder that is not being built; gives its new path."""
+        if self._below(path):
+            raise UsageError(f"{path} is being built", resolution="Wait until it is not, or stop it.")
+        return self.catalog.rename(path, name)
+
+    def enable(self, path: str, *, enabled: bool) -> None:
+        """Let a job be built, or not; what of a disabled one waits is taken out of the queue."""
+        self.catalog.enable(path, enabled=enabled)
+        if not enabled:
+            for queued in self.state.waiting():
+                if queued.job == path:
+                    self.state.cancel(queued.id)
+        self.kick()
+
+    async def wipe(self, path: str) -> None:
+        """Empty the workspace of a job's last build."""
+        self.catalog.job(path)
+        build = self.state.last(path, "lastCompletedBuild")
+        if self._below(path):
+            raise UsageError(f"{path} is being built", resolution="Wait until it is not, or stop it.")
+        if build is not None and build.facts and "workspace" in build.facts and build.node in self.agents:
+            await self.agents[build.node].send(do="wipe", path=build.facts["workspace"])
+
+    def _below(self, path: str) -> list[Running]:
+        builds = self.running.values()
+        return [running for running in builds if running.row.job == path or running.row.job.startswith(f"{path}/")]
+
+    def delete_build(self, build: BuildRow) -> None:
+        """Remove a build that has ended, with its files; `UsageError` for one that runs."""
+        if build.ended is None:
+            raise UsageError(f"{build.job} #{build.number} is running", resolution="Stop it first.")
+        self.state.drop_build(build.id)
+        self.places.drop(self.places.build(build.job, build.number))
+
+    # Nodes
+
+    def save_node(self, node: Node, *, new: bool) -> None:
+        """Make or change a node, and connect to it."""
+        if new == (node.name in self.nodes):
+            raise UsageError(f"node {node.shown} " + ("exists already" if new else "does not exist"))
+        row = NodeRow(node.name, write_node(node), self.offline.get(node.name))
+        self.state.save_node(row)
+        if node.name in self.agents:
+            self._spawn(self.agents.pop(node.name).close())
+        self._connect(row)
+        self.kick()
+
+    def drop_node(self, name: str) -> None:
+        """Remove a node. What runs there is lost to the controller."""
+        if name == OWN or name not in self.nodes:
+            raise MissingError(f"there is no node {name[:100]!a} that could be removed")
+        if any(running.row.node == name for running in self.running.values()):
+            raise UsageError(f"node {name} is building", resolution="Take it offline and wait, or stop its builds.")
+        self.state.drop_node(name)
+        del self.nodes[name]
+        self.offline.pop(name, None)
+        self._spawn(self.agents.pop(name).close())
+
+    def take_offline(self, name: str, reason: str | None) -> None:
+        """A person takes a node offline, or (None) back."""
+        self.state.save_node(NodeRow(name, write_node(self.nodes[name]), reason))
+        if reason is None:
+            self.offline.pop(name, None)
+        else:
+            self.offline[name] = reason
+        self.kick()
+
+    def _connect(self, row: NodeRow) -> None:
+        node = read_node(row.config)
+        self.nodes[node.name] = node
+        if row.offline is not None:
+            self.offline[node.name] = row.offline
+        self.agents[node.name] = Agent(node, self._dial, self)
+
+    # What agents tell
+
+    def agent_online(self, agent: Agent) -> None:
+        """See `Listener`."""
+        for running in [running for running in self.running.values() if running.row.node == agent.node.name]:
+            self._spawn(self._start(agent, running))
+        self.kick()
+
+    def agent_offline(self, agent: Agent) -> None:
+        """See `Listener`."""
+        del agent
+        self.kick()
+
+    def agent_message(self, agent: Agent, message: dict[str, Any], data: bytes) -> None:
+        """See `Listener`."""
+        running = self.running.get(int(message.get("build", 0)))
+        if running is None:
+            return
+        if "log" in message:
+            running.add_log(message["log"], data)
+        elif "file" in message:
+            running.add_file(message["file"], data)
+        elif "fetched" in message:
+            running.all_fetched()
+        elif "ended" in message or "error" in message:
+            self._ending(agent, running, message.get("ended") or {"error": message["error"]})
+
+    def _ending(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
+        earlier = self._ends.pop(running.row.id, None)
+        if earlier is not None:  # the connection broke in the middle of it
+            earlier.cancel()
+        task = asyncio.get_running_loop().create_task(self._end(agent, running, ended))
+        self._ends[running.row.id] = task
+        task.add_done_callback(self._spawned)
+
+    # Builds
+
+    def kick(self) -> None:
+        """Something changed that the queue may have waited for."""
+        self._kicked.set()
+
+    async def _keep_scheduling(self) -> None:
+        while True:
+            waiting = self.state.waiting()
+            now = time.time()
+            dues = [queued.due for queued in waiting if queued.due > now]
+            self._schedule(waiting, now)
+            try:
+                async with asyncio.timeout(max(0.01, min(dues) - time.time()) if dues else None):
+                    await self._kicked.wait()
+            except TimeoutError:
+                pass
+            self._kicked.clear()
+
+    def _schedule(self, waiting: list[Queued], now: float) -> None:
+        if self.quiet:
+            self.reasons = {queued.id: "The controller is about to shut down" for queued in waiting}
+            return
+        building = [running.row.job for running in self.running.values()]
+        kin = kin_of(self.catalog, [queued.job for queued in waiting])
+        plan = schedule(waiting, self.catalog.jobs, self._seats(), building, now, kin)
+        self.reasons = plan.reasons
+        for seat in plan.seats:
+            row = self.state.begin(seat.queued, seat.node, seat.executor)
+            running = Running(row, self.catalog.job(row.job), self.places)
+            self.running[row.id] = running
+            self._spawn(self._start(self.agents[seat.node], running))
+
+    def _seats(self) -> list[Place]:
+        places = []
+        for name, node in self.nodes.items():
+            busy = frozenset(running.row.executor for running in self.running.values() if running.row.node == name)
+            ready = self.agents[name].online and name not in self.offline
+            places.append(Place(name, node.label_set, node.executors, ready, node.exclusive, busy))
+        return places
+
+    async def _start(self, agent: Agent, running: Running) -> None:
+        plan = self.state.plan(running.row.id)
+        if plan is None:
+            turns = [r for r in self.running.values() if (r.row.job, r.row.node) == (running.row.job, running.row.node)]
+            turn = self._turn(running, turns)
+            plan = make_plan(running.job, running.row, agent.node, self.url, turn)
+            self.state.save_plan(running.row.id, plan)
+        await running.start(agent, plan)
+
+    @staticmethod
+    def _turn(running: Running, builds: list[Running]) -> int:
+        """The lowest number that no other build of the job on that node has."""
+        others = {other.turn for other in builds if other is not running}
+        running.turn = min(set(range(1, len(others) + 2)) - others)
+        return running.turn
+
+    async def _end(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
+        row = running.row
+        try:
+            outcome = await running.end(agent, ended)
+        except (ByociError, OSError, ValueError) as error:
+            _log.exception("the end of %s #%s", row.job, row.number)
+            outcome = (Result.FAILURE, {"trouble": str(error)})
+        result, facts = outcome or (Result.ABORTED, {"lost": True})
+        if not running.dropped:
+            row = self.state.finish(row, result, facts)
+            self._follow_up(running, row, lost=outcome is None)
+        if any(result in cleanup.results for cleanup in running.job.cleanup) and "workspace" in facts:
+            await agent.send(do="wipe", path=facts["workspace"])
+        await agent.send(do="forget", build=running.name)
+        running.close()
+        del self.running[row.id]
+        self._ends.pop(row.id, None)
+        self.kick()
+
+    def _follow_up(self, running: Running, row: BuildRow, *, lost: bool) -> None:
+        if lost:
+            if not row.request.again and not running.stopping:
+                request = row.request
+                again = Request(request.parameters, request.cause, request.kind, request.user, again=True)
+                self._submit_quietly(row.job, request.parameters, again)
+            return
+        for path, given, request in started_by(self.catalog, running.job, row, running.environment):
+            self._submit_quietly(path, given, request)
+        self._discard(running)
+
+    def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> None:
+        try:
+            self.submit(path, given, request)
+        except UsageError as error:
+            _log.warning("%s is not started: %s", path, error)
+
+    def _discard(self, running: Running) -> None:
+        discarder = running.job.discarder
+        if discarder == Discarder():
+            return
+        builds = self.state.builds(running.row.job)
+        now = time.time()
+        for build in too_old(builds, discarder, now):
+            self.delete_build(build)
+        for build in without_artifacts(builds, discarder, now):
+            self.state.save_facts(build.id, {**(build.facts or {}), "artifacts": []})
+            self.places.drop(self.places.files(build.job, build.number))
