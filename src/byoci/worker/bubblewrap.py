@@ -96,6 +96,7 @@ class BubblewrapWorker:
         """See `Worker.workspace`."""
         path = self._folder("workspace")
         path.chmod(0o700)
+        self._hand_over(path)
         return path
 
     def run(
