@@ -218,5 +218,6 @@ class BubblewrapWorker:
         if self._layered is not None:
             self._layered.layer.close()
             self._layered = None
-        for folder in self._folders:
-            tree.remove(folder)
+        if self._folders:
+            self._session.discard(self._folders)
+            self._folders = []
