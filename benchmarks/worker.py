@@ -50,7 +50,9 @@ def _site() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state"
         yield state
-        tree.remove(folders.base_of(state).path)
+        base = folders.base_of(state)
+        folders.session(base).close()
+        tree.remove(base.path)
 
 
 def _worker(state: Path) -> None:
