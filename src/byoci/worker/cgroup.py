@@ -74,9 +74,26 @@ class Group:
             with contextlib.suppress(OSError):  # only there with swap
                 _write(f"{memory}/memory.swap.max", 0)
 
+    @property
+    def passable(self) -> bool:
+        """Whether who has one thread may better pass through the group than have the kernel move another process.
+
+        For that it waits until every processor has come by (RCU), which takes milliseconds; a thread moves itself at
+        once. Only version 1 lets it.
+        """
+        return self._home.version == 1
+
     def entrances(self) -> list[FileIO]:
-        """The files that a process joins through, by its pid; whoever holds one may do so."""
-        return [FileIO(os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC), "wb") for folder in self._folders]
+        """The files that a process joins through, by its pid, or a thread by "0"; whoever holds one may do so."""
+        return list(map(self._opened, self._folders))
+
+    def exits(self) -> list[FileIO]:
+        """The same of the groups that this process is in, to come back to from a passable group."""
+        return list(map(self._opened, self._home.folders))
+
+    def _opened(self, folder: str | Path) -> FileIO:
+        name = "tasks" if self.passable else "cgroup.procs"
+        return FileIO(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CLOEXEC), "wb")
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel had to kill a process in it."""
