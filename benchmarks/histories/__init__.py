@@ -33,7 +33,7 @@ def _template(vcs: str, commits: int) -> Path:
     """Repositories of a trunk and of its topics, to be copied; they are there until the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="byoci-benchmark-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    paths = os.pathsep.join(str(Path(module.__file__).parents[1]) for module in (benchmarks, byoci))
+    paths = os.pathsep.join(str(Path(package.__path__[0]).parent) for package in (benchmarks, byoci))
     argv = [sys.executable, "-m", "benchmarks.histories", vcs, str(folder), str(commits)]
     proc.run(argv, env=proc.base_environment() | {"PYTHONPATH": paths})
     return folder

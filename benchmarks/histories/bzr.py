@@ -26,8 +26,18 @@ from breezy.controldir import format_registry
 from breezy.revision import Revision
 
 from benchmarks.histories.base import (
-    EMAIL, EVERY, FILES, NAME, START, TOPICS, Files, Repositories, folder_of, name_of, run,
-)  # fmt: skip
+    EMAIL,
+    EVERY,
+    FILES,
+    NAME,
+    START,
+    TOPICS,
+    Files,
+    Repositories,
+    folder_of,
+    name_of,
+    run,
+)
 from byoci.model import Location
 from byoci.vcs import bzr_open
 

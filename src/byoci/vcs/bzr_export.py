@@ -95,9 +95,7 @@ def _write(repository: Any, entries: dict[str, Any], root: int, owner: tuple[int
             os.chown(path.encode(), *owner, dir_fd=root, follow_symlinks=False)
 
 
-def _write_file(
-    path: str, chunks: Iterable[bytes], entry: Any, root: int, owner: tuple[int, int] | None
-) -> None:
+def _write_file(path: str, chunks: Iterable[bytes], entry: Any, root: int, owner: tuple[int, int] | None) -> None:
     mode = 0o755 if entry.executable else 0o644
     descriptor = os.open(path.encode(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=root)
     digest = hashlib.sha1(usedforsecurity=False)

@@ -51,7 +51,7 @@ class _Leaves:
         """They make room for others by themselves."""
 
 
-def _index(transport: Any, name: str, size: int | None, unlimited_cache: bool = False) -> Any:  # noqa: FBT001, FBT002
+def _index(transport: Any, name: str, size: int | None, unlimited_cache: bool = False) -> Any:
     """In place of `BTreeGraphIndex(…)`: that of an earlier time, if this is still the same file."""
     try:
         facts = os.stat(transport.local_abspath(name))  # noqa: PTH116 - nothing else is done with it
