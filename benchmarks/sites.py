@@ -55,7 +55,7 @@ class Measured:
         forge.change_status(proposal.id, Status.APPROVED, revision=tip, acting_for="alice")
 
     def land(self) -> float:
-        """A lander's round, in which the one approved topic lands; milliseconds from its start until trunk has moved."""
+        """A lander's round, in which the one approved topic lands; milliseconds until trunk has moved."""
         start = time.perf_counter()
         (row,) = land_round(self._gate, self._site.leases)
         assert row.landing.outcome is Outcome.LANDED, row.landing.reasons

@@ -45,7 +45,7 @@ class _Leaves:
 
     def keys(self) -> list[int]:
         """The pages that are known."""
-        return [page for index, page in _leaves.keys() if index == self._index]
+        return [page for index, page in _leaves.keys() if index == self._index]  # noqa: SIM118 - no mapping
 
     def clear(self) -> None:
         """They make room for others by themselves."""

@@ -43,8 +43,9 @@ if TYPE_CHECKING:  # the guard stays small
 
         argv     where it says "{status}", "{last}" or "{block}", the number of that pipe is put in
         last     its last arguments
-        cgroups  how many descriptors are files of control groups. The program joins them by its pid; but where `passing`
-                 the guard joins the first half to start it there, and comes back by the second half
+        cgroups  how many descriptors are files of control groups
+        passing  whether the guard joins the first half of these groups to start the program there, and comes back by
+                 the second half; otherwise it moves the program to all of them
         rlimits  pairs of a number of `resource` and a value, for both limits of the program
         inner    the same for the first process in the sandbox; for those that count within its user namespace
         wait     whether byoci lets that process go on, having learned its pid
