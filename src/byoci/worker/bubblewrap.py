@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,8 @@ class BubblewrapWorker:
         """See `Worker.workspace`."""
         path = self._folder("workspace")
         path.chmod(0o700)
-        self._hand_over(path)
+        if self._base.uid is not None:
+            os.chown(path, self._base.uid, self._base.uid)
         return path
 
     def run(

@@ -25,6 +25,7 @@ import struct
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -178,7 +179,7 @@ class Session:
     def __init__(self, base: Base) -> None:
         self.owner = os.getpid()
         self._numbers = itertools.count(1)
-        self._removals: list[threading.Thread] = []
+        self._remover = ThreadPoolExecutor(1, "remove workers' folders")  # the interpreter waits for it before it ends
         self._room = threading.BoundedSemaphore(_REMOVALS)
         live = base.path / "live"
         live.mkdir(mode=0o711, exist_ok=True)
@@ -204,9 +205,7 @@ class Session:
             with contextlib.suppress(FileNotFoundError):
                 path.rename(hidden[-1])
         self._room.acquire()
-        thread = threading.Thread(target=self._remove, args=(hidden,), name="remove workers' folders")
-        self._removals = [other for other in self._removals if other.is_alive()] + [thread]
-        thread.start()  # the interpreter waits for it before it ends
+        self._remover.submit(self._remove, hidden)
 
     def _remove(self, paths: Sequence[Path]) -> None:
         try:
@@ -220,8 +219,7 @@ class Session:
     def close(self) -> None:
         """Remove the folder with all that is in it."""
         if self._lock >= 0 and self.owner == os.getpid():
-            for thread in self._removals:
-                thread.join()
+            self._remover.shutdown()
             tree.remove(self.path)
         if self._lock >= 0:
             os.close(self._lock)

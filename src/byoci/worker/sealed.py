@@ -49,7 +49,7 @@ def run(
     tail = Tail(on_output)
     home = cgroup.home()
     with contextlib.ExitStack() as stack:
-        group = stack.enter_context(contextlib.closing(cgroup.Group(home, box.limits))) if home else None
+        group = stack.enter_context(cgroup.lent(home, box.limits)) if home else None
         watcher = Watcher(watched, box.limits, group, memory=sandbox_args.in_memory(box))
         watcher.start()
         output, output_end = _pipe(stack)
