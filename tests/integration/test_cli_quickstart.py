@@ -321,6 +321,15 @@ def test_proposals_are_completed(ann: Person) -> None:
     ann.byoci("init")
     commit(ann, "good", "good")
     ann.byoci("proposal", "create", "--title", "Good")
-    ann.environment |= {"_BYOCI_COMPLETE": "bash_complete", "COMP_WORDS": "byoci explain ", "COMP_CWORD": "2"}
-    complete = (sys.executable, "-c", "from byoci.cli.main import cli; cli(prog_name='byoci')")
-    assert "plain,1" in ann.types(*complete)
+
+    def offered(*words: str) -> list[str]:
+        ann.environment |= {"_BYOCI_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("byoci", *words))}
+        ann.environment["COMP_CWORD"] = str(len(words))
+        return [line.removeprefix("plain,") for line in ann.byoci().splitlines()]
+
+    assert offered("explain", "") == ["1"]
+    assert offered("land", "he") == ["hello"]
+    assert offered("proposal", "review", "1", "needs-f") == ["needs-fixing"]
+    assert offered("proposal", "set-status", "1", "a") == ["approved"]
+    assert offered("agent", "run-tests", "work", "d") == ["default"]
+    assert offered("config", "site.landing.f") == ["site.landing.fullname"]

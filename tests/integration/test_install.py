@@ -64,7 +64,7 @@ def write_program(path: Path, script: str) -> None:
 
 def test_what_was_installed_works(computer: Computer) -> None:
     assert computer.version().startswith("byoci, version ")
-    for library in ("breezy", "subunit", "pydantic", "rich", "pyseccomp"):
+    for library in ("breezy", "subunit", "pydantic", "pyseccomp"):
         subprocess.run([computer.state / "venv/bin/python", "-I", "-c", f"import {library}"], check=True)
     run = subprocess.run(
         [computer.state / "venv/bin/python", "-I", "-c", "import hatchling"], check=False, capture_output=True
@@ -169,7 +169,7 @@ def test_a_system_that_does_not_know_its_packages_yet_gets_one_command(bare: Com
 def test_what_is_only_useful_does_not_stop(bare: Computer) -> None:
     path = programs(bare, "pasta", "slirp4netns")
     status, _, stderr = bare.install(PATH=path, **NO_NETWORK)
-    assert "going on without tests with network (passt)" in stderr
+    assert "going on without tests with network" in stderr
     assert "apt-get install passt" in stderr or "install passt" in stderr
     assert "fetching the packages" in stderr
     assert status == 75, "there is no network either"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from byoci.cli import output
+from byoci.cli import complete, output
 from byoci.cli.main import Context, json_option
 from byoci.errors import ConfigError, UsageError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show every value and where it came from.")
-@click.argument("key", required=False, help="A dotted key, whole or its first parts.")
+@click.argument("key", required=False, shell_complete=complete.keys, help="A dotted key, whole or its first parts.")
 @json_option
 @click.pass_obj
 def config(context: Context, key: str | None) -> int:

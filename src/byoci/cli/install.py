@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from byoci.cli import output
 from byoci.cli.main import Context, json_option, run
+from byoci.config.paths import byoci_home
+from byoci.model import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from byoci.host.site import Installed
+
+_OUTCOMES: Final = {
+    Outcome.LANDED: "landed",
+    Outcome.WAITING: "wait",
+    Outcome.TESTS_FAILED: "failed their tests",
+    Outcome.CONFLICT: "in conflict",
+    Outcome.ERROR: "in error",
+}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,30 +42,66 @@ def install(context: Context, namespace: str, checkout: Path | None) -> int:
 
     The site's definition, secrets and state are in $BYOCI_HOME/NAMESPACE; $BYOCI_HOME is ~/.byoci by default.
     """
-    from byoci.config.paths import byoci_home
     from byoci.host.site import install as install_site
 
-    done = install_site(byoci_home(os.environ), namespace, checkout, output.progress)
+    done = install_site(byoci_home(os.environ), namespace, checkout, output.progress, output.doing)
     if context.json:
         output.as_json([row.as_json() for row in done.rows])
     else:
-        output.say()
-        output.landings(done.rows)
-        output.say()
-        output.say(_summary(done))
+        _show(done, namespace)
     for error in done.errors:
         output.error(error)
-    return 75 if done.errors else 0
+    return 75 if done.errors else 1 if done.unexpected else 0
 
 
-def _summary(done: Installed) -> str:
+def _show(done: Installed, namespace: str) -> None:
+    if done.rows:
+        output.say()
+        output.landings(done.rows)
+    output.say()
+    for line in _summary(done):
+        output.say(line)
+    if done.unexpected or not done.errors:
+        output.say()
+        for line in _next_steps(done, namespace):
+            output.say(line)
+
+
+def _summary(done: Installed) -> Iterator[str]:
     if not done.changed:
-        return "Nothing changed: the site is there, and nothing may land that has not."
-    landed = sum(row.revision is not None for row in done.rows)
-    return (
-        f"{landed} of {len(done.rows)} proposals are on their trunks. Look closer with `byoci explain ID` and"
-        " `byoci proposal show ID`; gate your own repository with `byoci init`."
-    )
+        yield "Nothing changed: the site is as it was, and nothing more may land."
+        return
+    if not done.rows:
+        yield "The site is there. It has no project yet."
+        return
+    counts = Counter(row.outcome for row in done.rows)
+    told = ", ".join(f"{counts[outcome]} {words}" for outcome, words in _OUTCOMES.items() if counts[outcome])
+    good = not done.errors and not done.unexpected
+    yield f"{len(done.rows)} proposals: {told}{', each as it should' if good else ''}."
+    for row in done.unexpected:
+        yield f"{row.project} {row.proposal} should have fared otherwise; see `{_program()} explain {row.proposal}`."
+
+
+def _next_steps(done: Installed, namespace: str) -> Iterator[str]:
+    program = _program() + ("" if namespace == "testing" else f" --namespace {namespace}")
+    steps = {}
+    waiting = next((row.proposal for row in done.rows if row.outcome is Outcome.WAITING), None)
+    if waiting is not None:
+        steps[f"{program} explain {waiting}"] = "why a proposal waits, and what is missing"
+        steps[f"{program} proposal show {waiting}"] = "all about it"
+    steps[f"{program} init PATH"] = "gate your own repository, the one at PATH"
+    width = max(map(len, steps))
+    yield "Next:"
+    yield from (f"  {command.ljust(width)}   {meaning}" for command, meaning in steps.items())
+    if "BYOCI_HOME" in os.environ:
+        yield f"It is all in {byoci_home(os.environ)}: byoci looks there as long as BYOCI_HOME says so."
+
+
+def _program() -> str:
+    """What a person types to run `byoci`: its name, or its path where her shell does not find it."""
+    ours = byoci_home(os.environ) / "venv/bin/byoci"
+    found = shutil.which("byoci")
+    return "byoci" if found and os.path.realpath(found) == os.path.realpath(ours) else str(ours)
 
 
 def main() -> None:

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 _EPILOG = """Exit codes: 0 done; 1 the proposal or job failed; 2 wrong use or configuration; 3 nothing to do; 75 byoci
 failed, try again."""
 
+COMPLETE_VARIABLE: Final = "_BYOCI_COMPLETE"
+
 COMMANDS: Final[Mapping[str, str]] = {
     "init": "byoci.cli.init:init",
     "land": "byoci.cli.land:land",
@@ -184,5 +186,10 @@ def _failed(context: click.Context | None, problem: Exception) -> int:
 
 
 def main() -> None:
-    """Entry point of the program `byoci`."""
+    """Entry point of the program `byoci`, and of the completion script that it gives to shells."""
+    wanted = os.environ.get(COMPLETE_VARIABLE)
+    if wanted is not None:
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(cli, {}, "byoci", COMPLETE_VARIABLE, wanted))
     sys.exit(run(cli))

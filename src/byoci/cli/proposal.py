@@ -171,7 +171,11 @@ def request_review(context: Context, proposal: str, reviewer: str, review_type: 
 
 @proposal.command(short_help="Vote.")
 @_id_argument
-@click.argument("vote", help="approve, disapprove, needs-fixing, needs-information, resubmit or abstain.")
+@click.argument(
+    "vote",
+    shell_complete=complete.votes,
+    help="approve, disapprove, needs-fixing, needs-information, resubmit or abstain.",
+)
 @_type_option
 @click.option("--comment", help="What you have to say; - reads standard input.")
 @json_option
@@ -210,6 +214,7 @@ def comment(context: Context, proposal: str, text: str) -> int:
     "status",
     nargs=-1,
     required=True,
+    shell_complete=complete.statuses,
     help="work-in-progress, needs-review, approved, rejected, merged or superseded.",
 )
 @json_option

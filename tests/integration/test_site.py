@@ -1,0 +1,136 @@
+"""A site as `byoci-install` sets it up: seeded projects, each proposal with the fate that is meant for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from byoci.config.loading import load
+from byoci.host import definition, packages
+from byoci.host.site import HELLO, Installed, install
+from byoci.model import Location, Outcome
+
+pytestmark = [pytest.mark.host, pytest.mark.git, pytest.mark.bzr, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+FATES = (
+    Outcome.LANDED,
+    Outcome.LANDED,
+    Outcome.TESTS_FAILED,
+    Outcome.CONFLICT,
+    Outcome.WAITING,
+    Outcome.WAITING,
+    Outcome.LANDED,
+    Outcome.LANDED,
+)
+
+
+def set_up(home: Path, namespace: str = "testing", checkout: Path | None = None) -> tuple[Installed, list[str]]:
+    told: list[str] = []
+    return install(home, namespace, checkout, told.append, lambda _: None), told
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose name means something to a shell, to TOML and to who counts letters."""
+    home = tmp_path / 'it\'s a (home) for $HOME, "ünïcode" 🏠'
+    monkeypatch.setenv("BYOCI_HOME", str(home))
+    return home
+
+
+def test_every_proposal_fares_as_it_should_and_again_nothing_changes(home: Path) -> None:
+    first, _ = set_up(home)
+    assert [(row.project, row.outcome) for row in first.rows] == [(name, fate) for name in HELLO for fate in FATES]
+    assert (first.changed, first.errors, first.unexpected) == (True, (), ())
+    assert all(bool(row.revision) == (row.outcome is Outcome.LANDED) for row in first.rows)
+    attacked = (first.rows[7].proposal, first.rows[15].proposal)
+    for name, id_ in zip(HELLO, attacked, strict=True):
+        (log,) = (home / "testing/logs" / name / id_).glob("*.log")
+        assert f"refused: reading {home}" in log.read_text()
+    again, told = set_up(home)
+    assert not again.changed
+    assert again.unexpected == again.errors == ()
+    assert [(row.proposal, row.outcome, row.revision) for row in again.rows] == [
+        (row.proposal, row.outcome, row.revision) for row in first.rows
+    ]
+    assert f"the definition is in {home}/testing/definition, as it was" in told
+
+
+def test_a_proposal_that_does_not_fare_as_it_should_is_told(home: Path) -> None:
+    """As on a machine where tests fail that should pass: here a limit in the definition ends them."""
+    definition.write(
+        home / "testing/definition",
+        definition.render("testing", {"hello-git": Location(str(home / "testing/seeds/hello-git"), "main")}).replace(
+            'time = "10m"', 'time = "0.001s"'
+        )
+        + f"""[project.hello-bzr]
+vcs = "bzr"
+trunk = {definition.quoted(str(home / "testing/seeds/hello-bzr/trunk"))}
+tests.command = "true"
+approve.trusted = ["reviewers"]
+""",
+    )
+    done, _ = set_up(home)
+    assert {(row.project, row.title[:12]) for row in done.unexpected} >= {("hello-git", "Say goodbye ")}
+    assert all(row.outcome is Outcome.TESTS_FAILED for row in done.unexpected)
+
+
+def test_a_project_that_cannot_be_worked_on_is_told_in_its_rows(home: Path) -> None:
+    first, _ = set_up(home)
+    shutil.rmtree(home / "testing/seeds/hello-git/objects")
+    again, told = set_up(home)
+    assert [row.outcome for row in again.rows if row.project == "hello-bzr"] == list(FATES)
+    rows = [row for row in again.rows if row.project == "hello-git" and row.outcome is Outcome.ERROR]
+    assert len(rows) == sum(fate is not Outcome.LANDED for fate in FATES)
+    assert again.errors
+    assert again.unexpected == ()
+    assert any(line.startswith("hello-git: not worked on") for line in told)
+    assert len(again.rows) == len(first.rows)
+
+
+def test_production_has_no_projects_but_a_key(home: Path) -> None:
+    done, _ = set_up(home, "production")
+    assert done.rows == ()
+    config = load(home / "production/definition/byoci.toml", "production")
+    assert (config.projects, config.teams) == ({}, {})
+    assert (home / "production/secrets/landing_ed25519").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_program_prints_the_documented_list(home: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "from byoci.cli.install import main; main()", "--json"],
+        env={**os.environ, "BYOCI_HOME": str(home)},
+        capture_output=True,
+        check=True,
+    )
+    rows = json.loads(run.stdout)
+    assert {tuple(row) for row in rows} == {("project", "proposal", "title", "outcome", "revision", "reasons")}
+    assert [row["outcome"] for row in rows] == [fate.value for fate in FATES] * 2
+    run = subprocess.run(
+        [sys.executable, "-c", "from byoci.cli.install import main; main()"],
+        env={**os.environ, "BYOCI_HOME": str(home)},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert "Nothing changed" in run.stdout
+
+
+def test_what_the_tests_of_byoci_need_is_packed_for_the_workers_python(tmp_path: Path) -> None:
+    python = packages.worker_python()
+    assert python is not None
+    lock = (ROOT / "requirements/tests.txt").read_text()
+    start = lock.index("iniconfig==")
+    end = lock.index("\n", lock.rindex("--hash", start, lock.index("==", start + 20)))
+    (tmp_path / "lock.txt").write_text(lock[start:end] + "\n")
+    packages.pack(tmp_path / "lock.txt", python[1], tmp_path / "packed.tar.gz")
+    with tarfile.open(tmp_path / "packed.tar.gz") as archive:
+        assert "./iniconfig/__init__.py" in archive.getnames()
+        assert {(entry.uid, entry.uname) for entry in archive} == {(0, "")}
