@@ -22,7 +22,7 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -127,12 +127,12 @@ class Store:
     def keep_candidate(self, made: Path, candidate_id: str, proposals: Iterable[str]) -> None:
         """Keep a finished candidate; an earlier one with this id was made from the same values and goes."""
         (made / "proposals").write_text("\n".join(proposals))
-        _replace(made, self.candidate_folder(candidate_id))
+        self._replace(made, self.candidate_folder(candidate_id))
 
     def keep_proposal(self, made: Path, revision: bytes, content: str) -> None:
         """Keep a checked proposal, and let its tip's id stand for it from now on."""
         name = f"{name_of(revision)}-{content[:16]}"
-        _replace(made, self.private / "proposals" / name)
+        self._replace(made, self.private / "proposals" / name)
         _write(self.private / "approved" / name_of(revision), name)
 
     def snapshot_behind(self) -> int | None:
@@ -150,8 +150,8 @@ class Store:
         used, _, _ = (_read(self.private / "snapshot") or "").partition(" ")
         for folder in (self.private / "snapshots").glob("*"):
             if folder.name != used:
-                shutil.rmtree(folder, ignore_errors=True)
-        _replace(made, self.private / "snapshots" / name_of(tip))
+                self._discard(folder)
+        self._replace(made, self.private / "snapshots" / name_of(tip))
         _write(self.private / "snapshot", f"{name_of(tip)} 0")
 
     def proposal(self, revision: bytes) -> str | None:
@@ -186,7 +186,7 @@ class Store:
 
     def drop_candidate(self, candidate_id: str) -> None:
         """Forget a candidate that trunk has now."""
-        shutil.rmtree(self.candidate_folder(candidate_id), ignore_errors=True)
+        self._discard(self.candidate_folder(candidate_id))
 
     def prune(self) -> None:
         """Remove proposals and candidates that have been of no use for long, and what killed runs left behind."""
@@ -194,7 +194,17 @@ class Store:
         for kind in ("proposals", "candidates", "work"):
             for folder in (self.private / kind).glob("*"):
                 if folder.stat().st_mtime < oldest:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    self._discard(folder)
+
+    def _replace(self, made: Path, folder: Path) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._discard(folder)
+        made.rename(folder)
+
+    def _discard(self, folder: Path) -> None:
+        """Remove a folder. It goes at once: who is killed meanwhile leaves no half of it where it is looked for."""
+        with self.work() as work, suppress(FileNotFoundError):
+            folder.rename(work / "gone")
 
 
 def _without_copies(repository: Any) -> None:
@@ -211,12 +221,6 @@ def _without_copies(repository: Any) -> None:
 def open_repository(folder: Path) -> Any:
     """A repository of ours."""
     return borrow(ControlDir.open(str(folder)).open_repository())
-
-
-def _replace(made: Path, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    made.rename(folder)
 
 
 def _read(path: Path) -> str | None:
