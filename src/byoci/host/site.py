@@ -105,7 +105,7 @@ class _Seeding:
         self._tell(f"{name}: {'its proposals are there' if there else 'making its repository and proposals'}")
         try:
             found = self._make(name, folder)
-        except UnavailableError as error:
+        except ByociError as error:
             self.failed[name] = error
             self._tell(f"{name}: not made: {error.brief}")
             return
