@@ -239,6 +239,16 @@ def test_a_project_that_cannot_be_worked_on_is_a_row_too(ann: Person, tmp_path: 
 
 
 @pytest.mark.git
+def test_what_is_not_there_is_wrong_use(ann: Person) -> None:
+    assert "'nowhere' is not one of" in ann.byoci("--namespace", "nowhere", "queue", code=2)
+    ann.byoci("init")
+    assert "has no branch nonesuch" in ann.byoci("proposal", "create", "--source", "nonesuch", code=2)
+    assert "/nonesuch" in ann.byoci("proposal", "create", "--source", "/nonesuch;main", code=2)
+    assert "did you mean site.landing.fullname?" in ann.byoci("config", "site.landing.fulname", code=2)
+    assert "did you mean project.hello?" in ann.byoci("config", "project.helo", code=2)
+
+
+@pytest.mark.git
 def test_an_error_says_what_happened_and_what_to_do(ann: Person) -> None:
     told = ann.byoci("land", code=2)
     assert "no configuration" in told
@@ -280,6 +290,22 @@ def test_the_steps_of_a_landing_by_hand_keep_the_gate(ann: Person, tmp_path: Pat
 
 
 @pytest.mark.git
+def test_by_hand_the_working_folder_tells_the_project(ann: Person, tmp_path: Path) -> None:
+    another(ann, "first")
+    ann.byoci("init")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--title", "Good")
+    ann.byoci("proposal", "set-status", "1", "approved")
+    work = tmp_path / "work"
+    work.mkdir()
+    ann.byoci("agent", "merge", "1", cwd=work)
+    ann.byoci("agent", "run-tests", ".", "default", cwd=work)
+    ann.byoci("agent", "commit", cwd=work)
+    assert json.loads(ann.byoci("agent", "push", "--json", cwd=work))["outcome"] == "landed"
+    assert "which project" in ann.byoci("agent", "push", cwd=tmp_path, code=2)
+
+
+@pytest.mark.git
 def test_the_older_programs_keep_their_verbs_and_exit_codes(ann: Person, tmp_path: Path) -> None:
     ann.byoci("init")
     trunk, work = f"{ann.repository};main", tmp_path / "work"
@@ -287,6 +313,7 @@ def test_the_older_programs_keep_their_verbs_and_exit_codes(ann: Person, tmp_pat
     ann.types(*OLDER, "land-approved-git-proposal", trunk, str(work), "default")
     commit(ann, "good", "good")
     ann.byoci("proposal", "create", "--title", "Good")
+    assert "byoci queue" in ann.types(*OLDER, "land-approved-git-proposal", trunk, str(work), "default")
     ann.git("switch", "--quiet", "main")
     ann.byoci("proposal", "set-status", "1", "approved")
     assert ann.types(*OLDER, "approved-git-proposals", trunk).startswith("1 ")
@@ -300,7 +327,7 @@ def test_the_older_programs_keep_their_verbs_and_exit_codes(ann: Person, tmp_pat
     ann.types(*OLDER, "run-tests", str(work), "default")
     ann.types(*OLDER, "wipe", str(work))
     assert list(work.iterdir()) == []
-    assert ann.types(*OLDER, "no-such-verb", code=2)
+    assert "no verb no-such-verb" in ann.types(*OLDER, "no-such-verb", code=2)
 
 
 @pytest.mark.git

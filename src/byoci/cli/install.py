@@ -13,7 +13,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import Context, json_option, run
-from byoci.config.paths import byoci_home
+from byoci.config.paths import NAMESPACES, byoci_home
 from byoci.model import Outcome
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ _OUTCOMES: Final = {
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument(
-    "namespace", type=click.Choice(["testing", "production", "selftest"]), default="testing", help="What is set up."
-)
+@click.argument("namespace", type=click.Choice(NAMESPACES), default=NAMESPACES[0], help="What is set up.")
 @click.option("--checkout", type=click.Path(path_type=Path, exists=True, file_okay=False), hidden=True)
 @json_option
 @click.pass_obj

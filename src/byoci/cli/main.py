@@ -14,6 +14,7 @@ import click
 
 from byoci import __version__, log
 from byoci.cli import output
+from byoci.config.paths import NAMESPACES
 from byoci.errors import ByociError, of_bug, of_system
 
 if TYPE_CHECKING:
@@ -112,10 +113,11 @@ class LazyGroup(click.Group):
 @click.option(
     "--namespace",
     "-N",
-    default="testing",
+    type=click.Choice(NAMESPACES),
+    default=NAMESPACES[0],
     envvar="BYOCI_NAMESPACE",
     show_default=True,
-    help="testing, selftest or production.",
+    help="Which site.",
 )
 @click.option("--verbose", "-v", count=True, help="Tell what is done; twice: every program that is started.")
 @click.pass_context

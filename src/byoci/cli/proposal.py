@@ -10,12 +10,14 @@ import click
 
 from byoci.cli import complete, output
 from byoci.cli.main import Context, LazyGroup, json_option
-from byoci.errors import UsageError
+from byoci.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
+    from byoci.config.schema import Project
     from byoci.forge.local import LocalForge
     from byoci.forge.local_rows import Event
-    from byoci.model import Ballot, Proposal, Status, VoteValue
+    from byoci.model import Ballot, Location, Proposal, Status, VoteValue
+    from byoci.wiring import Site
 
 _id_argument = click.argument(
     "proposal", metavar="ID", shell_complete=complete.proposals, help="The proposal's number."
@@ -85,7 +87,7 @@ def create(
     site = context.site
     found = project_for(site, project)
     origin = source_for(found, source)
-    tip = site.vcs(found).tip(origin)
+    tip = _tip_of(site, found, origin)
     made = _forge(context).create(
         found.name,
         origin,
@@ -253,7 +255,7 @@ def supersede(context: Context, proposal: str, source: str) -> int:
     old = _forge(context).proposal(proposal)
     project = context.site.config.project(old.project)
     origin = source_for(project, source)
-    tip = context.site.vcs(project).tip(origin)
+    tip = _tip_of(context.site, project, origin)
     made = _forge(context).supersede(proposal, origin, source_tip=tip, acting_for=context.acting_for)
     return _told(context, made, f"takes the place of {proposal}")
 
@@ -290,6 +292,18 @@ def _event(event: Event) -> str:
 
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _tip_of(site: Site, project: Project, source: Location) -> str:
+    """A new source's newest revision. That a path of this machine is none is the caller's fault, and no one else's."""
+    from byoci.config.trunks import is_local
+
+    try:
+        return site.vcs(project).tip(source)
+    except UnreachableError as error:
+        if not is_local(source.url):
+            raise
+        raise UsageError(error.brief, details=error.details, resolution=error.resolution) from error
 
 
 def _tip(context: Context, found: Proposal) -> str:
