@@ -91,7 +91,7 @@ def test_staged_work_is_uncommitted_work(play: GitPlayground, vcs: Vcs) -> None:
     made = candidate(vcs, trunk, source, play.commit(source, {"b": File(b"b\n")}))
     (play.folder(trunk) / "c").write_text("staged\n")
     play.git(play.folder(trunk), "add", "c")
-    with pytest.raises(PublishRefusedError, match="refused") as caught:
+    with pytest.raises(PublishRefusedError, match="not committed") as caught:
         vcs.publish(made, trunk, made.base, lease(trunk))
     assert "c" in caught.value.details
     assert play.git(play.folder(trunk), "status", "--porcelain") == "A  c"
