@@ -132,6 +132,8 @@ def test_a_vote_that_is_supposed_changes_the_answer_and_nothing_else(ann: Person
     ann.byoci("proposal", "set-status", "1", "approved")
     me = ann.types("id", "-un").strip()
     assert "may not land" in ann.byoci("explain", "1")
+    ann.byoci("proposal", "review", "1", "needs-fixing", "--type", "code")
+    assert f"\n  vote      {me} (code): Needs Fixing\n" in ann.byoci("proposal", "show", "1")
     told = json.loads(ann.byoci("explain", "1", "--if", f"{me}=Approve", "--json"))
     assert not told["landable"]  # her own approval does not count
     assert "may not land" in ann.byoci("explain", "1")
@@ -209,6 +211,12 @@ def test_why_it_did_not_land_is_explained(ann: Person) -> None:
     shown = ann.byoci("proposal", "show", "1")
     assert "ended with exit code 2" in shown
     assert "status set (before Needs review, after Approved" in shown
+    approve = "byoci proposal set-status 1 approved"
+    assert approve in told
+    ann.byoci("proposal", "set-status", "1", "approved")
+    assert approve not in ann.byoci("explain", "1")
+    ann.git("commit", "--quiet", "--allow-empty", "--message", "one more thing")
+    assert approve in ann.byoci("explain", "1")
 
 
 @pytest.mark.git

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import pytest
 
 from byoci.config.loading import load
 from byoci.host import definition, packages
+from byoci.host.seeds import hello_seeds
 from byoci.host.site import HELLO, Installed, install
-from byoci.model import Location, Outcome
+from byoci.model import Landing, Location, Outcome
 
 pytestmark = [pytest.mark.host, pytest.mark.git, pytest.mark.bzr, pytest.mark.slow]
 
@@ -127,6 +129,10 @@ def test_the_program_prints_the_documented_list(home: Path) -> None:
         text=True,
     )
     assert "Nothing changed" in run.stdout
+    assert "merged by others as" in run.stdout
+    assert f"byoci-install: the definition is in {home}/testing/definition, as it was\n" in run.stderr
+    program = shlex.quote(f"{home}/venv/bin/byoci")
+    assert f"  {program} explain 5 " in run.stdout
 
 
 def test_what_the_tests_of_byoci_need_is_packed_for_the_workers_python(tmp_path: Path) -> None:
@@ -140,3 +146,9 @@ def test_what_the_tests_of_byoci_need_is_packed_for_the_workers_python(tmp_path:
     with tarfile.open(tmp_path / "packed.tar.gz") as archive:
         assert "./iniconfig/__init__.py" in archive.getnames()
         assert {(entry.uid, entry.uname) for entry in archive} == {(0, "")}
+
+
+def test_titles_of_seeds_are_whole_in_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    rows = [Landing(HELLO[0], "10", seed.title, Outcome.TESTS_FAILED, "0" * 12) for seed in hello_seeds(tmp_path)]
+    before = len("  ".join((rows[0].project, "10", rows[0].outcome, rows[0].revision or "", "")))
+    assert [row.title for row in rows if before + len(row.title) > 80] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from byoci.host.site import Installed
 
+PROGRAM: Final = "byoci-install"
 _OUTCOMES: Final = {
     Outcome.LANDED: "landed",
     Outcome.WAITING: "wait",
@@ -42,7 +44,7 @@ def install(context: Context, namespace: str, checkout: Path | None) -> int:
     """
     from byoci.host.site import install as install_site
 
-    done = install_site(byoci_home(os.environ), namespace, checkout, output.progress, output.doing)
+    done = install_site(byoci_home(os.environ), namespace, checkout, _tell, output.doing)
     if context.json:
         output.as_json([row.as_json() for row in done.rows])
     else:
@@ -52,20 +54,25 @@ def install(context: Context, namespace: str, checkout: Path | None) -> int:
     return 75 if done.errors else 1 if done.unexpected else 0
 
 
+def _tell(text: str) -> None:
+    """A line that stays, in the form of those that the bootstrap printed before."""
+    output.progress(f"{PROGRAM}: {text}")
+
+
 def _show(done: Installed, namespace: str) -> None:
     if done.rows:
         output.say()
         output.landings(done.rows)
     output.say()
-    for line in _summary(done):
+    for line in _summary(done, _program(namespace)):
         output.say(line)
     if done.unexpected or not done.errors:
         output.say()
-        for line in _next_steps(done, namespace):
+        for line in _next_steps(done, _program(namespace)):
             output.say(line)
 
 
-def _summary(done: Installed) -> Iterator[str]:
+def _summary(done: Installed, program: str) -> Iterator[str]:
     if not done.changed:
         yield "Nothing changed: the site is as it was, and nothing more may land."
         return
@@ -77,17 +84,16 @@ def _summary(done: Installed) -> Iterator[str]:
     good = not done.errors and not done.unexpected
     yield f"{len(done.rows)} proposals: {told}{', each as it should' if good else ''}."
     for row in done.unexpected:
-        yield f"{row.project} {row.proposal} should have fared otherwise; see `{_program()} explain {row.proposal}`."
+        yield f"{row.project} {row.proposal} should have fared otherwise; see `{program} explain {row.proposal}`."
 
 
-def _next_steps(done: Installed, namespace: str) -> Iterator[str]:
-    program = _program() + ("" if namespace == "testing" else f" --namespace {namespace}")
+def _next_steps(done: Installed, program: str) -> Iterator[str]:
     steps = {}
     waiting = next((row.proposal for row in done.rows if row.outcome is Outcome.WAITING), None)
     if waiting is not None:
-        steps[f"{program} explain {waiting}"] = "why a proposal waits, and what is missing"
+        steps[f"{program} explain {waiting}"] = "why it waits, and for what"
         steps[f"{program} proposal show {waiting}"] = "all about it"
-    steps[f"{program} init PATH"] = "gate your own repository, the one at PATH"
+    steps[f"{program} init PATH"] = "gate your own repository"
     width = max(map(len, steps))
     yield "Next:"
     yield from (f"  {command.ljust(width)}   {meaning}" for command, meaning in steps.items())
@@ -95,13 +101,14 @@ def _next_steps(done: Installed, namespace: str) -> Iterator[str]:
         yield f"It is all in {byoci_home(os.environ)}: byoci looks there as long as BYOCI_HOME says so."
 
 
-def _program() -> str:
-    """What a person types to run `byoci`: its name, or its path where her shell does not find it."""
+def _program(namespace: str) -> str:
+    """What a person types to run `byoci` on this site: its name, or its path where her shell does not find it."""
     ours = byoci_home(os.environ) / "venv/bin/byoci"
     found = shutil.which("byoci")
-    return "byoci" if found and os.path.realpath(found) == os.path.realpath(ours) else str(ours)
+    program = "byoci" if found and os.path.realpath(found) == os.path.realpath(ours) else shlex.quote(str(ours))
+    return program if namespace == NAMESPACES[0] else f"{program} --namespace {namespace}"
 
 
 def main() -> None:
     """Entry point of the program that the bootstrap runs."""
-    sys.exit(run(install, program="byoci-install"))
+    sys.exit(run(install, program=PROGRAM))

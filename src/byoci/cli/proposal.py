@@ -278,7 +278,8 @@ def _described(ballot: Ballot) -> str:
         lines.append(f"  asked     {request.reviewer}{kind}")
     for vote in ballot.votes:
         written = f", recorded by {vote.recorded_by}" if vote.recorded_by not in (None, vote.voter) else ""
-        lines.append(f"  {vote.value.lower():<9} {vote.voter}{written}")
+        kind = f" ({vote.review_type})" if vote.review_type else ""
+        lines.append(f"  vote      {vote.voter}{kind}: {vote.value}{written}")
     if found.description:
         lines += ["", _indented(found.description)]
     return "\n".join(lines)

@@ -111,8 +111,8 @@ def hello_seeds(byoci_home: Path) -> tuple[Seed, ...]:
             expected=Outcome.WAITING,
             afterwards={"LICENCE": "Pay me.\n"},
         ),
-        Seed("thanks", "Thank the authors (merged by a person)", {"THANKS": "Ada and Charles.\n"}),
-        Seed("attack", "Steal, call home and stay (and cannot)", {"tests/attack.sh": attack}),
+        Seed("thanks", "Thank the authors (a person merged)", {"THANKS": "Ada and Charles.\n"}),
+        Seed("attack", "Steal, call home, stay (and cannot)", {"tests/attack.sh": attack}),
     )
 
 
@@ -177,7 +177,7 @@ def _decide(forge: LocalForge, repository: Repository, seed: Seed, proposal: Pro
 
 
 _TRIED: Final = Seed(
-    "tried-here", "Say that this was tried (by byoci's tests)", {"TRIED": "This site tested byoci with byoci.\n"}
+    "tried-here", "Say that byoci was tried on itself", {"TRIED": "This site tested byoci with byoci.\n"}
 )
 
 

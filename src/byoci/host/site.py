@@ -61,7 +61,7 @@ def install(
     tell(f"the definition is in {state / 'definition'}" + ("" if made else ", as it was"))
     made |= definition.write_secrets(state / "secrets")
     site = open_site(state / "definition" / "byoci.toml", namespace)
-    seeding = _Seeding(site, checkout, python[1] if python else "", tell)
+    seeding = _Seeding(site, checkout, python[1] if python else "", tell, doing)
     before = _fates(site)
     for name in names:
         seeding.seed(name)
@@ -90,13 +90,21 @@ class _Seeding:
     failed    projects that could not be made, and why; another run tries again
     """
 
-    def __init__(self, site: Site, checkout: Path | None, python: str, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        checkout: Path | None,
+        python: str,
+        tell: Callable[[str], None],
+        doing: Callable[[str], None],
+    ) -> None:
         self.expected: dict[str, Outcome] = {}
         self.failed: dict[str, ByociError] = {}
         self._site = site
         self._checkout = checkout
         self._python = python
         self._tell = tell
+        self._doing = doing
 
     def seed(self, name: str) -> None:
         """Make the project of that name, as far as it is not there yet."""
@@ -120,6 +128,7 @@ class _Seeding:
         wheels = sorted((self._site.config.home / "wheels").glob("*/"))
 
         def pack(target: Path) -> None:
+            self._doing(f"{name}: fetching what its tests need")
             packages.pack(checkout / "requirements/tests.txt", self._python, target, wheels)
 
         return seeds.seed_byoci(folder, forge, lambda draft: _clone(checkout, draft), pack)
@@ -182,7 +191,8 @@ def _row(site: Site, proposal: Proposal, row: Landing | None) -> Landing:
     if proposal.status is not Status.MERGED:
         return dataclasses.replace(blank, reasons=(f"its status is {proposal.status}",))
     attempt = site.store.last_attempt(proposal.project, proposal.id)
-    reasons = attempt.reasons if attempt and attempt.outcome is Outcome.LANDED else ("merged by others",)
+    by_others = "merged by others" + (f" as {proposal.merged_revision}" if proposal.merged_revision else "")
+    reasons = attempt.reasons if attempt and attempt.outcome is Outcome.LANDED else (by_others,)
     return dataclasses.replace(blank, outcome=Outcome.LANDED, revision=proposal.merged_revision, reasons=reasons)
 
 
