@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -152,3 +153,25 @@ def test_titles_of_seeds_are_whole_in_a_terminal_of_80_columns(tmp_path: Path) -
     rows = [Landing(HELLO[0], "10", seed.title, Outcome.TESTS_FAILED, "0" * 12) for seed in hello_seeds(tmp_path)]
     before = len("  ".join((rows[0].project, "10", rows[0].outcome, rows[0].revision or "", "")))
     assert [row.title for row in rows if before + len(row.title) > 80] == []
+
+
+def test_of_two_at_once_one_waits_and_a_killed_ones_draft_is_removed(home: Path) -> None:
+    state = home / "production"
+    (state / ".definition-of-a-killed-one/bin").mkdir(parents=True)
+    descriptor = os.open(state, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    second = subprocess.Popen(
+        [sys.executable, "-c", "from byoci.cli.install import main; main()", "production"],
+        env={**os.environ, "BYOCI_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with second:
+        assert second.stderr is not None
+        assert second.stderr.readline() == "byoci-install: waiting for another one that sets up this site\n"
+        os.close(descriptor)
+        stdout, stderr = second.communicate()
+    assert second.returncode == 0, stderr
+    assert "The site is there" in stdout
+    assert sorted(path.name for path in state.glob("*definition*")) == ["definition"]

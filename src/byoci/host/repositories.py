@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -58,8 +59,13 @@ def write(folder: Path, files: Mapping[str, str | Path]) -> None:
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `folder` when all went well: it is there whole, or not at all."""
+    """A temporary folder that takes the name `folder` when all went well: it is there whole, or not at all.
+
+    What one that was killed left is removed; so there may be only one at a time.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
+        shutil.rmtree(left, ignore_errors=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield draft

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from byoci.model import Landing, Location, Outcome, Status
 from byoci.wiring import open_site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from byoci.gate.rounds import Told
     from byoci.model import Proposal
@@ -50,9 +52,33 @@ def install(
 
     checkout  byoci's own source, which becomes the project `byoci`; None leaves that project out
     doing     is told what is being done now, `tell` what came of it
+
+    Of several at once each waits for the one before it.
     """
     state = home / namespace
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(state, tell):
+        return _install(state, namespace, checkout, tell, doing)
+
+
+@contextlib.contextmanager
+def _alone(state: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Hold the site's lock, which the system lets go of when this process ends, however it ends."""
+    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("waiting for another one that sets up this site")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _install(
+    state: Path, namespace: str, checkout: Path | None, tell: Callable[[str], None], doing: Callable[[str], None]
+) -> Installed:
     python = packages.worker_python()
     names = _names(namespace, checkout if python else None)
     trunks = {name: _trunk(state, name) for name in names}
