@@ -179,6 +179,8 @@ def test_in_a_clone_of_a_projects_repository_it_is_meant_too(ann: Person, tmp_pa
     ann.byoci("init")
     ann.git("clone", "--quiet", str(ann.repository), str(tmp_path / "clone"))
     ann.git("-C", str(tmp_path / "clone"), "switch", "--quiet", "--create", "louder")
+    assert ann.byoci("proposal", "create", cwd=tmp_path / "clone", code=3) == ""
+    ann.git("-C", str(tmp_path / "clone"), "commit", "--quiet", "--allow-empty", "--message", "louder")
     told = ann.byoci("proposal", "create", cwd=tmp_path / "clone")
     assert f"hello 1: proposed {tmp_path}/clone;louder into {ann.repository};main" in told
 
@@ -244,6 +246,21 @@ def test_a_project_that_cannot_be_worked_on_is_a_row_too(ann: Person, tmp_path: 
     ann.types("rm", "-rf", str(first), cwd=tmp_path)
     rows, _ = json.JSONDecoder().raw_decode(ann.byoci("land", "--json", cwd=tmp_path, code=75))
     assert {row["proposal"]: row["outcome"] for row in rows} == {"1": "error", "2": "landed"}
+
+
+@pytest.mark.git
+def test_what_is_done_already_and_what_is_not_done_yet_is_told(ann: Person) -> None:
+    (ann.repository / "Makefile").unlink()
+    ann.git("commit", "--quiet", "--all", "--message", "no tests")
+    assert "how is this project tested" in ann.byoci("init", code=2)
+    ann.byoci("init", "--test", "true")
+    told = json.loads(ann.types(*PROGRAM, "init", "--json", code=3))
+    assert "gated already" in told["error"]  # though nothing tells how it is tested
+    (ann.repository / "loud").write_text("x\n")
+    ann.git("switch", "--quiet", "--create", "louder")  # and she forgot to commit
+    told = json.loads(ann.types(*PROGRAM, "proposal", "create", "--json", code=3))
+    assert "holds nothing that the trunk does not" in told["error"]
+    assert "Commit" in told["resolution"]
 
 
 @pytest.mark.git

@@ -10,7 +10,7 @@ import click
 
 from byoci.cli import complete, output
 from byoci.cli.main import Context, LazyGroup, json_option
-from byoci.errors import UnreachableError, UsageError
+from byoci.errors import NothingToDoError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from byoci.config.schema import Project
@@ -88,6 +88,7 @@ def create(
     found = project_for(site, project)
     origin = source_for(found, source)
     tip = _tip_of(site, found, origin)
+    _refuse_nothing(site, found, origin, tip)
     made = _forge(context).create(
         found.name,
         origin,
@@ -102,6 +103,20 @@ def create(
     if not context.json:
         output.say(_next_step(made.id, found.approve.minimum))
     return code
+
+
+def _refuse_nothing(site: Site, project: Project, source: Location, tip: str) -> None:
+    """Refuse a source that is where the trunk is: most likely the work on it was not committed."""
+    try:
+        same = site.vcs(project).tip(project.trunk) == tip
+    except UnreachableError:
+        return  # the landing looks again
+    if same:
+        raise NothingToDoError(
+            f"{source} holds nothing that the trunk does not",
+            details=f"Both {source} and {project.trunk} are at {tip}.",
+            resolution="Commit your work to it, then propose it.",
+        )
 
 
 def _next_step(id_: str, minimum: int) -> str:
