@@ -202,7 +202,11 @@ def test_why_it_did_not_land_is_explained(ann: Person) -> None:
     commit(ann, "bad", "broken")
     ann.byoci("proposal", "create", "--title", "Bad")
     ann.byoci("proposal", "set-status", "1", "approved")
-    assert "byoci explain 1" in ann.byoci("land", code=1)
+    said = ann.byoci("land", code=1)
+    assert re.search(r"\nWhat the tests of 1 said last; all is in (/.*\.log)\n  test ! -e broken\n  make: ", said)
+    again = ann.byoci("land", code=3)
+    assert "said last" not in again
+    assert "byoci explain 1" in again
     told = ann.byoci("explain", "1")
     assert "“make check” ended with exit code 2" in told
     log = re.search("log: (.*)", told)
@@ -219,6 +223,24 @@ def test_why_it_did_not_land_is_explained(ann: Person) -> None:
     assert approve not in ann.byoci("explain", "1")
     ann.git("commit", "--quiet", "--allow-empty", "--message", "one more thing")
     assert approve in ann.byoci("explain", "1")
+
+
+@pytest.mark.git
+def test_of_a_conflict_it_is_told_how_to_solve_it(ann: Person) -> None:
+    ann.byoci("init")
+    for branch in ("one", "two"):
+        commit(ann, branch, "same")
+        (ann.repository / "same").write_text(branch)
+        ann.git("commit", "--quiet", "--all", "--amend", "--no-edit")
+        ann.byoci("proposal", "create")
+    ann.byoci("proposal", "set-status", "1", "approved")
+    ann.byoci("proposal", "set-status", "2", "approved")
+    assert "merge the trunk into the source and commit; then `byoci proposal set-status 2 approved`." in ann.byoci(
+        "land", code=1
+    )
+    ann.git("merge", "--quiet", "--strategy", "ours", "--no-edit", "main")
+    ann.byoci("proposal", "set-status", "2", "approved")
+    assert json.loads(ann.byoci("land", "--json"))[0]["outcome"] == "landed"
 
 
 @pytest.mark.git

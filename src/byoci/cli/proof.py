@@ -153,9 +153,9 @@ def _tell(trunk: str, found: Audit) -> None:
         f"{found.covered} of {len(found.findings)} revisions of {trunk} are covered by a certificate that is true."
     )
     if found.before:
-        output.say(f"{found.before} older ones, from before its first landing, were not judged.")
+        output.say(f"Not judged, from before its first landing: {found.before}.")
     if found.elsewhere:
-        output.say(f"{len(found.elsewhere)} certificates are of candidates that trunk does not hold now.")
+        output.say(f"Certificates of candidates that trunk does not hold now: {len(found.elsewhere)}.")
 
 
 @click.command(short_help="Say who approved a commit, and what tested it.")
