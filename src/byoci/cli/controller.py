@@ -11,8 +11,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.config.older import NAMESPACES
-from byoci.config.paths import byoci_home
+from byoci.config.paths import NAMESPACES, byoci_home
 from byoci.errors import NothingToDoError, UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from byoci.errors import RejectedError
 from byoci.model import Verdict
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from byoci.gate.plan import Gate, TestPlan
     from byoci.model import TestSummary
     from byoci.worker.base import ExitStatus, Setup, Worker
+
+
+_SHOWN: Final = 80  # characters of a command that a reason shows
 
 
 def setup_of(plan: TestPlan, read: Callable[[tuple[str, ...]], Mapping[str, bytes]]) -> Setup | None:
@@ -68,6 +71,8 @@ def reason_of(command: str, status: ExitStatus | None, tests: TestSummary | None
     numbers = f": {results.describe(tests)}" if tests is not None else ""
     if status is None or not command:
         return f"the tests passed{numbers}"
+    command = " ".join(command.split())
+    command = command if len(command) <= _SHOWN else f"{command[: _SHOWN - 1]}…"
     if status.exceeded is not None:
         return f"“{command}” was ended: it exceeded its {status.exceeded} limit{numbers}"
     if status.code > 128:
