@@ -52,7 +52,11 @@ def test_a_jobs_own_token_starts_that_job_and_does_nothing_else(controller: Cont
 def test_another_sites_page_cannot_post(controller: ControllerProcess) -> None:
     headers = {"Origin": "https://evil.example", "Content-Type": "application/x-www-form-urlencoded"}
     assert controller.post("job/target/build", headers=headers).status == 403
+    for origin in ("null", controller.url.rstrip("/").replace("127.0.0.1", "localhost"), "http://127.0.0.1"):
+        assert controller.post("job/target/build", headers={**headers, "Origin": origin}).status == 403
     headers["Origin"] = controller.url.rstrip("/")
+    assert controller.post("job/target/build", headers={**headers, "Jenkins-Crumb": "x"}).status == 403
+    headers["Jenkins-Crumb"] = controller.get("crumbIssuer/api/json").json["crumb"]
     assert controller.post("job/target/build", headers=headers).status == 201
 
 

@@ -26,7 +26,7 @@ _MODULES: Final = ("files", "build", "server")
 _PACKAGE: Final = "byoci.controller.agentside"
 _READY: Final = b"byoci agent 1\n"
 _MOST_BANNER: Final = 1 << 16  # bytes that a login shell may print before the agent's side begins
-_LONGEST: Final = 1 << 24  # bytes of a message's line
+_LONGEST: Final = 1 << 24  # bytes of a message's line, and of what follows it
 # Reads the modules from standard input, byte for byte, and hands that on to the server.
 _LOADER: Final = """
 import os, sys, types
@@ -142,6 +142,8 @@ class Connection:
         message = json.loads(self._buffer[:end])
         del self._buffer[: end + 1]
         size = message.get("bytes", 0)
+        if size > _LONGEST:
+            return None
         while len(self._buffer) < size:
             if not await self._more():
                 return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ from byoci.controller.running import Running
 from byoci.controller.schedule import Place, schedule
 from byoci.controller.state import State
 from byoci.controller.triggers import Timers, kin_of, started_by
-from byoci.errors import ByociError, UsageError, of_bug
+from byoci.errors import UnavailableError, UsageError, of_bug
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _DISABLED: Final = "is disabled"
+_PAUSE: Final = 5.0  # seconds before something is tried again that a full disk prevented
 
 
 class DisabledError(UsageError):
@@ -104,7 +106,7 @@ class Controller:
         job = self.catalog.job(path)
         if job.disabled:
             raise DisabledError(f"{path} {_DISABLED}")
-        strict = request.kind.endswith("UserIdCause")
+        strict = request.kind in ("hudson.model.Cause$UserIdCause", "hudson.model.Cause$RemoteCause")
         wish = Request(
             parameters_of(job, given, strict=strict),
             request.cause,
@@ -257,21 +259,23 @@ class Controller:
 
     async def _keep_scheduling(self) -> None:
         while True:
-            waiting = self.state.waiting()
-            now = time.time()
-            dues = [queued.due for queued in waiting if queued.due > now]
-            self._schedule(waiting, now)
             try:
-                async with asyncio.timeout(max(0.01, min(dues) - time.time()) if dues else None):
+                wait = self._schedule()
+            except UnavailableError as error:  # a full disk, for example: what waits goes on waiting
+                _log.error("nothing can be started: %s", error)
+                wait = _PAUSE
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
                     await self._kicked.wait()
-            except TimeoutError:
-                pass
             self._kicked.clear()
 
-    def _schedule(self, waiting: list[Queued], now: float) -> None:
+    def _schedule(self) -> float | None:
+        """Start what can start; gives the seconds until a quiet period ends, None where there is none."""
+        waiting = self.state.waiting()
+        now = time.time()
         if self.quiet:
             self.reasons = {queued.id: "The controller is about to shut down" for queued in waiting}
-            return
+            return None
         building = [running.row.job for running in self.running.values()]
         kin = kin_of(self.catalog, [queued.job for queued in waiting])
         plan = schedule(waiting, self.catalog.jobs, self._seats(), building, now, kin)
@@ -281,6 +285,8 @@ class Controller:
             running = Running(row, self.catalog.job(row.job), self.places)
             self.running[row.id] = running
             self._spawn(self._start(self.agents[seat.node], running))
+        dues = [queued.due for queued in waiting if queued.due > now]
+        return max(0.01, min(dues) - time.time()) if dues else None
 
     def _seats(self) -> list[Place]:
         places = []
@@ -298,6 +304,8 @@ class Controller:
             plan = make_plan(running.job, running.row, agent.node, self.url, turn)
             self.state.save_plan(running.row.id, plan)
         await running.start(agent, plan)
+        if running.stopping:  # somebody asked for it while there was no connection
+            await agent.send(do="abort", build=running.name)
 
     @staticmethod
     def _turn(running: Running, builds: list[Running]) -> int:
@@ -307,23 +315,31 @@ class Controller:
         return running.turn
 
     async def _end(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
-        row = running.row
-        try:
-            outcome = await running.end(agent, ended)
-        except (ByociError, OSError, ValueError) as error:
-            _log.exception("the end of %s #%s", row.job, row.number)
-            outcome = (Result.FAILURE, {"trouble": str(error)})
-        result, facts = outcome or (Result.ABORTED, {"lost": True})
-        if not running.dropped:
-            row = self.state.finish(row, result, facts)
-            self._follow_up(running, row, lost=outcome is None)
-        if any(result in cleanup.results for cleanup in running.job.cleanup) and "workspace" in facts:
-            await agent.send(do="wipe", path=facts["workspace"])
+        facts = {} if running.dropped else await self._judge(agent, running, ended)
+        workspace = facts.get("workspace")
+        if workspace and any(running.result in cleanup.results for cleanup in running.job.cleanup):
+            await agent.send(do="wipe", path=workspace)
         await agent.send(do="forget", build=running.name)
         running.close()
-        del self.running[row.id]
-        self._ends.pop(row.id, None)
+        del self.running[running.row.id]
+        self._ends.pop(running.row.id, None)
         self.kick()
+
+    async def _judge(self, agent: Agent, running: Running, ended: dict[str, Any]) -> dict[str, Any]:
+        """Give the build its result, and remember it; gives the facts about it."""
+        row = running.row
+        while True:
+            try:
+                outcome = await running.end(agent, ended)
+                running.result, facts = outcome or (Result.ABORTED, {"lost": True})
+                if not running.dropped:
+                    row = self.state.finish(row, running.result, facts)
+                    self._follow_up(running, row, lost=outcome is None)
+            except (UnavailableError, OSError) as error:  # a full disk, for example: the agent has it all still
+                _log.error("the end of %s #%s: %s", row.job, row.number, error)
+                await asyncio.sleep(_PAUSE)
+            else:
+                return facts
 
     def _follow_up(self, running: Running, row: BuildRow, *, lost: bool) -> None:
         if lost:

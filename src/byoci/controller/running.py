@@ -31,6 +31,7 @@ class Running:
         self.row = row
         self.job = job
         self.environment: dict[str, str] = {}
+        self.result = Result.NOT_BUILT  # until it has ended
         self.turn = 1  # of several builds of the job on one node at once
         self.stopping = ""  # who asked for its end
         self.dropped = False  # its job was deleted meanwhile

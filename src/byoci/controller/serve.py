@@ -42,7 +42,7 @@ async def serve(home: Path, port: int) -> None:
         controller = Controller(home, url, lambda node: _dial(home, node))
         try:
             access = Access(controller.state)
-            _first_person(home, controller, access)
+            _first_person(home, access)
             await controller.open()
             _write(home / ADDRESS_FILE, url)
             await _answer(App(controller, access), listener)
@@ -84,12 +84,10 @@ def _listen(port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _first_person(home: Path, controller: Controller, access: Access) -> None:
-    """Who administers, with a token that only this unix user can read; made again where the file is gone."""
-    if ADMINISTRATOR not in controller.state.people():
-        access.add_person(ADMINISTRATOR)
+def _first_person(home: Path, access: Access) -> None:
+    """Who administers, with a token that only this unix user can read; made again where it is gone or revoked."""
     path = home / TOKEN_FILE
-    if not path.exists():
+    if not path.exists() or not access.is_token(ADMINISTRATOR, path.read_text(encoding="utf-8").strip()):
         token, _ = access.make_token(ADMINISTRATOR, "made by the controller at its start")
         _write(path, token)
 

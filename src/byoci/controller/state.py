@@ -62,10 +62,9 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE UNIQUE INDEX build_number ON build (job, number);
     CREATE INDEX build_running ON build (id) WHERE ended IS NULL;
-    CREATE TABLE person (name TEXT PRIMARY KEY, password TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE token (
         digest TEXT PRIMARY KEY,
-        person TEXT NOT NULL REFERENCES person (name) ON DELETE CASCADE,
+        person TEXT NOT NULL,
         label TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE own (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -96,20 +95,9 @@ class State:
 
     # People
 
-    def password(self, name: str) -> str | None:
-        """The hash of a person's password; "" where he has none, None where nobody is called so."""
-        row = self._database.execute("SELECT password FROM person WHERE name = ?", (name,)).fetchone()
-        return row and str(row[0])
-
     def people(self) -> list[str]:
-        """Everybody's names."""
-        return [name for (name,) in self._database.execute("SELECT name FROM person ORDER BY name")]
-
-    def save_person(self, name: str, password: str) -> None:
-        """Make a person known, or change the hash of his password."""
-        with self._database.writing():
-            query = "INSERT INTO person VALUES (?, ?) ON CONFLICT DO UPDATE SET password = excluded.password"
-            self._database.execute(query, (name, password))
+        """The names of everybody who has a token."""
+        return [name for (name,) in self._database.execute("SELECT DISTINCT person FROM token ORDER BY person")]
 
     def person_of_token(self, digest: str) -> str | None:
         """Whose token has that digest."""

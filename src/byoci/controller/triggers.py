@@ -11,7 +11,7 @@ from byoci.controller.cron import parse_crontab
 from byoci.controller.plans import handed_on
 from byoci.controller.rows import Request
 from byoci.controller.schedule import Kin
-from byoci.errors import UsageError
+from byoci.errors import ByociError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -62,7 +62,7 @@ class Timers:
     def _start(self, path: str) -> None:
         try:
             self._submit(path, {}, Request({}, "Started by timer", "hudson.triggers.TimerTrigger$TimerTriggerCause"))
-        except UsageError as error:
+        except ByociError as error:  # of a job that cannot be, or a full disk: the others are started all the same
             _log.warning("%s is not started: %s", path, error)
 
 

@@ -95,19 +95,19 @@ class App:
         )
 
     def _check_post(self, call: Call) -> None:
-        """A browser sends passwords along with any site's posts; a crumb it sends only with the controller's own."""
-        origin = call.headers.get("origin", self._origin)
+        """Refuse what a browser sends for another site's page, and a crumb that is not the caller's."""
         if call.method != "POST" or call.caller is None:
             return
-        crumb = call.headers.get(CRUMB_FIELD) or call.form.get(CRUMB_FIELD, "")
-        if not call.caller.by_token and not self._access.is_crumb(call.caller.name, crumb):
-            raise http.ForbiddenError("No valid crumb was included in the request")
+        origin = call.headers.get("origin", self._origin)
         if origin != self._origin:
             raise http.ForbiddenError("posts from other sites are refused", details=origin[:200])
+        crumb = call.headers.get(CRUMB_FIELD) or call.form.get(CRUMB_FIELD)
+        if crumb is not None and not self._access.is_crumb(call.caller, crumb):
+            raise http.ForbiddenError("No valid crumb was included in the request")
 
 
 def _who_are_you() -> Response:
-    answer = http.text("Who are you? Send a user name with a password or an API token.\n", 401)
+    answer = http.text("Who are you? Send a user name with an API token in place of a password.\n", 401)
     answer.headers["WWW-Authenticate"] = 'Basic realm="byoci"'
     return answer
 

@@ -20,7 +20,7 @@ from byoci.errors import ByociError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from byoci.controller.access import Access, Caller
+    from byoci.controller.access import Access
     from byoci.controller.controller import Controller
 
 VERSION: Final = "2.440.3"  # of the Jenkins whose API this is; clients choose their ways by it
@@ -43,13 +43,13 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes = b""
-    caller: Caller | None = None
+    caller: str | None = None
     form: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def user(self) -> str:
         """Who asks."""
-        return self.caller.name if self.caller else "anonymous"
+        return self.caller or "anonymous"
 
     def value(self, name: str, default: str = "") -> str:
         """A parameter of the address or the form."""

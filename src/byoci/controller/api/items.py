@@ -138,7 +138,7 @@ def _build(call: Call, path: str) -> Response:
     if not call.caller:
         cause = f"Started by remote host{': ' + call.value('cause')[:500] if call.value('cause') else ''}"
     kind = "hudson.model.Cause$UserIdCause" if call.caller else "hudson.model.Cause$RemoteCause"
-    request = Request({}, cause, kind, call.caller.name if call.caller else "")
+    request = Request({}, cause, kind, call.caller or "")
     queued = call.controller.submit(path, given, request, delay=_delay(call.value("delay")))
     return _queued(call, queued)
 
