@@ -16,9 +16,9 @@ from byoci.controller.job import Discarder, Downstream, Job, Result
 from byoci.controller.nodexml import Node, Ssh, read_node, write_node
 from byoci.controller.places import Places, check_name
 from byoci.controller.plans import handed_on, make_plan, parameters_of
-from byoci.controller.rows import BuildRow, Queued, Request
+from byoci.controller.rows import BuildRow, Item, Queued, Request
 from byoci.controller.schedule import Kin, Place, schedule
-from byoci.controller.state import State
+from byoci.controller.state import LAST, State
 from byoci.controller.triggers import Timers, kin_of
 from byoci.errors import UsageError
 
@@ -225,3 +225,33 @@ def test_a_name_is_a_files_name_or_refused(name: str) -> None:
     assert "/" not in name
     assert "\x00" not in name
     assert name not in ("", ".", "..")
+
+
+def test_the_last_builds_of_each_kind(tmp_path: Path) -> None:
+    state = State(tmp_path / "state.sqlite")
+    state.save_item(Item("j", folder=False, config=b"<project/>", following=1))
+    results = [Result.SUCCESS, Result.UNSTABLE, Result.FAILURE, Result.ABORTED, None]
+    for result in results:
+        row = state.begin(state.enqueue("j", NOBODY, 0.0), "", 0)
+        if result:
+            state.finish(row, result, {})
+    last = {name: found.number for name in LAST if (found := state.last("j", name))}
+    assert last == {
+        "lastBuild": 5,
+        "lastCompletedBuild": 4,
+        "lastSuccessfulBuild": 2,
+        "lastStableBuild": 1,
+        "lastUnstableBuild": 2,
+        "lastFailedBuild": 3,
+        "lastUnsuccessfulBuild": 4,
+    }
+    assert state.last("k", "lastFailedBuild") is None
+    first, middle = state.first("j"), state.build("j", 3)
+    assert first is not None
+    assert middle is not None
+    assert [build and build.number for build in (first, state.beside(middle, later=True))] == [1, 4]
+    assert state.beside(first, later=False) is None
+    assert [build.number for build in state.running()] == [5]
+    state.move_item("j", "k")
+    assert [build.job for build in state.builds("k", 2)] == ["k", "k"]
+    assert state.following("k") == 6

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci.controller.job import Result
 from byoci.controller.rows import BUILD_COLUMNS, BuildRow, Item, NodeRow, Queued, Request, build_row
 from byoci.sqlite import open_database
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from byoci.controller.job import Result
 
 KIND: Final = "controller"
 MIGRATIONS: Final = (
@@ -62,6 +62,7 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE UNIQUE INDEX build_number ON build (job, number);
     CREATE INDEX build_running ON build (id) WHERE ended IS NULL;
+    CREATE INDEX build_result ON build (job, result, number);
     CREATE TABLE token (
         digest TEXT PRIMARY KEY,
         person TEXT NOT NULL,
@@ -80,7 +81,9 @@ class State:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = open_database(path, MIGRATIONS, kind=KIND, durable=True)
+        # Not durable: waiting for the disk, several times a build, would take longer than short builds do. Nothing is
+        # lost with a killed process; a power failure can take the last moments with it, as it does the builds' own.
+        self._database = open_database(path, MIGRATIONS, kind=KIND, cache=False)
 
     def close(self) -> None:
         """Close the file. Nothing else may be called after that."""
@@ -277,9 +280,15 @@ class State:
         """A job's builds, the newest first."""
         return self._builds("job = ? ORDER BY number DESC LIMIT ?", job, most)
 
-    def last(self, job: str, condition: str) -> BuildRow | None:
-        """The newest build that meets a condition of `LAST`."""
-        return next(iter(self._builds(f"job = ? AND {LAST[condition]} ORDER BY number DESC LIMIT 1", job)), None)
+    def last(self, job: str, which: str) -> BuildRow | None:
+        """The newest build of those that `LAST` names so; None where there is none."""
+        results = LAST[which]
+        if results is None:
+            return next(iter(self._builds("job = ? ORDER BY number DESC LIMIT 1", job)), None)
+        query = "SELECT max(number) FROM build WHERE job = ? AND result = ?"  # one look into the index each
+        found = (self._database.execute(query, (job, result.value)).fetchone()[0] for result in results)
+        newest = max((number for number in found if number is not None), default=None)
+        return None if newest is None else self.build(job, newest)
 
     def first(self, job: str) -> BuildRow | None:
         """The oldest build."""
@@ -305,12 +314,13 @@ class State:
         return [build_row(row) for row in rows]
 
 
-LAST: Final = {
-    "lastBuild": "1",
-    "lastCompletedBuild": "ended IS NOT NULL",
-    "lastSuccessfulBuild": "result IN ('SUCCESS', 'UNSTABLE')",
-    "lastStableBuild": "result = 'SUCCESS'",
-    "lastUnstableBuild": "result = 'UNSTABLE'",
-    "lastFailedBuild": "result = 'FAILURE'",
-    "lastUnsuccessfulBuild": "ended IS NOT NULL AND result <> 'SUCCESS'",
+_ENDED: Final = tuple(Result)
+LAST: Final[Mapping[str, tuple[Result, ...] | None]] = {  # None: whatever the result is, and also without one
+    "lastBuild": None,
+    "lastCompletedBuild": _ENDED,
+    "lastSuccessfulBuild": (Result.SUCCESS, Result.UNSTABLE),
+    "lastStableBuild": (Result.SUCCESS,),
+    "lastUnstableBuild": (Result.UNSTABLE,),
+    "lastFailedBuild": (Result.FAILURE,),
+    "lastUnsuccessfulBuild": tuple(result for result in _ENDED if result is not Result.SUCCESS),
 }

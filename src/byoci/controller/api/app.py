@@ -12,6 +12,7 @@ from starlette.requests import Request as HttpRequest
 from byoci.controller.access import CRUMB_FIELD
 from byoci.controller.api import builds, http, items, site
 from byoci.controller.api.shapes import root_bean
+from byoci.controller.beans import Bean
 from byoci.controller.catalog import MissingError
 from byoci.errors import ByociError, UsageError, of_bug, of_system
 
@@ -153,6 +154,8 @@ async def _root(call: Call, words: list[str]) -> Response:
             return items.create_view(call, "")
         case ["quietDown" | "cancelQuietDown" as verb]:
             return site.quiet_down(call, quiet=verb == "quietDown")
+        case ["pluginManager", "api", "json" | "xml" as kind]:
+            return http.tell(call, Bean("hudson.LocalPluginManager", {"plugins": []}), kind)
         case ["scriptText"]:
             return await site.script(call)
     raise MissingError("there is nothing at this address")
