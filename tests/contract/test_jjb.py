@@ -10,9 +10,11 @@ from jenkins_clients import ROOT, run_client
 
 from byoci.controller.job import (
     Artifacts,
+    Bzr,
     Cleanup,
     Discarder,
     Downstream,
+    Git,
     Inject,
     Limit,
     Parameter,
@@ -82,8 +84,8 @@ UNKNOWN = """
     name: unknown
     jdk: "17"
     properties: [{priority-sorter: {priority: 3}}]
-    scm: [{git: {url: "https://example.com/x.git", branches: [main]}}]
-    triggers: [{pollscm: {cron: "H/5 * * * *"}}]
+    scm: [{git: {url: "https://example.com/x.git", branches: [main], shallow-clone: true}}]
+    triggers: [{github: {}}]
     builders:
       - shell: "true"
       - conditional-step:
@@ -145,18 +147,45 @@ def test_what_a_build_does(known: Job) -> None:
     assert known.cleanup == (Cleanup(frozenset(Result) - {Result.FAILURE}),)
 
 
+GIT = """
+- job:
+    name: git
+    retry-count: 2
+    triggers: [{pollscm: {cron: "H/5 * * * *"}}]
+    scm:
+      - git:
+          {url: "https://example.com/x.git", branches: ["origin/main"], basedir: src, wipe-workspace: false,
+           clean: true, submodule: {recursive: true}, prune: true}
+"""
+BZR = """
+- job:
+    name: bzr
+    scm: [{bzr: {url: "lp:x", clean-tree: true, lightweight-checkout: true}}]
+"""
+
+
+def test_repositories_and_their_polling(tmp_path: Path) -> None:
+    for name in ("git", "bzr"):
+        (tmp_path / name).mkdir()
+    job = read_job(written(GIT, tmp_path / "git"))
+    url = "https://example.com/x.git"
+    assert job.scm == Git(url, "main", folder="src", clean=True, submodules="recursive", retries=2)
+    assert job.poll == "H/5 * * * *"
+    assert read_job(written(BZR, tmp_path / "bzr")).scm == Bzr("lp:x", clean=True, light=True)
+
+
 def test_what_is_not_known_is_refused_with_its_path_and_key(tmp_path: Path) -> None:
     with pytest.raises(JobRefusedError) as caught:
         read_job(written(UNKNOWN, tmp_path))
     publishers = "project/publishers"
     trigger = "hudson.plugins.parameterizedtrigger"
     assert [(refusal.path, refusal.key) for refusal in caught.value.refusals] == [
-        ("project/scm", "scm: git"),
+        ("project/scm/extensions/hudson.plugins.git.extensions.impl.CloneOption", "scm: git"),
         (
             "project/properties/jenkins.advancedqueue.jobinclusion.strategy.JobInclusionJobProperty",
             "properties: priority-sorter",
         ),
-        ("project/triggers/hudson.triggers.SCMTrigger", "triggers: pollscm"),
+        ("project/triggers/com.cloudbees.jenkins.GitHubPushTrigger", "triggers: github"),
         (
             "project/builders/org.jenkinsci.plugins.conditionalbuildstep.singlestep.SingleConditionalBuilder",
             "builders: conditional-step",

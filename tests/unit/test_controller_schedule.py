@@ -147,7 +147,7 @@ def test_the_jobs_around_one_are_known_all_the_way(catalog: Catalog) -> None:
 def test_timers_start_what_is_due(catalog: Catalog) -> None:
     timer = "hudson.triggers.TimerTrigger"
     catalog.create("", "noon", config(f"<triggers><{timer}><spec>0 12 * * *</spec></{timer}></triggers>"))
-    timers = Timers(catalog, lambda *_: None)
+    timers = Timers(catalog, lambda job: job.cron, lambda _: None)
     noon = datetime(2026, 5, 1, 12, tzinfo=UTC)
     assert timers.due(noon - timedelta(minutes=1), noon) == ["noon"]
     assert timers.due(noon, noon + timedelta(minutes=1)) == []

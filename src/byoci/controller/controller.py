@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.agents import Agent
 from byoci.controller.catalog import Catalog, MissingError
+from byoci.controller.checkout import tip
 from byoci.controller.discarding import too_old, without_artifacts
 from byoci.controller.job import Discarder, Result
 from byoci.controller.nodexml import OWN, Node, read_node, write_node
@@ -20,7 +21,7 @@ from byoci.controller.running import Running
 from byoci.controller.schedule import Place, schedule
 from byoci.controller.state import State
 from byoci.controller.triggers import Timers, kin_of, started_by
-from byoci.errors import UnavailableError, UsageError, of_bug
+from byoci.errors import ByociError, UnavailableError, UsageError, of_bug
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -72,9 +73,9 @@ class Controller:
             self.running[build.id] = Running(build, self.catalog.job(build.job), self.places)
         for row in rows:
             self._connect(row)
-        self._timers = Timers(self.catalog, self.submit)
         self._spawn(self._keep_scheduling())
-        self._spawn(self._timers.keep())
+        self._spawn(Timers(self.catalog, lambda job: job.cron, self._by_timer).keep())
+        self._spawn(Timers(self.catalog, lambda job: job.poll, self._by_poll).keep())
 
     async def close(self) -> None:
         """Stop; builds on agents go on, and the next controller goes on with them."""
@@ -119,6 +120,30 @@ class Controller:
         queued = self.state.enqueue(path, wish, time.time() + wait)
         self.kick()
         return queued
+
+    def _by_timer(self, path: str) -> None:
+        self._submit_quietly(
+            path, {}, Request({}, "Started by timer", "hudson.triggers.TimerTrigger$TimerTriggerCause")
+        )
+
+    def _by_poll(self, path: str) -> None:
+        self._spawn(self.poll(path))
+
+    async def poll(self, path: str) -> None:
+        """Start a job whose repository has another revision than its last build had; not while it is being built."""
+        job = self.catalog.job(path)
+        waits = any(queued.job == path for queued in self.state.waiting())
+        if job.scm is None or waits or any(running.row.job == path for running in self.running.values()):
+            return
+        try:
+            revision = await asyncio.to_thread(tip, job.scm)
+        except UnavailableError as error:
+            _log.warning("%s is not polled: %s", path, error)
+            return
+        last = self.state.last(path, "lastCompletedBuild")
+        if path in self.catalog.jobs and (last is None or (last.facts or {}).get("revision") != revision):
+            request = Request({}, "Started by an SCM change", "hudson.triggers.SCMTrigger$SCMTriggerCause")
+            self._submit_quietly(path, {}, request)
 
     def cancel(self, id_: int) -> bool:
         """Take a wish out of the queue; whether it was there."""
@@ -355,7 +380,7 @@ class Controller:
     def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> None:
         try:
             self.submit(path, given, request)
-        except UsageError as error:
+        except ByociError as error:  # of a job that cannot be, or a full disk: the others are started all the same
             _log.warning("%s is not started: %s", path, error)
 
     def _discard(self, running: Running) -> None:

@@ -161,6 +161,43 @@ class Cleanup:
 
 
 @dataclass(frozen=True, slots=True)
+class Git:
+    """A branch of a git repository that builds check out.
+
+    folder      in the workspace; "" for the workspace itself
+    wipe        whether everything there is removed before
+    clean       whether what git does not know is removed after
+    submodules  "" for none, "yes", or "recursive" for those within them, too
+    retries     how often a failed checkout is tried again
+    """
+
+    url: str
+    branch: str
+    folder: str = ""
+    wipe: bool = False
+    clean: bool = False
+    submodules: str = ""
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bzr:
+    """A bzr branch that builds check out.
+
+    clean  whether everything in the workspace is removed before
+    light  whether the workspace is a lightweight checkout, not a branch of its own
+    """
+
+    url: str
+    clean: bool = False
+    light: bool = False
+    retries: int = 0
+
+
+Repository = Git | Bzr
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What a freestyle project asks for.
 
@@ -169,6 +206,8 @@ class Job:
     quiet        seconds to wait before a build starts; None for the controller's own
     token        who knows it may start builds without signing in; "" for nobody
     cron         lines of its timer; "" for none
+    scm          what its builds check out
+    poll         lines of the timer by which `scm` is looked at for new revisions; "" for none
     environment  lines NAME=VALUE for all its builds
     secrets      (name, value) of variables whose values are masked in the log
     """
@@ -184,6 +223,8 @@ class Job:
     quiet: int | None = None
     token: str = ""
     cron: str = ""
+    scm: Repository | None = None
+    poll: str = ""
     parameters: tuple[Parameter, ...] = ()
     discarder: Discarder = Discarder()
     environment: tuple[Inject, ...] = ()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from byoci.controller.cron import parse_crontab
 from byoci.controller.job import Discarder, Inject, Job, Parameter, ParameterKind, Result, Upstream
 from byoci.controller.jobxml import JobRefusedError, names_told_twice, parse_xml, root_part
+from byoci.controller.jobxml_scm import read_scm
 from byoci.controller.jobxml_steps import PUBLISHERS, STEPS, WRAPPERS, job_names, read_info, threshold
 from byoci.controller.labels import parse_labels
 from byoci.errors import UsageError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 ROOTS: Final = ("project", "hudson.model.FreeStyleProject")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # of a parameter, which becomes an environment variable
-_NO_SCM: Final = "hudson.scm.NullSCM"
 
 
 def read_job(data: bytes) -> Job:
@@ -59,11 +59,10 @@ def _project(part: Part) -> Job:
         "labels": _labels(part),
     }
     part.only("keepDependencies", "false")
-    part.number("scmCheckoutRetryCount")  # of no meaning without a repository, and with one that is refused
     part.only("actions", "")
+    retries = part.number("scmCheckoutRetryCount") or 0
     scm = part.part("scm")
-    if scm is not None and scm.name != _NO_SCM:
-        scm.refuse("checking out is not known to the controller: do it in a shell step")
+    found["scm"] = read_scm(scm, retries) if scm else None
     if rotator := part.part("logRotator"):  # where older versions have it
         found["discarder"] = _rotation(rotator)
     for group, readers in (
@@ -74,6 +73,8 @@ def _project(part: Part) -> Job:
         ("buildWrappers", WRAPPERS),
     ):
         _group(part, group, readers, found)
+    if "poll" in found and not (scm and found["scm"]):
+        part.refuse("has a repository polled that it does not have", "triggers")
     return Job(**found)
 
 
@@ -191,6 +192,11 @@ def _timer(part: Part) -> dict[str, Any]:
     return {"cron": spec}
 
 
+def _poll(part: Part) -> dict[str, Any]:
+    part.only("ignorePostCommitHooks", "true", "false")  # there are none to ignore
+    return {"poll": _timer(part)["cron"]}
+
+
 def _reverse(part: Part) -> dict[str, Any]:
     part.only("spec", "")
     jobs = job_names(part.text("upstreamProjects"))
@@ -204,5 +210,6 @@ _PROPERTIES: Final = {
 }
 _TRIGGERS: Final = {
     "hudson.triggers.TimerTrigger": _timer,
+    "hudson.triggers.SCMTrigger": _poll,
     "jenkins.triggers.ReverseBuildTrigger": _reverse,
 }

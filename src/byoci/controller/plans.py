@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from byoci.controller.agentside.files import fill_in, read_properties
+from byoci.controller.checkout import checkout_steps
 from byoci.controller.job import Inject, ParameterKind, Shell
 from byoci.errors import UsageError
 
@@ -85,7 +86,7 @@ def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dic
         "secrets": [value for value in (*hidden, *(value for _, value in job.secrets)) if value],
         "timestamps": job.timestamps,
         "limits": [{"seconds": limit.seconds, "idle": limit.idle, "fails": limit.fails} for limit in job.limits],
-        "steps": [_step(step) for step in job.steps],
+        "steps": [*(checkout_steps(job.scm) if job.scm else ()), *map(_step, job.steps)],
         "keep": [
             *(_group(artifacts.files) for artifacts in job.artifacts),
             *(_group(tests.files) for tests in job.tests),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from byoci.controller.checkout import REVISIONS
 from byoci.controller.job import Result
 from byoci.controller.testreports import read_reports
 
@@ -29,6 +30,7 @@ def judge(job: Job, ended: Mapping[str, Any], files: Path) -> tuple[Result, list
     result = Result(ended["result"])
     lines: list[str] = []
     facts: dict[str, Any] = {"artifacts": [], "fingerprints": {}, "workspace": ended["workspace"]}
+    facts["revision"] = next((ended["variables"][name] for name in REVISIONS if name in ended["variables"]), "")
     groups: list[list[str]] = ended["files"]
     for number, (wish, found) in enumerate(zip(job.artifacts, groups, strict=False)):
         if wish.only_of_success and result is not Result.SUCCESS:

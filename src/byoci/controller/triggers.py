@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from byoci.controller.cron import parse_crontab
 from byoci.controller.plans import handed_on
 from byoci.controller.rows import Request
 from byoci.controller.schedule import Kin
-from byoci.errors import ByociError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from byoci.controller.catalog import Catalog
     from byoci.controller.job import Job
     from byoci.controller.rows import BuildRow
 
-_log = logging.getLogger(__name__)
 _LATE = timedelta(minutes=1)  # what is due is started after a pause of the controller, unless it was a long one
 
 
-class Submit(Protocol):
-    """How a build is asked for; `Controller.submit`."""
-
-    def __call__(self, path: str, given: Mapping[str, str], request: Request) -> Any:
-        """Ask for a build."""
-
-
 class Timers:
-    """Starts jobs at their times."""
+    """Does something with jobs at their times.
 
-    def __init__(self, catalog: Catalog, submit: Submit) -> None:
+    spec   a job's lines of cron; "" for none
+    start  what is done with the job of a path when it is time
+    """
+
+    def __init__(self, catalog: Catalog, spec: Callable[[Job], str], start: Callable[[str], None]) -> None:
         self._catalog = catalog
-        self._submit = submit
+        self._spec = spec
+        self._start = start
 
     async def keep(self) -> None:
         """Start what is due, minute after minute; where the clock is set back, no minute comes twice."""
@@ -53,17 +48,12 @@ class Timers:
         """The jobs that have a time in between, the end included."""
         found = []
         for path, job in self._catalog.jobs.items():
-            if job.cron and not job.disabled:
-                following = parse_crontab(job.cron, path).next_after(after)
+            spec = self._spec(job)
+            if spec and not job.disabled:
+                following = parse_crontab(spec, path).next_after(after)
                 if following is not None and following <= until:
                     found.append(path)
         return found
-
-    def _start(self, path: str) -> None:
-        try:
-            self._submit(path, {}, Request({}, "Started by timer", "hudson.triggers.TimerTrigger$TimerTriggerCause"))
-        except ByociError as error:  # of a job that cannot be, or a full disk: the others are started all the same
-            _log.warning("%s is not started: %s", path, error)
 
 
 def started_by(

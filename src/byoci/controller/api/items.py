@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from byoci.controller.rows import Queued
 
 
+_CHANGES: Final = (
+    *("config.xml", "doDelete", "doRename", "confirmRename"),
+    *("enable", "disable", "doWipeOutWorkspace", "polling"),
+)
+
+
 def join(folder: str, name: str) -> str:
     """The path of what is in a folder."""
     return f"{folder}/{name}" if folder else name
@@ -87,15 +93,7 @@ async def item(call: Call, path: str, rest: list[str]) -> Response:
             return create_item(call, path)
         case ["createView"]:
             return create_view(call, path)
-        case [
-            "config.xml"
-            | "doDelete"
-            | "doRename"
-            | "confirmRename"
-            | "enable"
-            | "disable"
-            | "doWipeOutWorkspace" as verb
-        ]:
+        case [verb] if verb in _CHANGES:
             http.only_post(call)
             return await _change(call, path, verb)
         case ["build" | "buildWithParameters"]:
@@ -116,6 +114,8 @@ async def _change(call: Call, path: str, verb: str) -> Response:
         target = path.rpartition("/")[0]
     elif verb in ("doRename", "confirmRename"):
         target = controller.rename(path, call.needed("newName"))
+    elif verb == "polling":
+        await controller.poll(path)
     elif verb == "doWipeOutWorkspace":
         await controller.wipe(path)
     else:
