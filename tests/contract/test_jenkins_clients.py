@@ -72,9 +72,10 @@ def test_python_jenkins_keeps_jobs(controller: ControllerProcess, tmp_path: Path
         server.create_job("pj-folder/inner", SHELL.format("true"))
         assert "pj-folder/inner" in [job["fullname"] for job in server.get_all_jobs()]
         try:
-            server.create_job("pj-bad", "<project><publishers><hudson.tasks.Mailer/></publishers></project>")
+            unknown = "<hudson.plugins.emailext.ExtendedEmailPublisher/>"
+            server.create_job("pj-bad", f"<project><publishers>{unknown}</publishers></project>")
         except jenkins.JenkinsException as error:
-            assert "publishers: email" in str(error), error
+            assert "publishers: email-ext" in str(error), error
         else:
             raise AssertionError("a job that cannot be run was taken")
         for name in ("pj-one", "pj-three", "pj-folder"):

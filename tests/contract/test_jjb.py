@@ -17,6 +17,7 @@ from byoci.controller.job import (
     Git,
     Inject,
     Limit,
+    Mailing,
     Parameter,
     ParameterKind,
     Patterns,
@@ -69,6 +70,7 @@ KNOWN = """
       - trigger: {project: "down1,down2", threshold: UNSTABLE}
       - trigger-parameterized-builds:
           - {project: [p1, p2], condition: UNSTABLE_OR_WORSE, predefined-parameters: A=$B, current-parameters: true}
+      - email: {recipients: "a@example.com, b@example.com", notify-every-unstable-build: false}
       - workspace-cleanup: {clean-if: [{success: true}, {failure: false}]}
     wrappers:
       - timeout: {timeout: 30, fail: true, type: absolute}
@@ -92,7 +94,7 @@ UNKNOWN = """
           {condition-kind: always, steps: [{shell: "true"}]}
     publishers:
       - workspace-cleanup: {include: ["*.o"]}
-      - email: {recipients: a@example.com}
+      - email-ext: {recipients: a@example.com}
       - trigger-parameterized-builds: [{project: p, property-file: f}]
 """
 
@@ -144,6 +146,7 @@ def test_what_a_build_does(known: Job) -> None:
     files = Patterns(("out/*.txt", "b/**"), ("x*",))
     assert known.artifacts == (Artifacts(files, may_be_missing=True, fingerprint=True),)
     assert known.tests == (TestReports(Patterns(("r/*.xml",)), may_be_missing=True),)
+    assert known.mailings == (Mailing(("a@example.com", "b@example.com"), every_unstable=False),)
     assert known.cleanup == (Cleanup(frozenset(Result) - {Result.FAILURE}),)
 
 
@@ -194,7 +197,7 @@ def test_what_is_not_known_is_refused_with_its_path_and_key(tmp_path: Path) -> N
             f"{publishers}/hudson.plugins.ws__cleanup.WsCleanup/patterns/hudson.plugins.ws__cleanup.Pattern",
             "publishers: workspace-cleanup",
         ),
-        (f"{publishers}/hudson.tasks.Mailer", "publishers: email"),
+        (f"{publishers}/hudson.plugins.emailext.ExtendedEmailPublisher", "publishers: email-ext"),
         (
             f"{publishers}/{trigger}.BuildTrigger/configs/{trigger}.BuildTriggerConfig/configs/{trigger}.FileBuildParameters",
             "publishers: trigger-parameterized-builds",

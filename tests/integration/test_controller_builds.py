@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,17 @@ pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerProcess]:
-    process = ControllerProcess(tmp_path_factory.mktemp("controller") / "home")
-    process.start()
+    folder = tmp_path_factory.mktemp("controller")
+    process = ControllerProcess(folder / "home")
+    (folder / "bin").mkdir()
+    program = folder / "bin/sendmail"  # as strict as the real one's interface is simple: a message and addresses
+    program.write_text(
+        f'#!/bin/sh\n[ "$1 $2" = "-i --" ] || exit 64\nshift 2\n{{ echo "for $*"; cat; }} > {folder}/mail.$$\n'
+    )
+    program.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
+        process.start()
     yield process
     process.stop()
     assert "Traceback" not in process.errors.read_text()
@@ -334,3 +344,33 @@ def test_a_job_that_is_being_built_can_be_removed(controller: ControllerProcess,
     assert controller.get("job/gone/api/json").status == 404
     wait_for(lambda: not alive(pid))
     wait_for(lambda: not (controller.home / "jobs/gone").exists())
+
+
+def test_people_are_told_of_failures_and_of_their_end(controller: ControllerProcess) -> None:
+    import email
+    import email.policy
+
+    mailer = "<hudson.tasks.Mailer><recipients>a@example.com b@example.com</recipients></hudson.tasks.Mailer>"
+    controller.shell("mailed", "echo number $BUILD_NUMBER; test $BUILD_NUMBER != 2", publishers(mailer))
+    for number in (1, 2, 3, 4):
+        controller.run("mailed", number=number)
+    found = wait_for(lambda: len(mails := sorted(controller.home.parent.glob("mail.*"))) == 2 and mails)
+    told = {}
+    for path in found:
+        first, _, rest = wait_for(lambda path=path: path.read_bytes().partition(b"\n"))
+        assert first == b"for a@example.com b@example.com"
+        message = email.message_from_bytes(rest, policy=email.policy.default)
+        told[str(message["Subject"])] = message.get_content()
+    assert told.keys() == {"Build failed: mailed #2", "Build is back to normal: mailed #3"}
+    text = told["Build failed: mailed #2"]
+    assert text.startswith(f"See <{controller.url}job/mailed/2/>\n")
+    assert "number 2\n" in text
+    assert text.endswith("Finished: FAILURE\n")
+
+
+@pytest.mark.parametrize("to", ["", "-oQ/tmp", "a@example.com -bs", "a b", "a@example.com&#10;Bcc: x"])
+def test_an_address_that_is_none_is_refused(controller: ControllerProcess, to: str) -> None:
+    mailer = f"<hudson.tasks.Mailer><recipients>{to}</recipients></hudson.tasks.Mailer>"
+    reply = controller.post("createItem?name=mail", f"<project>{publishers(mailer)}</project>".encode())
+    assert reply.status == 500
+    assert "publishers: email" in reply.text

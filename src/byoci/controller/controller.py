@@ -8,14 +8,14 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci.controller.aftermath import deliver, discard, drop_build, mails
 from byoci.controller.agents import Agent
 from byoci.controller.catalog import Catalog, MissingError
 from byoci.controller.checkout import tip
-from byoci.controller.discarding import too_old, without_artifacts
-from byoci.controller.job import Discarder, Result
+from byoci.controller.job import Result
 from byoci.controller.nodexml import OWN, Node, read_node, write_node
 from byoci.controller.places import Places
-from byoci.controller.plans import make_plan, parameters_of, secret_names
+from byoci.controller.plans import job_url, make_plan, parameters_of, secret_names
 from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
 from byoci.controller.schedule import Place, schedule
@@ -198,8 +198,7 @@ class Controller:
         """Remove a build that has ended, with its files; `UsageError` for one that runs."""
         if build.ended is None:
             raise UsageError(f"{build.job} #{build.number} is running", resolution="Stop it first.")
-        self.state.drop_build(build.id)
-        self.places.drop(self.places.build(build.job, build.number))
+        drop_build(self.state, self.places, build)
 
     # Nodes
 
@@ -373,24 +372,15 @@ class Controller:
                 again = Request(request.parameters, request.cause, request.kind, request.user, again=True)
                 self._submit_quietly(row.job, request.parameters, again)
             return
+        url = f"{self.url}{job_url(row.job)}{row.number}/"
+        for mail in mails(self.state, running.job, row, url, running.end_of_log()):
+            self._spawn(deliver(mail))
         for path, given, request in started_by(self.catalog, running.job, row, running.environment):
             self._submit_quietly(path, given, request)
-        self._discard(running)
+        discard(self.state, self.places, running.job.discarder, row.job)
 
     def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> None:
         try:
             self.submit(path, given, request)
         except ByociError as error:  # of a job that cannot be, or a full disk: the others are started all the same
             _log.warning("%s is not started: %s", path, error)
-
-    def _discard(self, running: Running) -> None:
-        discarder = running.job.discarder
-        if discarder == Discarder():
-            return
-        builds = self.state.builds(running.row.job)
-        now = time.time()
-        for build in too_old(builds, discarder, now):
-            self.delete_build(build)
-        for build in without_artifacts(builds, discarder, now):
-            self.state.save_facts(build.id, {**(build.facts or {}), "artifacts": []})
-            self.places.drop(self.places.files(build.job, build.number))

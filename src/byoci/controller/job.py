@@ -161,6 +161,17 @@ class Cleanup:
 
 
 @dataclass(frozen=True, slots=True)
+class Mailing:
+    """Who is told of failures, of builds that become unstable, and of the end of both.
+
+    every_unstable  whether also each further unstable build is told
+    """
+
+    to: tuple[str, ...]
+    every_unstable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Git:
     """A branch of a git repository that builds check out.
 
@@ -238,3 +249,4 @@ class Job:
     upstream: tuple[Upstream, ...] = ()
     downstream: tuple[Downstream, ...] = ()
     cleanup: tuple[Cleanup, ...] = ()
+    mailings: tuple[Mailing, ...] = ()

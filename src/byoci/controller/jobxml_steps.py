@@ -11,11 +11,13 @@ from byoci.controller.job import (
     Downstream,
     Inject,
     Limit,
+    Mailing,
     Patterns,
     Result,
     Shell,
     TestReports,
 )
+from byoci.controller.mail import ADDRESS
 
 if TYPE_CHECKING:
     from byoci.controller.jobxml import Part
@@ -235,6 +237,17 @@ def _handed_on(config: Part) -> Downstream:
     return Downstream(job_names(config.text("projects")), results, "\n".join(lines), inherit, bare)
 
 
+def _mail(part: Part) -> dict[str, Any]:
+    to = tuple(part.text("recipients").replace(",", " ").split())
+    for address in to:
+        if not ADDRESS.fullmatch(address):
+            part.refuse(f"has {address[:50]!a}, which is no address", "recipients")
+    if not to:
+        part.refuse("has nobody to send to", "recipients")
+    part.only("sendToIndividuals", "false")
+    return {"mailings": (Mailing(to, not part.flag("dontNotifyEveryUnstableBuild")),)}
+
+
 STEPS: Final = {"hudson.tasks.Shell": _shell, "EnvInjectBuilder": _inject_step}
 WRAPPERS: Final = {
     "hudson.plugins.build__timeout.BuildTimeoutWrapper": _timeout,
@@ -250,4 +263,5 @@ PUBLISHERS: Final = {
     "hudson.tasks.BuildTrigger": _trigger,
     "hudson.plugins.parameterizedtrigger.BuildTrigger": _parameterized,
     "hudson.plugins.ws__cleanup.WsCleanup": _clean_after,
+    "hudson.tasks.Mailer": _mail,
 }

@@ -98,6 +98,11 @@ class Running:
         data = f"{shown(text) if chr(27) in text else text}\n".encode("utf-8", "backslashreplace")
         os.pwrite(self._descriptor, data, offset)
 
+    def end_of_log(self, most: int = 100_000) -> bytes:
+        """The last bytes of the log."""
+        size = os.fstat(self._descriptor).st_size
+        return os.pread(self._descriptor, most, max(0, size - most))
+
     def close(self) -> None:
         """Nothing more is written."""
         if self._descriptor >= 0:

@@ -299,6 +299,13 @@ class State:
         where = "number > ? ORDER BY number" if later else "number < ? ORDER BY number DESC"
         return next(iter(self._builds(f"job = ? AND {where} LIMIT 1", build.job, build.number)), None)
 
+    def before(self, build: BuildRow, results: tuple[Result, ...]) -> BuildRow | None:
+        """The newest build before that one which ended in one of those ways."""
+        query = "SELECT max(number) FROM build WHERE job = ? AND result = ? AND number < ?"
+        found = (self._database.execute(query, (build.job, result, build.number)).fetchone()[0] for result in results)
+        newest = max((number for number in found if number is not None), default=None)
+        return None if newest is None else self.build(build.job, newest)
+
     def following(self, job: str) -> int:
         """The number of the job's next build."""
         row = self._database.execute("SELECT following FROM item WHERE path = ?", (job,)).fetchone()
