@@ -169,6 +169,21 @@ def test_a_killed_controller_loses_nothing(
     whole(controller, "long")
 
 
+def test_a_restart_is_not_noticed_by_builds(controller: ControllerProcess, tmp_path: Path) -> None:
+    controller.shell("long", SCRIPT.format(tmp_path / "end"), ARCHIVE)
+    controller.build("long")
+    url, token = controller.url, controller.token
+    for _ in range(2):
+        told = lines_told(controller, "long")
+        wait_for(lambda told=told: lines_told(controller, "long") > told)
+        written = (controller.home / "address").stat().st_mtime_ns
+        assert controller.post("safeRestart").status == 302
+        wait_for(lambda written=written: (controller.home / "address").stat().st_mtime_ns != written)
+        assert (controller.url, controller.token) == (url, token)
+    (tmp_path / "end").touch()
+    whole(controller, "long")
+
+
 def test_a_cut_connection_loses_nothing(controller: ControllerProcess, sshd: Sshd) -> None:
     add_agent(controller, sshd)
     wait_for(lambda: online(controller))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -15,10 +16,13 @@ def main() -> int:
     """Serve; errors are told on standard error."""
     log.configure(1)
     try:
-        asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+        again = asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
     except ByociError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    if again is not None:
+        # As it was started, with the code that is installed now, and at the same address.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:-1], str(again)])  # noqa: S606 - no shell is wanted
     return 0
 
 

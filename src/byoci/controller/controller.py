@@ -52,6 +52,7 @@ class Controller:
         self.places = Places(home)
         self.state = State(home / "controller.sqlite")
         self.catalog = Catalog(self.state, self.places)
+        self.restart = asyncio.Event()  # set by who wants another process in this one's place
         self.quiet = False  # whether it is about to shut down, and starts nothing
         self.reasons: Mapping[int, str] = {}
         self.running: dict[int, Running] = {}

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import uvicorn
+
     from byoci.controller.connection import Link
     from byoci.controller.nodexml import Node
 
@@ -31,23 +33,27 @@ TOKEN_FILE: Final = "admin-token"  # noqa: S105 - a file's name
 ADDRESS_FILE: Final = "address"
 
 
-async def serve(home: Path, port: int) -> None:
+async def serve(home: Path, port: int) -> int | None:
     """Serve on loopback until SIGTERM or SIGINT. `port` 0 is any that is free.
+
+    Gives the port to serve again on, where somebody asked for a restart; None where it was ended.
 
     In `home` there are then `address`, the URL; `admin-token`, an API token of `admin`; and `pid`, locked while the
     process lives. Raises `UsageError` where another controller has this folder, or somebody else the port.
     """
     with _alone(home), _listen(port) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        used = int(listener.getsockname()[1])
+        url = f"http://127.0.0.1:{used}/"
         controller = Controller(home, url, lambda node: _dial(home, node))
         try:
             access = Access(controller.state)
             _first_person(home, access)
             await controller.open()
             _write(home / ADDRESS_FILE, url)
-            await _answer(App(controller, access), listener)
+            await _answer(controller, App(controller, access), listener)
         finally:
             await controller.close()
+        return used if controller.restart.is_set() else None
 
 
 @contextlib.contextmanager
@@ -108,7 +114,7 @@ async def _dial(home: Path, node: Node) -> Link:
     return await dial(home, node.ssh, node.root)
 
 
-async def _answer(app: App, listener: socket.socket) -> None:
+async def _answer(controller: Controller, app: App, listener: socket.socket) -> None:
     import uvicorn
 
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none")
@@ -118,7 +124,15 @@ async def _answer(app: App, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    restarting = asyncio.create_task(_end_for_restart(controller, server))
     try:
         await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
     except SystemExit as error:
         raise UnavailableError("the server could not be started") from error
+    finally:
+        restarting.cancel()
+
+
+async def _end_for_restart(controller: Controller, server: uvicorn.Server) -> None:
+    await controller.restart.wait()
+    server.should_exit = True

@@ -154,6 +154,8 @@ async def _root(call: Call, words: list[str]) -> Response:
             return items.create_view(call, "")
         case ["quietDown" | "cancelQuietDown" as verb]:
             return site.quiet_down(call, quiet=verb == "quietDown")
+        case ["restart" | "safeRestart"]:
+            return site.restart(call)
         case ["pluginManager", "api", "json" | "xml" as kind]:
             return http.tell(call, Bean("hudson.LocalPluginManager", {"plugins": []}), kind)
         case ["scriptText"]:

@@ -198,6 +198,13 @@ def quiet_down(call: Call, *, quiet: bool) -> Response:
     return http.go_to(call, "")
 
 
+def restart(call: Call) -> Response:
+    """`restart` and `safeRestart`, which are one: builds do not notice."""
+    http.only_post(call)
+    call.controller.restart.set()
+    return http.go_to(call, "")
+
+
 async def script(call: Call) -> Response:
     """`scriptText`: the one script that jenkins-job-builder needs."""
     http.only_post(call)
