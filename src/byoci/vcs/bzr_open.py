@@ -28,6 +28,7 @@ from breezy.url_policy_open import BranchLoopError, BranchOpener, BranchOpenPoli
 from byoci.errors import ByociError, RejectedError, UnavailableError, UnreachableError, of_system
 from byoci.log import printable
 from byoci.vcs import bzr_locks, bzr_ssh, urls
+from byoci.vcs.bzr_index import keep_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -281,6 +282,8 @@ def opened(
             checks.first = checks.followed(bound)
             branch = opener.open(checks.first)
             borrow(branch.repository)
+        if trusted:
+            keep_pages(branch.repository)
         yield branch
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,8 @@ class BubblewrapWorker:
         """See `Worker.workspace`."""
         path = self._folder("workspace")
         path.chmod(0o700)
+        if self._base.uid is not None:
+            os.chown(path, self._base.uid, self._base.uid)
         return path
 
     def run(
@@ -217,5 +220,6 @@ class BubblewrapWorker:
         if self._layered is not None:
             self._layered.layer.close()
             self._layered = None
-        for folder in self._folders:
-            tree.remove(folder)
+        if self._folders:
+            self._session.discard(self._folders)
+            self._folders = []
