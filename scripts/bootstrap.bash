@@ -10,8 +10,9 @@ say() { printf '%s: %s\n' "$PROGRAM" "$*" >&2; }
 # die STATUS BRIEF DETAILS RESOLUTION: the three parts that every error of byoci has, then the end.
 die() {
     local status=$1 part
-    shift
-    for part; do [ -z "$part" ] || printf '%s\n' "$part" >&2; done
+    say "$2"
+    shift 2
+    for part; do [ -z "$part" ] || printf '%s\n' "$part" | sed 's/^/  /' >&2; done
     exit "$status"
 }
 
@@ -73,9 +74,10 @@ venv_package() {
 knows_packages() { [ -n "$(apt-cache search --names-only '^python3$' 2>/dev/null)" ]; }
 
 # python_packages: prints the newest Python that the system offers, with what it needs to make virtual environments; the
-# system's own, where nobody who may ask has asked yet what it offers. 1: it offers none.
+# system's own, where nobody who may ask has asked yet what it offers. 1: it offers none, or the person named one.
 python_packages() {
     local version
+    [ -z "${BYOCI_PYTHON:-}" ] || return 1
     command -v apt-get >/dev/null || return 1
     ! can_install || knows_packages || apt-get update >>"$LOG" 2>&1 || true
     if ! knows_packages; then
@@ -92,6 +94,8 @@ python_packages() {
 }
 
 no_python() {
+    [ -z "${BYOCI_PYTHON:-}" ] || die 2 "BYOCI_PYTHON names no Python 3.11 or newer that works: $BYOCI_PYTHON" \
+        "$(command -v "$BYOCI_PYTHON" >/dev/null || echo "There is no such program.")" "Correct it, or unset it."
     die 2 "Python 3.11 or newer is not installed" \
         "Found: $(command -v python3 >/dev/null && python3 --version 2>&1 || echo none). The system's packages offer no \
 newer one." \

@@ -226,6 +226,50 @@ def test_why_it_did_not_land_is_explained(ann: Person) -> None:
 
 
 @pytest.mark.git
+def test_a_branch_of_another_repository_or_of_none_is_not_proposed(ann: Person, tmp_path: Path) -> None:
+    ann.byoci("init")
+    other = tmp_path / "other"
+    ann.types("git", "init", "--quiet", "--initial-branch=work", str(other), cwd=tmp_path)
+    ann.git("-C", str(other), "commit", "--quiet", "--allow-empty", "--message", "other")
+    told = ann.byoci("proposal", "create", cwd=other, code=2)
+    assert f"{other};work is not of the project hello" in told
+    assert "byoci init" in told
+    commit(ann, "good", "good")
+    copy = tmp_path / "copy"  # as when it was cloned by another URL
+    ann.types("cp", "-r", str(ann.repository), str(copy), cwd=tmp_path)
+    assert f"proposed {copy};good" in ann.byoci("proposal", "create", cwd=copy)
+    ann.byoci("proposal", "create")
+    ann.git("switch", "--quiet", "--detach")
+    assert "No branch is checked out" in ann.byoci("proposal", "create", code=2)
+    ann.git("branch", "--quiet", "-D", "good")
+    assert "has no branch good" in ann.byoci("proposal", "set-status", "2", "approved", code=2)
+
+
+@pytest.mark.git
+def test_what_workers_lack_is_told_before_tests_fail_for_it(ann: Person, tmp_path: Path) -> None:
+    own = ann.home / "bin"
+    own.mkdir()
+    (own / "rocket-check").write_text("#!/bin/sh\n")
+    (own / "rocket-check").chmod(0o755)
+    ann.environment["PATH"] = f"{own}:{ann.environment['PATH']}"
+    tests = {
+        "rocket-check --all": f"Workers have no rocket-check: they see this system's own programs, and yours is {own}/",
+        "LEVEL=2 no-such-program": "Workers have no no-such-program: they see this system's own programs. Install",
+        "python3 -m no_such_module": "Workers' python3 has no no_such_module: install it for all users (python3-no-",
+        "python3 -m unittest": None,
+        "test -e x": None,
+        "[ -e x ]": None,
+        "if true; then false; fi": None,
+        '"$HOME/venv/bin/x" y': None,
+        "'unbalanced": None,
+    }
+    for number, (command, told) in enumerate(tests.items()):
+        config = ("--config", str(tmp_path / f"{number}.toml"))
+        said = ann.byoci(*config, "init", "--test", command)
+        assert told in said if told else "Workers" not in said, (command, said)
+
+
+@pytest.mark.git
 def test_of_a_conflict_it_is_told_how_to_solve_it(ann: Person) -> None:
     ann.byoci("init")
     for branch in ("one", "two"):

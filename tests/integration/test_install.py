@@ -166,6 +166,22 @@ def test_a_system_that_does_not_know_its_packages_yet_gets_one_command(bare: Com
     assert stderr.splitlines()[-1].strip() == wanted
 
 
+def test_what_a_person_named_wrongly_is_told_at_once(bare: Computer) -> None:
+    for environment, brief in (
+        ({"BYOCI_PYTHON": "/usr/bin/nonesuch"}, "BYOCI_PYTHON names no Python 3.11 or newer that works"),
+        ({"BYOCI_PYTHON": "/bin/false"}, "BYOCI_PYTHON names no Python 3.11 or newer that works"),
+        ({"BYOCI_HOME": "/proc/self/nothing"}, "/proc/self/nothing cannot be made"),
+        ({"BYOCI_HOME": "/"}, "may not write to /"),
+    ):
+        status, stdout, stderr = bare.install("--json", **environment)
+        assert (status, stdout) == (2, ""), environment
+        first, *others = stderr.splitlines()
+        assert first.startswith("byoci-install: ")
+        assert brief in first
+        assert others
+        assert all(line.startswith("  ") for line in others), stderr
+
+
 def test_what_is_only_useful_does_not_stop(bare: Computer) -> None:
     path = programs(bare, "pasta", "slirp4netns")
     status, _, stderr = bare.install(PATH=path, **NO_NETWORK)

@@ -29,6 +29,7 @@ def init(context: Context, path: Path, name: str | None, trunk: str | None, test
 
     The project is added to the configuration in use, or to ~/.config/byoci/byoci.toml. The repository is left alone.
     """
+    from byoci.cli.lacking import lacking
     from byoci.config.detect import detect
     from byoci.config.writing import add_project, refuse_gated, render_project, target_file
 
@@ -50,7 +51,7 @@ def init(context: Context, path: Path, name: str | None, trunk: str | None, test
         )
         return 0
     output.say(f"{project.name}: {project.vcs} trunk {project.trunk}, tested by: {'; '.join(project.tests.command)}")
-    for note in detected.notes:
+    for note in (*detected.notes, *lacking(config, project)):
         output.say(f"  {note}")
     output.say(f"Written to {config.path}. Now, on a branch with your change:")
     output.say('  byoci proposal create --title "What it does"   # tells its ID')

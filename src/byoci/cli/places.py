@@ -59,7 +59,11 @@ def source_for(project: Project, source: str | None) -> Location:
     if source is None:
         found = current_branch(Path.cwd())
         if found is None:
-            raise UsageError("which branch?", resolution="Name it with --source URL[;BRANCH].")
+            raise UsageError(
+                "which branch?",
+                details="No branch is checked out in the working folder.",
+                resolution="Check one out, or name it with --source URL[;BRANCH].",
+            )
         source_location = found
     else:
         source_location = _named(project, source)

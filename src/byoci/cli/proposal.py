@@ -10,7 +10,7 @@ import click
 
 from byoci.cli import complete, output
 from byoci.cli.main import Context, LazyGroup, json_option
-from byoci.errors import NothingToDoError, UnreachableError, UsageError
+from byoci.errors import ByociError, NothingToDoError, RejectedError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from byoci.config.schema import Project
@@ -82,13 +82,15 @@ def create(
     prerequisite: str | None,
 ) -> int:
     """Propose to merge a branch into a project's trunk."""
-    from byoci.cli.places import project_for, source_for
+    from byoci.cli.places import project_for, projects_here, source_for
 
     site = context.site
     found = project_for(site, project)
     origin = source_for(found, source)
     tip = _tip_of(site, found, origin)
     _refuse_nothing(site, found, origin, tip)
+    if project is None and not projects_here(site):
+        _refuse_stranger(site, found, origin, tip)
     made = _forge(context).create(
         found.name,
         origin,
@@ -117,6 +119,27 @@ def _refuse_nothing(site: Site, project: Project, source: Location, tip: str) ->
             details=f"Both {source} and {project.trunk} are at {tip}.",
             resolution="Commit your work to it, then propose it.",
         )
+
+
+def _refuse_stranger(site: Site, project: Project, source: Location, tip: str) -> None:
+    """Refuse a source that has nothing in common with the only project there is: most likely it is another one's."""
+    from datetime import UTC, datetime
+
+    from byoci.model import MergeMeta
+
+    tool = site.vcs(project)
+    try:
+        base, revision = tool.fetch(project.trunk, trusted=True), tool.fetch(source, tip)
+    except ByociError:
+        return  # the landing tells
+    try:
+        tool.merge(base, revision, "", MergeMeta("byoci", "byoci@localhost", datetime.now(UTC), "", "", ""))
+    except RejectedError as error:
+        raise UsageError(
+            f"{source} is not of the project {project.name}",
+            details=error.brief,
+            resolution=f"Propose a branch that was made from {project.trunk}; to gate this repository: byoci init.",
+        ) from error
 
 
 def _next_step(id_: str, minimum: int) -> str:
@@ -311,7 +334,7 @@ def _indented(text: str) -> str:
 
 
 def _tip_of(site: Site, project: Project, source: Location) -> str:
-    """A new source's newest revision. That a path of this machine is none is the caller's fault, and no one else's."""
+    """A source's newest revision. That a path of this machine is none is the caller's fault, and no one else's."""
     from byoci.config.trunks import is_local
 
     try:
@@ -330,4 +353,4 @@ def _tip(context: Context, found: Proposal) -> str:
             f"proposal {found.id} belongs to the project {found.project}, which is not configured",
             resolution="`byoci config project` shows the projects that are.",
         )
-    return site.vcs(site.config.project(found.project)).tip(found.source)
+    return _tip_of(site, site.config.project(found.project), found.source)

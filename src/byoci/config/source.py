@@ -94,7 +94,11 @@ def contents(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(f"the configuration file cannot be read: {reason}", details=printable(str(path))) from error
+        raise ConfigError(
+            f"the configuration file cannot be read: {reason}",
+            details=printable(str(path)),
+            resolution="Correct its path, as --config or BYOCI_CONFIG names it, or its mode.",
+        ) from error
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
