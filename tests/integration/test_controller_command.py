@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
 BYOCI = str(Path(sys.executable).with_name("byoci"))
 SHELL = "<project><builders><hudson.tasks.Shell><command>true</command></hudson.tasks.Shell></builders></project>"
-MAIL = "<project><publishers><hudson.tasks.Mailer/></publishers></project>"
+MAIL = "<project><publishers><hudson.plugins.emailext.ExtendedEmailPublisher/></publishers></project>"
 
 
 def byoci(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -71,7 +71,7 @@ def test_jobs_of_a_folder_are_checked(tmp_path: Path) -> None:
     run = byoci(tmp_path, "job", "check", str(tmp_path / "jobs"))
     assert run.returncode == 1
     assert run.stdout.splitlines()[0] == "in/bad"
-    assert "project/publishers/hudson.tasks.Mailer (jenkins-job-builder: publishers: email)" in run.stdout
+    assert "hudson.plugins.emailext.ExtendedEmailPublisher (jenkins-job-builder: publishers: email-ext)" in run.stdout
     assert "3 jobs, of which 1 would run" in run.stdout
     rows = json.loads(byoci(tmp_path, "job", "check", "--json", str(tmp_path / "jobs")).stdout)
     assert [(row["name"], row["runs"]) for row in rows] == [("good", True), ("in/bad", False), ("none", False)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -12,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from controller_process import ControllerProcess, wait_for
+
+from byoci.controller.agentside.build import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +107,11 @@ def controller(tmp_path: Path) -> Iterator[ControllerProcess]:
     process.start()
     yield process
     process.stop()
+    for path in tmp_path.rglob("status"):  # of a test that failed: its builds would outlive it, too
+        status = json.loads(path.read_text())
+        with contextlib.suppress(ProcessLookupError):
+            if "result" not in status and start_of(status["pid"]) == status["start"]:
+                os.kill(status["pid"], signal.SIGTERM)
     assert "Traceback" not in process.errors.read_text()
 
 
@@ -109,7 +119,6 @@ def add_agent(controller: ControllerProcess, sshd: Sshd, key: str = "host") -> N
     shutil.copy(sshd.folder / "client", controller.home / "controller-key")
     (controller.home / "known_hosts").write_text(sshd.known_host(key))
     import getpass
-    import json
     from urllib.parse import urlencode
 
     launcher = {

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from byoci.controller.catalog import Catalog, MissingError, TakenError
 from byoci.controller.discarding import too_old, without_artifacts
 from byoci.controller.job import Discarder, Downstream, Job, Result
+from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.nodexml import Node, Ssh, read_node, write_node
 from byoci.controller.places import Places, check_name
 from byoci.controller.plans import handed_on, make_plan, parameters_of
@@ -134,6 +135,18 @@ def test_jobs_and_folders_are_kept(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.job("l").disabled
     catalog.delete("g")
     assert list(catalog.jobs) == ["l"]
+
+
+def test_a_folder_is_only_a_folder(catalog: Catalog) -> None:
+    start, end = (f"<{slash}com.cloudbees.hudson.plugins.folder.Folder>" for slash in ("", "/"))
+    neutral = "<description>x</description><icon class='a'/><views/><properties/><canRoam>true</canRoam>"
+    catalog.create("", "f", f"{start}{neutral}{end}".encode())
+    for more in ("<properties><a.b.FolderCredentials/></properties>", "<unknown/>", "<canRoam>false</canRoam>"):
+        with pytest.raises(JobRefusedError):
+            catalog.create("", "g", f"{start}{more}{end}".encode())
+        with pytest.raises(JobRefusedError):
+            catalog.configure("f", f"{start}{more}{end}".encode())
+    assert [item.path for item in catalog.below("")] == ["f"]
 
 
 def test_the_jobs_around_one_are_known_all_the_way(catalog: Catalog) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from byoci.controller.jobxml import parse_xml
+from byoci.controller.jobxml import JobRefusedError, parse_xml, root_part
 from byoci.controller.jobxml_freestyle import ROOTS, read_job
 from byoci.controller.places import check_name
 from byoci.controller.rows import Item
@@ -76,6 +76,8 @@ class Catalog:
         """Make a job or a folder in `folder`."""
         path = self._free(folder, check_name(name, "job"))
         job = None if parse_xml(config).tag == FOLDER else read_job(config)
+        if job is None:
+            check_folder(config)
         item = Item(path, folder=job is None, config=config, following=1)
         self._state.save_item(item)
         self._items[path] = item
@@ -85,8 +87,10 @@ class Catalog:
     def configure(self, path: str, config: bytes) -> None:
         """Change the configuration of a job or folder."""
         item = self.item(path)
-        if item.folder and parse_xml(config).tag != FOLDER:
-            raise UsageError("a folder cannot become anything else", details=path[:200])
+        if item.folder:
+            if parse_xml(config).tag != FOLDER:
+                raise UsageError("a folder cannot become anything else", details=path[:200])
+            check_folder(config)
         job = None if item.folder else read_job(config)
         changed = Item(path, item.folder, config, item.following)
         self._state.save_item(changed)
@@ -203,6 +207,29 @@ class Catalog:
             for item in self.below(folder)
             if item.name in names or (expression and expression.fullmatch(item.name))
         ]
+
+
+def check_folder(config: bytes) -> None:
+    """Raises `JobRefusedError` with what a folder's config.xml asks for beyond a folder."""
+    part, refusals = root_part(parse_xml(config))
+    for name in ("description", "displayName", "primaryView"):
+        part.text(name)
+    for name in ("icon", "views", "folderViews", "viewsTabBar"):  # how it looks in Jenkins' own pages
+        part.part(name)
+    for name in ("actions", "properties", "healthMetrics", "triggers", "publishers", "buildWrappers", "builders"):
+        below = part.part(name)
+        if below is not None:
+            below.end()
+    for name in ("keepDependencies", "blockBuildWhenDownstreamBuilding", "blockBuildWhenUpstreamBuilding"):
+        part.only(name, "false")
+    part.only("concurrentBuild", "false")
+    part.only("canRoam", "true")
+    scm = part.part("scm")
+    if scm is not None and scm.name != "hudson.scm.NullSCM":
+        scm.refuse("is not known to the controller in a folder")
+    part.end()
+    if refusals:
+        raise JobRefusedError(tuple(refusals))
 
 
 def _list_view(root: Element) -> tuple[set[str], re.Pattern[str] | None]:
