@@ -73,17 +73,18 @@ class BzrPlay(BzrRepository):
 
 
 class Story:
-    """A site with the project `hello`, bob who proposes and alice who reviews."""
+    """A site with the project `hello`, bob who proposes and alice who reviews; made where it is not there yet."""
 
     def __init__(self, folder: Path, vcs: str, *, tests: str = TESTS, more: str = "", worker: str = "") -> None:
         self.folder = folder
         self.vcs = vcs
         place = folder / "repository"
         self.repository = GitPlay(place) if vcs == "git" else BzrPlay(place)
-        self.repository.create({"greeting": "hello\n", "README": "one\ntwo\nthree\n"}, "alice")
         self.config = folder / "byoci.toml"
-        text = CONFIG.format(vcs=vcs, trunk=self.repository.trunk, tests=tests, more=more, worker=worker)
-        self.config.write_text(text)
+        if not self.config.exists():
+            self.repository.create({"greeting": "hello\n", "README": "one\ntwo\nthree\n"}, "alice")
+            text = CONFIG.format(vcs=vcs, trunk=self.repository.trunk, tests=tests, more=more, worker=worker)
+            self.config.write_text(text)
         self.lines: list[str] = []
         self.on_line: Callable[[str], None] = lambda _: None
         self.reopen()

@@ -15,6 +15,7 @@ from breezy.controldir import ControlDir, format_registry
 from breezy.revision import NULL_REVISION
 from breezy.transport import get_transport
 
+from byoci import effects
 from byoci.errors import PublishRefusedError, UnreachableError
 from byoci.model import Location
 from byoci.vcs import bzr_locks, bzr_open, urls
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = "-certificates"
 _ROOT: Final = b"TREE_ROOT"
+_MAKE = effects.declare("sibling.make", "the branch beside trunk, empty")
+_COMMIT = effects.declare(
+    "sibling.commit",
+    "a certificate, in the branch beside trunk",
+    half="It is there or it is not; that is seen, and it is committed if need be.",
+    done="That it is there is seen.",
+)
 
 
 class BzrSibling:
@@ -92,6 +100,7 @@ class BzrSibling:
                 return False
             raise
 
+    @_MAKE
     def _make(self, trunk: Location) -> None:
         if self._is_there(trunk):
             return
@@ -119,6 +128,7 @@ class _OneFile:
         return file_id
 
 
+@_COMMIT
 def _commit(branch: Any, basis: Any, name: str, content: bytes, committer: str) -> None:
     """Commit one file to a branch that is locked. breezy's own tree in memory cannot commit in version 3.3."""
     revno, tip = branch.last_revision_info()

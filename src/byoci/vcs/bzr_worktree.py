@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from breezy import errors as bzr_errors
 from breezy.merge import merge_inner
 
+from byoci import effects
 from byoci.errors import PublishRefusedError
 from byoci.log import printable
 from byoci.vcs.bzr_locks import break_dead
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _log = logging.getLogger(__name__)
+
+_LOOK = effects.declare(
+    "bzr.look", "a person's files are compared with trunk; bzr notes their times", done="Nothing depends on it."
+)
+_FILES = effects.declare(
+    "bzr.files", "the files of a checked-out trunk follow it", half="They are behind trunk, which their person is told."
+)
 
 
 def tree_of(branch: Any) -> Any:
@@ -35,6 +43,7 @@ def tree_of(branch: Any) -> Any:
     return tree
 
 
+@_LOOK
 def check_clean(tree: Any, candidate: Any) -> None:
     """Raise `PublishRefusedError` where bringing the tree to the revision tree `candidate` would touch a person's work.
 
@@ -61,6 +70,20 @@ def _dirty(tree: Any, paths: Sequence[str]) -> PublishRefusedError:
     )
 
 
+def catch_up(tree: Any) -> None:
+    """Make the files those of the branch's tip, where they are behind it and hold nothing else."""
+    with tree.lock_write():
+        if tree.last_revision() != tree.branch.last_revision():
+            new = tree.branch.basis_tree()
+            try:
+                check_clean(tree, new)
+            except PublishRefusedError as error:
+                _log.warning("%s is behind its branch: %s", printable(tree.basedir), error.brief)
+            else:
+                bring_up_to_date(tree)
+
+
+@_FILES
 def bring_up_to_date(tree: Any) -> None:
     """Make the files those of the branch's new tip. The landing has happened: from here on nothing is an error."""
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Final
 
-from byoci import proc
+from byoci import effects, proc
 from byoci.errors import RejectedError, RevisionGoneError, UnavailableError
 from byoci.log import printable
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 READ_LIMIT: Final = 64 * 1024**2  # bytes of one object that is read into memory
 _WINDOW: Final = 256  # requests written before answers are read; two windows fit into a pipe of 64 KiB
 _BUFFER: Final = 1 << 20
+_READ = effects.declare("git.read-objects", "`git cat-file` is started", half=effects.READ_ONLY)
 
 TREE: Final = b"40000"
 LINK: Final = b"120000"
@@ -129,7 +130,8 @@ class Objects:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
-            process = self._git.start(["cat-file", "--batch-command", "--buffer"], stdin=subprocess.PIPE)
+            with _READ:
+                process = self._git.start(["cat-file", "--batch-command", "--buffer"], stdin=subprocess.PIPE)
             assert process.stdout is not None
             self._process = process
             self._end = weakref.finalize(self, proc.kill, process)

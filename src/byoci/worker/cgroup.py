@@ -19,6 +19,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ _OURS: Final = re.compile(rf"{_PREFIX}([0-9a-f]+)-(\d+)-(\d+)-(\d+)-\d+")  # boo
 _OWN_PROCESSES: Final = 3  # bubblewrap's own: outside, outside before a stage, and the first within
 _REMOVE_SECONDS: Final = 5.0  # the kernel may need a moment after a group's last process
 _numbers = itertools.count()
+
+_LEFT: Final = "The next run removes the groups of dead ones, with all that runs in them."
+_GROUP = effects.declare("worker.group", "a control group, and its limits", half=_LEFT, done=_LEFT)
+_UNGROUP = effects.declare("worker.ungroup", "a control group is removed, with what runs in it", half=_LEFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +59,10 @@ class Group:
         name = f"{_PREFIX}{_identity()}-{next(_numbers)}"
         self._folders = [f"{folder}/{name}" for folder in home.folders]
         try:
-            for folder in self._folders:
-                os.mkdir(folder)  # noqa: PTH102 -- on the way of every worker, pathlib takes longer than the kernel
-            self._set(limits)
+            with _GROUP:
+                for folder in self._folders:
+                    os.mkdir(folder)  # noqa: PTH102 -- on the way of every worker, pathlib takes longer than the kernel
+                self._set(limits)
         except OSError as error:
             self.close()
             raise UnavailableError("a worker's control group could not be made", details=str(error)) from error
@@ -98,6 +104,7 @@ def _write(path: str, value: int) -> None:
         os.close(fd)
 
 
+@_UNGROUP
 def _remove(folder: str) -> None:
     deadline = time.monotonic() + _REMOVE_SECONDS
     while True:
