@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
 ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Dry:
+    """A run that nothing happened to: its effects in order, and what was found after it."""
+
+    effects: tuple[dict[str, Any], ...]
+    found: dict[str, Any]
+    rounds: list[Any]
 
 
 class Landers:
@@ -30,10 +44,10 @@ class Landers:
         self._place.chmod(0o755)
         self.site = self._place / "site"
         self._kept: dict[str, list[tuple[str, str]]] = {}
-        self._bases: set[str] = set()
+        self._dry: dict[str, Dry] = {}
         places = [ROOT / "src", ROOT, ROOT / "tests", ROOT / "tests/integration"]
         self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("crash_lander.py")],
+            [sys.executable, Path(__file__).with_name("crash_lander.py"), vcs],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places)), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
         )  # fmt: skip
@@ -47,7 +61,8 @@ class Landers:
         self._process.stdin.close()
         self._process.wait(60)
         self._process.stdout.close()
-        for folder in (self._place, *self._bases):
+        kept = [place for pairs in self._kept.values() for pair in pairs for place in pair]
+        for folder in (self._place, *kept):
             shutil.rmtree(folder, ignore_errors=True)
 
     def order(self, do: str, **order: Any) -> Any:
@@ -62,19 +77,90 @@ class Landers:
         """Call a function of `crash_site`, or `run`, in a process of its own."""
         return self.order("child", function=function, folder=str(self.site), vcs=self.vcs, **order)
 
+    def told(self, function: str, **order: Any) -> Any:
+        """The same, where it must succeed; what it tells."""
+        answer = self.child(function, **order)
+        assert answer["status"] == 0, answer
+        assert "failed" not in answer["told"], answer["told"]["failed"]
+        return answer["told"]
+
     def prepare(self, scenario: str) -> None:
         """Put the site back to how a scenario begins; the first time, make it."""
-        if scenario not in self._kept:
-            self.order("copy", pairs=[(str(self._place / "none"), str(self.site))])
-            told = self.child("build", scenario=scenario)["told"]
-            assert "failed" not in told, told["failed"]
-            base = told["base"]
-            self._bases |= {base, f"{base}.kept"} - {b for b in (base,) if Path(b).is_relative_to(self.site)}
-            pairs = [(str(self.site), str(self._place / scenario))]
-            if not Path(base).is_relative_to(self.site):
-                pairs.append((base, f"{base}.{scenario}"))
-                self._bases.add(f"{base}.{scenario}")
-            self.order("copy", pairs=pairs)
-            self._kept[scenario] = pairs
-        else:
+        if scenario in self._kept:
             self.order("copy", pairs=[(kept, place) for place, kept in self._kept[scenario]])
+            return
+        self.order("copy", pairs=[(str(self._place / "none"), str(self.site))])
+        base = self.told("build", scenario=scenario)["base"]
+        pairs = [(str(self.site), str(self._place / scenario))]
+        if not Path(base).is_relative_to(self.site):
+            pairs.append((base, f"{base}.{scenario}"))
+        self.order("copy", pairs=pairs)
+        self._kept[scenario] = pairs
+
+    def dry(self, scenario: str) -> Dry:
+        """A scenario's run with nothing happening to it, and another one after it; remembered."""
+        if scenario not in self._dry:
+            self.prepare(scenario)
+            first = self.told("run", count=True)
+            assert all("error" not in row for row in first["rounds"][0]), first["rounds"]
+            found = self.told("run", rounds=2, look=True)["found"]
+            assert found["wrong"] == [], found["wrong"]
+            assert self.order("settle") == []
+            self._dry[scenario] = Dry(tuple(first["effects"]), found, first["rounds"][0])
+        return self._dry[scenario]
+
+    def after(self, scenario: str, **order: Any) -> tuple[dict[str, Any], list[str]]:
+        """What came of a run with `order`, and what is not after the next one as it is after a dry run."""
+        want = self.dry(scenario).found
+        self.prepare(scenario)
+        first = self.child("run", **order)
+        problems = self.next(want, first["pid"])
+        return first, problems
+
+    def next(self, want: dict[str, Any], *dead: int) -> list[str]:
+        """Run the next lander, which begins at once; what is wrong then."""
+        answer = self.child("run", rounds=2, look=True, dead=dead)
+        left = self.order("settle")
+        told = answer["told"] or {"failed": f"it ended with status {answer['status']}"}
+        if "failed" in told:
+            return [told["failed"]]
+        problems = [f"{key}: {told['found'][key]}, not {want[key]}" for key in want if told["found"][key] != want[key]]
+        problems += [f"the next run: {row}" for row in told["rounds"][0] if "error" in row or row["outcome"] == "error"]
+        problems += [f"the run after that: {row}" for row in told["rounds"][1] if row["new"]]
+        return problems + [f"still running: {process}" for process in left]
+
+
+@dataclass
+class Pool:
+    """As many warm processes as there are processors (two at most: each case takes most of one)."""
+
+    vcs: str
+    _free: queue.Queue[Landers] = field(default_factory=queue.Queue)
+    size: int = 2
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Self]:
+        with contextlib.ExitStack() as stack:
+            for _ in range(self.size):
+                self._free.put(stack.enter_context(Landers(self.vcs)))
+            yield self
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Landers]:
+        """One of them."""
+        landers = self._free.get()
+        try:
+            yield landers
+        finally:
+            self._free.put(landers)
+
+    def all_of(self, try_: Callable[[Landers, Any], list[str]], cases: Iterable[Any]) -> list[str]:
+        """Try every case; what is wrong, a paragraph a case."""
+
+        def one_case(case: Any) -> str:
+            with self.one() as landers:
+                problems = try_(landers, case)
+            return "\n    ".join([str(case), *problems]) if problems else ""
+
+        with ThreadPoolExecutor(self.size) as threads:
+            return [said for said in threads.map(one_case, cases) if said]

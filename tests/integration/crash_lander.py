@@ -20,6 +20,7 @@ import logging
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -109,11 +110,34 @@ class Observer(logging.Handler):
         self._folder = f"{folder}/"
         self._target: dict[str, Any] | None = None
         self._written = ""
+        self.unnamed: list[str] = []
+        self._audited = False
+        self._connections: list[sqlite3.Connection] = []
         if plan is not None and (plan.do == "tear" or (plan.do == "fail" and plan.when == "during")):
             sys.addaudithook(self._heard)
 
+    def audit(self) -> None:
+        """From now on, note down what changes the world and is in no effect."""
+        sys.addaudithook(self._check)
+        self._audited = True
+
+    def _check(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "sqlite3.connect/handle":
+            self._connections.append(arguments[0])  # not quite ready yet
+        elif not self._open and not str(arguments[:1]).startswith(f"('{self._folder[:-1]}."):  # what `in_child` tells
+            self._unless_named(f"{event} {arguments}", event in _STARTS or writes(event, arguments))
+
+    def _unless_named(self, what: str, changes: bool) -> None:
+        if self._audited and changes and not self._open:
+            where = "".join(traceback.format_stack(limit=8)[:-2])
+            self.unnamed.append(f"{what[:200]}\n{where}")
+
     def emit(self, record: logging.LogRecord) -> None:
         assert isinstance(record.args, tuple)
+        while self._connections:
+            self._connections.pop().set_trace_callback(
+                lambda said: self._unless_named(said, said.split()[0] in _SQL)
+            )
         name = str(record.args[0])
         if record.msg == effects.BEGINS:
             self._begin(name)
@@ -191,7 +215,10 @@ _CHANGES = frozenset(
         "removexattr", "mkfifo", "mknod",
     )
 )  # fmt: skip
-_STARTS = frozenset(("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec", "os.system"))
+_STARTS = frozenset(
+    ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec", "os.system", "socket.sendmsg")
+)
+_SQL = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER"))
 _WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -210,6 +237,8 @@ def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
 
     plan = Plan(order["plan"]) if order.get("plan") else None
     observer = Observer(plan, count=bool(order.get("count")), folder=folder)
+    if order.get("audit"):
+        observer.audit()
     logger = logging.getLogger(effects.__name__)
     logger.addHandler(observer)
     logger.setLevel(logging.DEBUG)
@@ -228,15 +257,20 @@ def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
     for _ in range(order.get("rounds", 1)):
         try:
             rows = [
-                {"proposal": row.landing.proposal, "outcome": row.landing.outcome.value, "reasons": row.landing.reasons}
+                {
+                    "proposal": row.landing.proposal,
+                    "outcome": row.landing.outcome.value,
+                    "reasons": row.landing.reasons,
+                    "new": row.new,
+                }
                 for row in story.land()
             ]
         except Exception as error:
-            rows = [{"error": type(error).__name__, "words": str(error), "where": traceback.format_exc()}]
+            rows = [{"error": type(error).__name__, "new": True, "where": traceback.format_exc()}]
         told["rounds"].append(rows)
         story.reopen()
     told["lines"] = story.lines
-    told["effects"] = observer.seen  # those of the end are still to come
+    told["effects"], told["unnamed"] = observer.seen, observer.unnamed  # what the end does is still to come
     if order.get("look"):
         logger.removeHandler(observer)
         told["found"] = find(story, order.get("dead", []))

@@ -39,6 +39,12 @@ def _lands(folder: Path, vcs: str) -> Story:
     return story
 
 
+def _plain(folder: Path, vcs: str) -> Story:
+    story = Story(folder, vcs, tests="true")
+    story.propose("topic", {"new": "1\n"})
+    return story
+
+
 def _fails(folder: Path, vcs: str) -> Story:
     story = Story(folder, vcs)
     story.propose("topic", {"broken": "yes\n"})
@@ -60,8 +66,8 @@ def _merged(folder: Path, vcs: str) -> Story:
 
 
 def _two(folder: Path, vcs: str) -> Story:
-    """On a site that has landed before: a proposal and its prerequisite, and one that waits."""
-    story = Story(folder, vcs)
+    """On a site that has landed before: a proposal and its prerequisite, and one that waits; certificates are shown."""
+    story = Story(folder, vcs, more="certificates.publish = true")
     story.propose("before", {"before": "0\n"})
     story.land()
     first = story.propose("one", {"one": "1\n"})
@@ -143,6 +149,7 @@ def _rewound(folder: Path, vcs: str) -> Story:
 
 SCENARIOS: dict[str, Callable[[Path, str], Story]] = {
     "lands": _lands,
+    "plain": _plain,
     "fails": _fails,
     "conflicts": _conflicts,
     "merged": _merged,

@@ -63,7 +63,7 @@ class BzrVcs:
         if trusted:
             with self._quiet():
                 self._store.tidy()
-                fetched = bzr_fetch.fetch_trunk(self._store, partial(self._trunk, location), wanted)
+                fetched = bzr_fetch.fetch_trunk(self._store, partial(self._recovered, location), wanted)
                 self._store.note_tip(str(location), fetched)
                 return fetched.decode()
         with bzr_bounds.fetching(shown(location.url)), self._quiet(), self._opened(location, trusted=False) as branch:
@@ -107,7 +107,7 @@ class BzrVcs:
         with self._quiet():
             known = False
             try:
-                with self._trunk(location) as branch:
+                with self._recovered(location) as branch:
                     known = bzr_publish.publish(self._store, candidate, branch)
             except UnreachableError:
                 if not self._is_at(location, candidate.id):  # the connection ended before the server told what it did
@@ -159,7 +159,7 @@ class BzrVcs:
         return bzr_open.opened(location, self._policy, self._rewrite, self._store.private, trusted=trusted)
 
     @contextmanager
-    def _trunk(self, location: Location) -> Iterator[Any]:
+    def _recovered(self, location: Location) -> Iterator[Any]:
         """Trunk's branch, without what a killed run left of it."""
         with self._opened(location, trusted=True) as branch:
             bzr_publish.recover(self._store, branch)

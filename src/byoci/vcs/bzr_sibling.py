@@ -61,12 +61,18 @@ class BzrSibling:
         name = quote(revision, safe="")
         with bzr_open.quiet(self._private / "home", self._ssh_config):
             self._make(trunk)
-            with self._opened(trunk) as branch, bzr_locks.held(branch, None, self._note(branch)):
-                basis = branch.basis_tree()
-                with basis.lock_read():
-                    known = basis.is_versioned(name)
-                    if not (known and basis.get_file_text(name) == content):
-                        _commit(branch, basis, name, content, self._committer)
+            with self._opened(trunk) as branch:
+                note = self._note(branch)
+                if bzr_locks.recover(branch, note):
+                    bzr_locks.forget(note)
+                with bzr_locks.held(branch, None, note):
+                    self._put(branch, name, content)
+
+    def _put(self, branch: Any, name: str, content: bytes) -> None:
+        basis = branch.basis_tree()
+        with basis.lock_read():
+            if not (basis.is_versioned(name) and basis.get_file_text(name) == content):
+                _commit(branch, basis, name, content, self._committer)
 
     def all(self, trunk: Location) -> Iterator[tuple[str, bytes]]:
         """See `Shelf.all`."""

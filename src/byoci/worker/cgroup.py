@@ -80,6 +80,7 @@ class Group:
             with contextlib.suppress(OSError):  # only there with swap
                 _write(f"{memory}/memory.swap.max", 0)
 
+    @_GROUP
     def entrances(self) -> list[FileIO]:
         """The files that a process joins through, by its pid; whoever holds one may do so."""
         return [FileIO(os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC), "wb") for folder in self._folders]
