@@ -44,7 +44,7 @@ class Plan:
     when   "before", "during" (half-way through what Python does in it, or once it has started a program) or "after"
     do     "kill" the process group, kill the whole "tree" of processes, "tear": truncate the file that was written
            last to half, then kill; "fail": have it, or with "during" what it does to a file in it, fail with `errno`;
-           "jump": move the clock by `seconds`
+           "jump": move the clock by `seconds`, for which "tree" waits first, so that programs get somewhere
     at     with "during": the number of the call of a C function within the effect, 0 for when it started a program
     """
 
@@ -67,6 +67,7 @@ class Plan:
         if self.do == "tear" and written:
             os.truncate(written, Path(written).stat().st_size // 2)
         if self.do == "tree":
+            time.sleep(self.seconds)
             kill_children(os.getpid())
         os.killpg(0, signal.SIGKILL)
         signal.pause()
@@ -371,6 +372,8 @@ def main() -> None:
     child = Server().serve()
     if child is not None:
         child()
+        atexit._run_exitfuncs()
+        os._exit(0)  # to take apart all that was imported takes longer than a landing
 
 
 if __name__ == "__main__":

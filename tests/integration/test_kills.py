@@ -12,7 +12,7 @@ import pytest
 from crash_client import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from crash_client import Landers
 
@@ -30,7 +30,8 @@ SCENARIOS = {
     "kept": "layer.prune worker.reap git.join-packs bzr.prune bzr.snapshot bzr.keep-snapshot scratch.reap",
     "rewound": "cache.forget cache.index forge.*",
 }
-# Effects that one landing has many times, to no other end than the first time, the second and the last.
+WHEN = ("before", "during", "after")
+# Effects that one landing has many times, to no other end than the first three times.
 MANY = ("worker.own", "worker.hand-over", "scratch.make", "scratch.remove", "bzr.repository")
 
 
@@ -47,15 +48,14 @@ class Case:
         return f"{self.do} {self.when} {self.name} {self.nth} ({self.scenario})"
 
 
-def cases(scenario: str, effects: tuple[dict[str, Any], ...], wanted: str, do: str = "kill") -> Iterator[Case]:
-    last = {effect["name"]: effect["nth"] for effect in effects}
+def cases(scenario: str, effects: Iterable[dict[str, Any]], wanted: str, do: str = "kill") -> Iterator[Case]:
+    """Before, in the midst of and after each effect; of one that was there before, one of the three in turn."""
     for effect in effects:
         name, nth = effect["name"], effect["nth"]
-        often = name in MANY and 2 < nth < last[name]
-        if not often and any(fnmatch(name, pattern) for pattern in wanted.split()):
+        if any(fnmatch(name, pattern) for pattern in wanted.split()) and not (name in MANY and nth > 3):
             # In the midst: once the program is running, or half-way through the calls.
             half = 0 if effect["started"] else effect["calls"] // 2 + 1
-            for when in ("before", "during", "after"):
+            for when in WHEN if nth == 1 else (WHEN[nth % 3],):
                 yield Case(scenario, name, nth, when, half, do)
 
 

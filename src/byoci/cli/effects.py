@@ -22,9 +22,9 @@ Everything that a landing does to the world has a name: each write to a reposito
 program that is started. `byoci -vv land` tells every one as it begins and as it ends; the last one that began is what a
 lander that is stuck, or dead, is or was at.
 
-byoci may be killed at any moment. The next run finishes what was begun: nothing is lost, nothing lands twice, nothing is
-told twice. Killed *before* an effect, nothing of it has happened, and the next run comes to it again, or has no need to.
-The table says what the next run makes of one that was cut short, and of one that was the last. Tests kill a lander
+byoci may be killed at any moment. The next run finishes what was begun: nothing is lost, nothing lands twice, nothing
+is told twice. Killed *before* an effect, nothing of it has happened, and the next run comes to it again, or has no need
+to. The table says what the next run makes of one that was cut short, and of one that was the last. Tests kill a lander
 before, in the midst of and after every one.
 """
 # Which names belong together, in the order in which a landing meets them, and what they are about.
