@@ -61,6 +61,7 @@ def _closed_folder(path: Path) -> Path | None:
 def home_of(user: int | None) -> Iterator[Path]:
     """A new folder of a user's own, which he can get to; gone in the end."""
     folder = Path(tempfile.mkdtemp(prefix="byoci-elsewhere-"))
+    folder.chmod(0o711)  # workers of root are another user, and images are in it
     try:
         if user is not None:
             os.chown(folder, user, user)

@@ -214,7 +214,9 @@ def stream(
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """End a program and its process group: asked, then told, then killed. Safe when it has ended already."""
-    for number, patience in _STAGES:
+    # Whoever is started in a shell's background ignores SIGINT, and so do the programs that he starts.
+    deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    for number, patience in _STAGES[1:] if deaf else _STAGES:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         try:

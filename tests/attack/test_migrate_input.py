@@ -14,6 +14,7 @@ from byoci.config.migrate.carrying import carry_out
 from byoci.config.migrate.older_site import MAX_OPTIONS
 from byoci.config.migrate.plan import Plan
 from byoci.config.migrate.wrong import MigrationError
+from byoci.errors import UsageError
 from older_team import FILES, planned, write
 
 if TYPE_CHECKING:
@@ -57,6 +58,16 @@ def team(tmp_path: Path) -> Path:
 def test_links_out_of_the_folder_are_not_followed(team: Path, name: str) -> None:
     (team / name).symlink_to(team.parent / ("outside" if name == "conf.d" else "outside/own.conf"))
     assert refusal(team) == f"{team / name}: leads out of the folders that were named"
+
+
+@pytest.mark.parametrize("dangling", [True, False])
+def test_the_file_is_not_written_through_a_link(team: Path, dangling: bool) -> None:
+    target = team.parent / ("outside/new" if dangling else "outside/secret")
+    (team / "byoci.toml").symlink_to(target)
+    with pytest.raises(UsageError, match=r"byoci.toml is a link"):
+        carry_out(planned(team), force=True, keep=False)
+    assert target.exists() is not dangling
+    assert (team.parent / "outside/secret").read_text() == "mine"
 
 
 def test_a_link_within_the_folders_is_one_file(team: Path) -> None:

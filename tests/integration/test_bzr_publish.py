@@ -15,8 +15,9 @@ from breezy.controldir import ControlDir
 
 from byoci.errors import PublishRefusedError, UnavailableError
 from byoci.model import Candidate, Location
-from byoci.vcs import bzr_open
+from byoci.vcs import bzr_open, bzr_store
 from byoci.vcs.bzr import BzrVcs
+from byoci.vcs.bzr_store import Store
 from byoci.vcs.urls import UrlPolicy
 from contract.vcs_playground import File, Renamed, read_folder
 from contract.vcs_playground_bzr import BzrPlayground
@@ -278,3 +279,32 @@ def test_a_lock_on_the_private_folder_of_a_killed_run_is_recovered(
     os.waitpid(child, 0)
     newer = play.commit(trunk, {"a": File(b"newer\n")})
     assert vcs.fetch(trunk, trusted=True) == newer
+
+
+def test_one_who_is_killed_while_tidying_up_leaves_nothing_to_trip_over(
+    play: BzrPlayground, vcs: BzrVcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proposal of which half was removed must not be taken for a whole one when it is approved again."""
+    trunk = play.trunk({"a": File(b"a\n")})
+    source = play.branch(trunk)
+    revision = play.commit(source, {"b": File(b"b\n")})
+    candidate(vcs, trunk, source, revision)
+    (proposal,) = (tmp_path / "private/proposals").iterdir()
+    child = os.fork()
+    if not child:
+
+        def remove_half(folder: Path, **_: object) -> None:
+            for pack in folder.rglob("*.pack"):
+                pack.unlink()
+            if any(folder.rglob("format")):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        monkeypatch.setattr(bzr_store, "KEEP_SECONDS", -1.0)
+        monkeypatch.setattr(shutil, "rmtree", remove_half)
+        Store(tmp_path / "private").prune()
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert not proposal.exists()
+    made = land(vcs, trunk, source, revision)
+    assert play.tip(trunk) == made.id

@@ -311,6 +311,19 @@ def test_what_is_no_workspace_is_never_emptied(ann: Person) -> None:
     assert (ann.repository / "Makefile").exists()
 
 
+@pytest.mark.git
+def test_what_tests_print_can_do_nothing_to_a_terminal(ann: Person, tmp_path: Path) -> None:
+    ann.byoci("init")
+    ann.byoci("agent", "setup-tree", f"{ann.repository};main", str(tmp_path / "work"))
+    say = r"printf '\033]52;c;cm0gLXJm\007\033[31mred\033[0m\n'"
+    argv = [*PROGRAM, "agent", "run-in-worker", "default", say]
+    assert ann.types(*argv, cwd=tmp_path / "work") == "\x1b]52;c;cm0gLXJm\x07\x1b[31mred\x1b[0m\n"  # for programs
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "wb") as terminal, os.fdopen(ours, "rb", buffering=0) as screen:
+        subprocess.run(argv, cwd=tmp_path / "work", env=ann.environment, stdout=terminal, check=True)
+        assert screen.read(1000) == b"\\x1b]52;c;cm0gLXJm\\x07\x1b[31mred\x1b[0m\r\n"
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_is_taught(ann: Person, shell: str) -> None:
     assert "byoci" in ann.byoci("completion", shell)

@@ -98,6 +98,7 @@ def test_no_filter_of_system_calls() -> None:
 
 def test_an_image_that_the_workers_user_cannot_reach() -> None:
     with elsewhere.home_of(None) as closed:
+        closed.chmod(0o700)
         for name in ("usr/bin", "bin", "etc"):
             (closed / "image" / name).mkdir(parents=True)
         (closed / "image/bin/sh").touch()

@@ -126,6 +126,21 @@ def test_what_never_counted_is_told_with_what_did(team: Path) -> None:
     )
 
 
+def test_an_option_of_the_site_may_stand_in_a_section_and_the_first_counts(team: Path) -> None:
+    lines = SITE.replace("production.landing.fullname = Smithy Bot\n", "")
+    lines += "[smithy-slave-1]\nlanding.fullname = general\n"
+    lines += "[smithy-slave-2]\nproduction.landing.fullname = second\n"
+    lines += "[smithy-slave-3]\nproduction.landing.fullname = third\n"
+    write(team, {"byov.conf": lines})
+    found = planned(team)
+    assert loaded(found.text, "production").site.landing.fullname == "second"
+    told = rows(found)
+    second, third = (told[f"[smithy-slave-{number}] production.landing.fullname"] for number in (2, 3))
+    assert (second.fate, second.now) == ("mapped", "site.landing.fullname (production)")
+    assert (third.fate, third.why) == ("overridden", f"{second.place} counts.")
+    assert told["[smithy-slave-1] landing.fullname"].fate == "overridden"
+
+
 def test_a_second_folder_counts_less_and_supplies_what_the_first_lacks(team: Path, tmp_path: Path) -> None:
     write(team, {"byov.conf": SITE.replace("bot@smithy.example", "{mail}")})
     assert refusal(team) == (

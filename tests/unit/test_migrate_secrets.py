@@ -98,8 +98,13 @@ def test_keys_tokens_and_passwords_move(team: Path) -> None:
 
 
 def test_nobody_else_can_read_them(team: Path) -> None:
-    done(team)
     home = team.parent / "home/.byoci"
+    (home / "testing/secrets").mkdir(parents=True, mode=0o755)
+    home.chmod(0o700)
+    (home / "testing").chmod(0o700)
+    write(team, {"byov.conf.d/zy.conf": "[secrets]\nown.token = hunter22\n"})
+    done(team)
+    assert (home / "testing/secrets/older/secrets/own.token").exists()
     for path in home.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     assert stat.S_IMODE((team / "byoci.toml").stat().st_mode) == 0o600

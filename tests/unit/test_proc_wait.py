@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_time_that_is_over_already_waits_for_nothing() -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(-1)
     proc.kill(process)
-    assert process.wait(60) in (-signal.SIGINT, 1, 130)
+    assert process.wait(60) in (-signal.SIGINT, -signal.SIGTERM, 1, 130)  # where SIGINT is ignored, the next one
 
 
 def test_it_works_without_a_descriptor_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +45,18 @@ def test_it_works_without_a_descriptor_to_spare(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("os.pidfd_open", none_left)
     assert process.wait(60) == 0
     proc.kill(process)
+
+
+def test_nobody_waits_for_a_signal_that_a_shells_background_ignores(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = _start("import sys; sys.stdin.read()")
+        monkeypatch.setattr(proc, "_STAGES", ((signal.SIGINT, 3600.0), *proc._STAGES[1:]))
+        ending = threading.Thread(target=proc.kill, args=(process,), daemon=True)
+        ending.start()
+        ending.join(60)
+        assert not ending.is_alive()
+        assert process.returncode == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGINT, before)
+        process.kill()

@@ -10,6 +10,7 @@ import click
 
 from byoci.cli import complete, output
 from byoci.cli.main import Context, LazyGroup, json_option
+from byoci.cli.terminal import Harmless
 from byoci.errors import NothingToDoError, UsageError
 
 if TYPE_CHECKING:
@@ -205,16 +206,18 @@ def _kind(url: str, vcs: str | None) -> str:
 
 
 class _Text:
-    """Hands output on to standard output as it is."""
+    """Hands output on to standard output: as it is for programs, made harmless for a terminal."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._harmless = Harmless() if stream.isatty() else None
 
-    def feed(self, chunk: bytes) -> None:
-        self._stream.write(chunk)
+    def feed(self, chunk: bytes, *, final: bool = False) -> None:
+        self._stream.write(self._harmless.feed(chunk, final=final).encode() if self._harmless else chunk)
         self._stream.flush()
 
     def end(self, _status: ExitStatus | None, reason: str) -> None:
+        self.feed(b"", final=True)
         if reason:
             output.progress(reason)
 

@@ -56,7 +56,7 @@ def migrate(
 
     \b
       byoci migrate ~/ci ~/.config/byov ~/ci-secrets --dry-run
-      byoci migrate ~/ci --trunk hello git https://git.example.com/hello.git;main
+      byoci migrate ~/ci --trunk hello git 'https://git.example.com/hello.git;main'
     """
     from byoci.config.migrate.carrying import carry_out
     from byoci.config.migrate.plan import plan

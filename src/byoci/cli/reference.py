@@ -46,7 +46,7 @@ They are entry points to the same code.
 
 def render_commands() -> str:
     """The text of docs/commands.md."""
-    context = click.Context(cli, info_name="byoci")
+    context = click.Context(cli, info_name="byoci", **cli.context_settings)
     parts = [_INTRODUCTION, *_command(cli, context, "byoci"), _OLDER + _older_rows()]
     return "\n".join(parts)
 

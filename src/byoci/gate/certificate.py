@@ -120,33 +120,7 @@ def _statement(it: Certificate) -> dict[str, Any]:
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {
-                    "project": it.project,
-                    "trunk": it.trunk,
-                    "proposal": {
-                        "forge": it.forge,
-                        "id": it.proposal,
-                        "title": it.title,
-                        "author": it.author,
-                        "source": it.source,
-                        "url": it.url,
-                    },
-                    "approval": {
-                        "revision": candidate.revision,
-                        "at": it.meta.at.isoformat(),
-                        "by": it.approved_by,
-                        "minimum": it.minimum,
-                        "votes": [_vote(vote) for vote in it.votes],
-                    },
-                    "merge": {
-                        "vcs": candidate.vcs,
-                        "message": it.message,
-                        "committed": candidate.message,
-                        "committer": [it.meta.committer_name, it.meta.committer_email],
-                        "landingId": candidate.landing_id,
-                    },
-                    "tests": {**dataclasses.asdict(it.tests)},
-                },
+                "externalParameters": _parameters(it),
                 "internalParameters": {"worker": dict(verdict.worker)},
                 "resolvedDependencies": [
                     {"name": "base", "uri": it.trunk, "digest": {kind: candidate.base}},
@@ -169,30 +143,46 @@ def _statement(it: Certificate) -> dict[str, Any]:
     }
 
 
+def _parameters(it: Certificate) -> dict[str, Any]:
+    """What people and the definition chose."""
+    return {
+        "project": it.project,
+        "trunk": it.trunk,
+        "proposal": {
+            "forge": it.forge,
+            "id": it.proposal,
+            "title": it.title,
+            "author": it.author,
+            "source": it.source,
+            "url": it.url,
+        },
+        "approval": {
+            "revision": it.candidate.revision,
+            "at": it.meta.at.isoformat(),
+            "by": it.approved_by,
+            "minimum": it.minimum,
+            "votes": [_vote(vote) for vote in it.votes],
+        },
+        "merge": {
+            "vcs": it.candidate.vcs,
+            "message": it.message,
+            "committed": it.candidate.message,
+            "committer": [it.meta.committer_name, it.meta.committer_email],
+            "landingId": it.candidate.landing_id,
+        },
+        "tests": dataclasses.asdict(it.tests),
+    }
+
+
 def _certificate(raw: Mapping[str, Any]) -> Certificate:
     if raw["_type"] != STATEMENT or raw["predicateType"] != PREDICATE:
         raise ValueError(f"it is a {raw['predicateType']}")
     definition, run = raw["predicate"]["buildDefinition"], raw["predicate"]["runDetails"]
     if definition["buildType"] != BUILD_TYPE:
         raise ValueError(f"it tells of a {definition['buildType']}")
-    given, (base, approved), (log, verdict) = (
-        definition["externalParameters"],
-        definition["resolvedDependencies"],
-        run["byproducts"],
-    )
+    given = definition["externalParameters"]
     proposal, approval, merge = given["proposal"], given["approval"], given["merge"]
-    kind = "gitCommit" if merge["vcs"] == "git" else "bzrRevision"
-    digest = raw["subject"][0]["digest"]
-    candidate = Candidate(
-        vcs=merge["vcs"],
-        id=digest[kind],
-        tree=digest["gitTree" if merge["vcs"] == "git" else "sha256"],
-        base=base["digest"][kind],
-        revision=approved["digest"][kind],
-        landing_id=merge["landingId"],
-        message=merge["committed"],
-        tool=run["builder"]["version"]["vcs"],
-    )
+    candidate = _candidate(raw["subject"][0]["digest"], definition, run)
     committer_name, committer_email = merge["committer"]
     at = datetime.fromisoformat(approval["at"])
     return Certificate(
@@ -211,16 +201,36 @@ def _certificate(raw: Mapping[str, Any]) -> Certificate:
         votes=tuple(_vote_of(vote) for vote in approval["votes"]),
         minimum=approval["minimum"],
         tests=_tests_of(given["tests"]),
-        verdict=Verdict.from_json(
-            {
-                **verdict["annotations"],
-                "log": log["uri"],
-                "log_digest": log["digest"]["sha256"],
-                "started": run["metadata"]["startedOn"],
-                "worker": definition["internalParameters"]["worker"],
-            }
-        ),
+        verdict=_verdict_of(definition, run),
         byoci=run["builder"]["version"]["byoci"],
+    )
+
+
+def _candidate(digest: Mapping[str, str], definition: Mapping[str, Any], run: Mapping[str, Any]) -> Candidate:
+    merge, (base, approved) = definition["externalParameters"]["merge"], definition["resolvedDependencies"]
+    commit, tree = ("gitCommit", "gitTree") if merge["vcs"] == "git" else ("bzrRevision", "sha256")
+    return Candidate(
+        vcs=merge["vcs"],
+        id=digest[commit],
+        tree=digest[tree],
+        base=base["digest"][commit],
+        revision=approved["digest"][commit],
+        landing_id=merge["landingId"],
+        message=merge["committed"],
+        tool=run["builder"]["version"]["vcs"],
+    )
+
+
+def _verdict_of(definition: Mapping[str, Any], run: Mapping[str, Any]) -> Verdict:
+    log, verdict = run["byproducts"]
+    return Verdict.from_json(
+        {
+            **verdict["annotations"],
+            "log": log["uri"],
+            "log_digest": log["digest"]["sha256"],
+            "started": run["metadata"]["startedOn"],
+            "worker": definition["internalParameters"]["worker"],
+        }
     )
 
 

@@ -34,6 +34,11 @@ def carry_out(done: Plan, *, force: bool, keep: bool) -> bool:
     Raises `UsageError` for a file that is there, `MigrationError` for other secrets in the secrets folder,
     `UnavailableError` where something cannot be written; nothing was cleared away then.
     """
+    if done.output.is_symlink():
+        raise UsageError(
+            f"{printable(str(done.output))} is a link, and nothing is written through it",
+            resolution="Nothing was written. Remove the link, or name another file with --output.",
+        )
     output = Path(os.path.realpath(done.output))
     try:
         output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,22 +75,19 @@ def _copy(found: Iterable[Secret]) -> bool:
                 "No secret was moved. Look which of the two is right, remove the other, and migrate again.",
             )
     for one in new:
-        _private_folder(one.target)
+        _private_folder(one)
         replace(one.target, one.content)
     return bool(new)
 
 
-def _private_folder(target: Path) -> None:
+def _private_folder(one: Secret) -> None:
     """Make the folders of a secret, for nobody else to look into."""
-    missing = [folder for folder in target.parents if not folder.exists()]
+    missing = [folder for folder in one.target.parents if not folder.exists()]
     for folder in reversed(missing):
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         _sync(folder.parent)
-    for folder in target.parents:
-        if folder.name == "secrets":
-            folder.chmod(0o700)
-            break
+    one.folder.chmod(0o700)
 
 
 def _clear_away(done: Plan) -> bool:

@@ -28,11 +28,13 @@ MAX_SECRETS: Final = 1_000
 class Secret:
     """A secret's new place and what goes there.
 
+    folder  the secrets folder that the target is in
     source  the file that it is, which goes when the copy is safe; None for a text that is cut out of a file
     told    the source in words; "" for what is made here
     """
 
     target: Path
+    folder: Path
     content: bytes = field(repr=False)
     source: Path | None
     told: str
@@ -80,5 +82,5 @@ class Secrets:
             raise MigrationError([f"{told}: another secret goes to {target} already"])
         if len(self._secrets) >= MAX_SECRETS:
             raise MigrationError([f"{told}: there are more than {MAX_SECRETS} secrets"])
-        self._secrets.setdefault((target, source), Secret(target, content, source, told))
+        self._secrets.setdefault((target, source), Secret(target, self.folder(namespace), content, source, told))
         return target

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from byoci.config.migrate.files import Folders, OlderFile
     from byoci.config.migrate.jobs import Trunk
-    from byoci.config.migrate.syntax import Parsed
+    from byoci.config.migrate.syntax import Definition, Parsed
 
 CONTROLLER, MONITOR, AGENT, CONTAINER = "controller", "monitor", "agent", "container"
 MAX_OPTIONS: Final = 10_000
@@ -104,8 +104,17 @@ class OlderSite:
         for name in names:
             for machine in (None, *self._sections):
                 if self.stack.candidates(name, machine):
-                    return self.stack.value(name, machine, {"byoci": namespace})
+                    value = self.stack.value(name, machine, {"byoci": namespace})
+                    self._lose([one for one in self.definitions if one.name in names], value)
+                    return value
         return None
+
+    def _lose(self, definitions: Iterable[Definition], value: Value | None) -> None:
+        """Remember which definition counted instead of these."""
+        if value is not None and value.origin is not None:
+            for one in definitions:
+                if one not in value.used:
+                    self.stack.lost.setdefault(one, value.origin)
 
     def value(self, machine: Machine, namespace: str, option: str) -> Value | None:
         """What an option comes to on a machine; None where no file sets it, whatever its default is."""

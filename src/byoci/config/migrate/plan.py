@@ -16,10 +16,12 @@ from byoci.config.migrate.older_site import OlderSite
 from byoci.config.migrate.rows import Report
 from byoci.config.migrate.wishes import wishes
 from byoci.config.migrate.wrong import MigrationError
+from byoci.config.older import NAMESPACES
 from byoci.config.paths import FILE_NAME, byoci_home
+from byoci.config.problems import unknown_name
 from byoci.config.source import contents
 from byoci.config.source import parse as parse_toml
-from byoci.errors import ConfigError
+from byoci.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -71,6 +73,10 @@ def plan(
 
     Raises `MigrationError` (a `ConfigError`) with all that is wrong with it.
     """
+    if namespace not in NAMESPACES:
+        raise UsageError(
+            f"no such namespace: {unknown_name(namespace, NAMESPACES)}", resolution="Choose another with --namespace."
+        )
     site = OlderSite(Folders(folders), trunks, namespace)
     made = {name: wishes(site, name) for name in site.namespaces}
     found = Secrets(byoci_home(environ))
