@@ -136,9 +136,7 @@ class Observer(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         assert isinstance(record.args, tuple)
         while self._connections:
-            self._connections.pop().set_trace_callback(
-                lambda said: self._unless_named(said, said.split()[0] in _SQL)
-            )
+            self._connections.pop().set_trace_callback(lambda said: self._unless_named(said, said.split()[0] in _SQL))
         name = str(record.args[0])
         if record.msg == effects.BEGINS:
             self._begin(name)

@@ -177,7 +177,8 @@ def find(story: Story, dead: list[int]) -> dict[str, Any]:
                 "merged": proposal.merged_revision,
                 "comments": [comment.text.splitlines()[0] for comment in story.forge.comments(proposal.id)],
                 "events": [
-                    f"{event.what} {event.details.get('after', '')}".strip() for event in story.forge.events(proposal.id)
+                    f"{event.what} {event.details.get('after', '')}".strip()
+                    for event in story.forge.events(proposal.id)
                 ],
             }
             for proposal in story.forge.list_proposals()
@@ -217,7 +218,7 @@ def _databases(story: Story) -> Iterator[str]:
     for path in (state / "forge.sqlite", state / "lander.sqlite"):
         database = sqlite3.connect(path)
         for check in ("integrity_check", "foreign_key_check"):
-            for (said, *_) in database.execute(f"PRAGMA {check}"):
+            for said, *_ in database.execute(f"PRAGMA {check}"):
                 if said != "ok":
                     yield f"{path.name}: {said}"
         database.close()

@@ -82,7 +82,15 @@ def test_a_person_sees_what_a_lander_is_at(tmp_path: Path, monkeypatch: pytest.M
     begun = [line.split()[2] for line in told if " begins: " in line]
     ended = [line.split()[2] for line in told if line.endswith(" ends")]
     assert sorted(begun) == sorted(ended)
-    order = ["lease.take", "git.merge", "worker.start", "certificate.write", "git.push", "forge.merged", "lease.release"]
+    order = [
+        "lease.take",
+        "git.merge",
+        "worker.start",
+        "certificate.write",
+        "git.push",
+        "forge.merged",
+        "lease.release",
+    ]
     assert [name for name in begun if name in order] == order
     assert "trunk's ref moves" in next(line for line in told if "git.push begins" in line)
 
