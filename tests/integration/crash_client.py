@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from crash_site import MEANWHILE, address, killed_before
+from git_servers import smart_http
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
@@ -43,6 +46,7 @@ class Landers:
         self._place = Path(tempfile.mkdtemp(prefix="byoci-crash-", dir=memory))
         self._place.chmod(0o755)
         self.site = self._place / "site"
+        self._ends = contextlib.ExitStack()
         self._kept: dict[str, list[tuple[str, str]]] = {}
         self._dry: dict[str, Dry] = {}
         places = [ROOT / "src", ROOT, ROOT / "tests", ROOT / "tests/integration"]
@@ -61,6 +65,7 @@ class Landers:
         self._process.stdin.close()
         self._process.wait(60)
         self._process.stdout.close()
+        self._ends.close()
         kept = [place for pairs in self._kept.values() for pair in pairs for place in pair]
         for folder in (self._place, *kept):
             shutil.rmtree(folder, ignore_errors=True)
@@ -89,8 +94,29 @@ class Landers:
         if scenario in self._kept:
             self.order("copy", pairs=[(kept, place) for place, kept in self._kept[scenario]])
             return
+        if before := killed_before(scenario, self.vcs):
+            self._killed_in(*before)
+        else:
+            self._build(scenario)
+        self._keep(scenario)
+
+    def _build(self, scenario: str) -> None:
+        if scenario == "served" and self.vcs == "git":
+            where = self._ends.enter_context(smart_http(self.site))
+            address(self.site).write_text(where.url)
         self.order("copy", pairs=[(str(self._place / "none"), str(self.site))])
-        base = self.told("build", scenario=scenario)["base"]
+        self._base = self.told("build", scenario=scenario)["base"]
+
+    def _killed_in(self, scenario: str, name: str) -> None:
+        """Kill a run before the last `name`."""
+        last = [effect for effect in self.dry(scenario).effects if effect["name"] == name][-1]
+        self.prepare(scenario)
+        killed = self.child("run", plans=[{"name": name, "nth": last["nth"], "when": "before"}])
+        assert os.WIFSIGNALED(killed["status"]), killed
+        assert self.order("settle") == []
+
+    def _keep(self, scenario: str) -> None:
+        base = self._base
         pairs = [(str(self.site), str(self._place / scenario))]
         if not Path(base).is_relative_to(self.site):
             pairs.append((base, f"{base}.{scenario}"))
@@ -101,7 +127,7 @@ class Landers:
         """A scenario's run with nothing happening to it, and another one after it; remembered."""
         if scenario not in self._dry:
             self.prepare(scenario)
-            first = self.told("run", count=True)
+            first = self.told("run", count=True, meanwhile=MEANWHILE.get(scenario))
             assert all("error" not in row for row in first["rounds"][0]), first["rounds"]
             found = self.told("run", rounds=2, look=True)["found"]
             assert found["wrong"] == [], found["wrong"]
@@ -113,7 +139,7 @@ class Landers:
         """What came of a run with `order`, and what is not after the next one as it is after a dry run."""
         want = self.dry(scenario).found
         self.prepare(scenario)
-        first = self.child("run", **order)
+        first = self.child("run", meanwhile=MEANWHILE.get(scenario), **order)
         problems = self.next(want, first["pid"])
         return first, problems
 

@@ -2,8 +2,8 @@
 
 Run as a program it reads orders from standard input, a JSON object a line, and answers each with one on standard
 output. Each run is a process, and process group, of its own that opens the site as any lander does. What it does about
-the run's `plan` it does as an observer of the log `byoci.effects`, through the interpreter's own hooks (`sys.setprofile`,
-`sys.addaudithook`) and the clock of the standard library: byoci knows nothing of it.
+the run's `plan` it does as an observer of the log `byoci.effects`, through the interpreter's own hooks
+(`sys.setprofile`, `sys.addaudithook`) and the clock of the standard library: byoci knows nothing of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-import datetime as datetimes
+import datetime as dt
 import errno
 import gc
 import importlib
@@ -20,7 +20,6 @@ import logging
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -32,7 +31,8 @@ from byoci import effects, proc
 from byoci.worker import seccomp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import sqlite3
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 60.0  # seconds that orphans get to end
 _PR_SET_CHILD_SUBREAPER = 36
@@ -87,25 +87,26 @@ def jump(seconds: float) -> None:
     """Move the clock that Python code sees."""
     now = time.time
 
-    class Jumped(datetimes.datetime):
+    class Jumped(dt.datetime):
         @classmethod
-        def now(cls, tz: datetimes.tzinfo | None = None) -> Jumped:
-            return super().now(tz) + datetimes.timedelta(seconds=seconds)
+        def now(cls, tz: dt.tzinfo | None = None) -> Jumped:
+            return super().now(tz) + dt.timedelta(seconds=seconds)
 
     time.time = lambda: now() + seconds
     for name, module in list(sys.modules.items()):
-        if name.startswith("byoci.") and getattr(module, "datetime", None) is datetimes.datetime:
+        if name.startswith("byoci.") and getattr(module, "datetime", None) is dt.datetime:
             module.datetime = Jumped  # type: ignore[attr-defined]
 
 
 class Observer(logging.Handler):
     """Sees every effect begin and end; records them, and carries out the plan."""
 
-    def __init__(self, plan: Plan | None, *, count: bool, folder: Path) -> None:
+    def __init__(self, plans: list[Plan], *, count: bool, folder: Path) -> None:
         super().__init__(logging.DEBUG)
         self.seen: list[dict[str, Any]] = []
         self._open: list[dict[str, Any]] = []
-        self._plan = plan
+        self._plans = {(plan.name, plan.nth): plan for plan in plans}
+        self._plan: Plan | None = None
         self._times: dict[str, int] = {}
         self._count = count
         self._folder = f"{folder}/"
@@ -113,14 +114,22 @@ class Observer(logging.Handler):
         self._written = ""
         self.unnamed: list[str] = []
         self._audited = False
+        self._paused = False
         self._connections: list[sqlite3.Connection] = []
-        if plan is not None and (plan.do == "tear" or (plan.do == "fail" and plan.when == "during")):
+        if any(plan.do == "tear" or (plan.do == "fail" and plan.when == "during") for plan in plans):
             sys.addaudithook(self._heard)
 
     def audit(self) -> None:
         """From now on, note down what changes the world and is in no effect."""
         sys.addaudithook(self._check)
         self._audited = True
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """Look away while somebody else does something in this process."""
+        self._paused = True
+        yield
+        self._paused = False
 
     def _check(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "sqlite3.connect/handle":
@@ -129,7 +138,7 @@ class Observer(logging.Handler):
             self._unless_named(f"{event} {arguments}", event in _STARTS or writes(event, arguments))
 
     def _unless_named(self, what: str, changes: bool) -> None:
-        if self._audited and changes and not self._open:
+        if self._audited and changes and not self._open and not self._paused:
             where = "".join(traceback.format_stack(limit=8)[:-2])
             self.unnamed.append(f"{what[:200]}\n{where}")
 
@@ -148,13 +157,13 @@ class Observer(logging.Handler):
     def _begin(self, name: str) -> None:
         nth = self._times[name] = self._times.get(name, 0) + 1
         entry = {"name": name, "nth": nth, "calls": 0, "started": False}
-        plan = self._plan
-        if plan is not None and (plan.name, plan.nth) == (name, nth):
-            if plan.when == "before":
-                plan.now()
-            elif plan.when == "during" and plan.do != "fail":
+        plan = self._plans.pop((name, nth), None)
+        if plan is not None and plan.when == "before":
+            plan.now()
+        elif plan is not None:
+            self._target, self._plan = entry, plan
+            if plan.when == "during" and plan.do != "fail":
                 sys.setprofile(self._step)
-            self._target = entry
         elif self._count and not self._open:
             sys.setprofile(self._tally)
         self.seen.append(entry)
@@ -224,18 +233,18 @@ _WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 def writes(event: str, arguments: tuple[Any, ...]) -> bool:
     """Whether an audit event (the library reference has a table of them) tells that a file is changed."""
     if event == "open":
-        path, mode, flags = arguments
+        path, _, flags = arguments
         return bool(flags & _WRITE) and isinstance(path, (str, bytes)) and os.fsdecode(path) != os.devnull
     return event in _CHANGES
 
 
 def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
     """One lander's whole life but for its end: open the site, and do one or more rounds."""
-    from crash_site import act, find
+    from crash_look import find
+    from crash_site import act
     from site_under_test import Story
 
-    plan = Plan(order["plan"]) if order.get("plan") else None
-    observer = Observer(plan, count=bool(order.get("count")), folder=folder)
+    observer = Observer([*map(Plan, order.get("plans", ()))], count=bool(order.get("count")), folder=folder)
     if order.get("audit"):
         observer.audit()
     logger = logging.getLogger(effects.__name__)
@@ -250,7 +259,8 @@ def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
         if line.endswith(meanwhile.get("line", "\0")):
             wanted = meanwhile.pop("act")
             meanwhile.clear()
-            act(story, wanted)
+            with observer.pause():
+                act(story, wanted)
 
     story.on_line = on_line
     for _ in range(order.get("rounds", 1)):
@@ -264,7 +274,7 @@ def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
                 }
                 for row in story.land()
             ]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
             rows = [{"error": type(error).__name__, "new": True, "where": traceback.format_exc()}]
         told["rounds"].append(rows)
         story.reopen()
@@ -296,7 +306,7 @@ class Server:
         return None
 
     def do_child(self, **order: Any) -> Callable[[], None] | dict[str, Any]:
-        """Call `function` of `crash_lander` or `crash_site` in a new process group, with `folder`, `vcs` and `order`."""
+        """Call `function`, of `crash_site` or `run`, in a new process group, with `folder`, `vcs` and `order`."""
         out = Path(order["folder"]).with_suffix(".out")
         out.unlink(missing_ok=True)
         pid = os.fork()
@@ -349,7 +359,7 @@ def in_child(out: Path, order: dict[str, Any]) -> None:
     function = run if name == "run" else getattr(crash_site, name)
     try:
         told |= function(folder, vcs, order)
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, it is told
         told["failed"] = traceback.format_exc()
 
 
@@ -365,7 +375,7 @@ def learn(modules: list[str]) -> None:
 def main() -> None:
     """Serve; in a child, be a lander and end as any program does."""
     sys.dont_write_bytecode = True
-    learn(["crash_site", "byoci.wiring", "byoci.vcs.git", "byoci.vcs.bzr", "byoci.worker.bubblewrap"])
+    learn(["crash_look", "crash_site", "byoci.wiring", "byoci.vcs.git", "byoci.vcs.bzr", "byoci.worker.bubblewrap"])
     seccomp.program()  # made once a process, from nothing that a site has
     child = Server().serve()
     if child is not None:

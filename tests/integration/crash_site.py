@@ -1,27 +1,32 @@
-"""Sites for landers to die on: what is prepared, what people do meanwhile, and what is found afterwards."""
+"""Sites for landers to die on, each as it is before the run to which something happens."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from site_under_test import TESTS, BzrPlay, GitPlay, Story
+from git_servers import ssh_without_network
+from site_under_test import TESTS, Story, make_image
 
-from byoci.host.repositories import _breezy
-from byoci.worker import cgroup, folders
+from byoci.host.repositories import _breezy, _silent
+from byoci.worker import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 SETUP = """
 setup.command = "cat needs >made; echo it is made"
 setup.inputs = ["needs"]
 """
+ANCIENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"} | {
+    f"GIT_{role}_{key}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for key, value in (("NAME", "old"), ("EMAIL", "old@example.com"), ("DATE", "@1000000000 +0000"))
+}
 OLD = time.time() - 60 * 86400.0
 
 
@@ -105,6 +110,7 @@ def _kept(folder: Path, vcs: str) -> Story:
     dead = base / "live" / "1-dead"
     (dead / "1-workspace" / "below").mkdir(parents=True)
     private = next((story.site.config.state / "repositories").glob("hello.*"))
+    (private / "work" / "dead" / "below").mkdir(parents=True)
     if vcs == "git":
         _many_packs(private / "objects.git")
     else:
@@ -112,9 +118,17 @@ def _kept(folder: Path, vcs: str) -> Story:
             (private / kind).mkdir(exist_ok=True)
             for number in range(2):
                 _aged(shutil.copytree(private / "trunk", private / kind / f"{number:032}"))
+        _with_a_ghost(story)
         snapshot = private / "snapshot"
         snapshot.write_text(f"{snapshot.read_text().split()[0]} 200")
     return story
+
+
+def _with_a_ghost(story: Story) -> None:
+    """Trunk gets a revision that says of itself that it merged another, which is nowhere."""
+    with story.repository._checkout(None) as tree:
+        tree.add_parent_tree_id(b"a-ghost", allow_leftmost_as_ghost=True)
+        tree.commit("Merge what is lost", committer="alice <alice@example.com>", reporter=_silent())
 
 
 def _aged(path: Path) -> None:
@@ -147,6 +161,72 @@ def _rewound(folder: Path, vcs: str) -> Story:
     return story
 
 
+def _moved(folder: Path, vcs: str) -> Story:
+    """Somebody pushes to trunk at the last moment; certificates are shown, and there are none yet."""
+    story = Story(folder, vcs, tests="true", more="certificates.publish = true")
+    story.propose("topic", {"new": "1\n"})
+    story.repository.branch("person")
+    story.repository.commit("person", {"other": "1\n"}, "Push to trunk", "alice")
+    return story
+
+
+def _reused(folder: Path, vcs: str) -> Story:
+    """One tree passed its tests before, another did not."""
+    image = make_image(folder.parent / "image")
+    more = f'tests.reuse = true\n[image.small]\npath = "{image}"'
+    story = Story(folder, vcs, tests="true", more=more, worker='image = "small"')
+    story.propose("topic", {"new": "1\n"})
+    story.shadow()
+    story.propose("other", {"other": "1\n"})
+    return story
+
+
+def _served(folder: Path, vcs: str) -> Story:
+    """Trunk and sources are on a server: git's talks http, bzr's ssh."""
+    place = folder / "repository"
+    server = f"bzr+ssh://git-host{place}" if vcs == "bzr" else f"{address(folder).read_text()}/repository"
+    ways = f'[vcs]\nsources.schemes = ["http", "bzr+ssh"]\nrewrite = {{ "{place}" = "{server}" }}'
+    story = Story(folder, vcs, tests="true", more=ways)
+    origin = None
+    if vcs == "git":
+        story.repository._git(place, "config", "http.receivepack", "true")
+        origin = _with_an_old_folder(place)
+    else:
+        secrets = story.site.config.state / "secrets"
+        secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (secrets / "ssh_config").write_text(ssh_without_network(folder / "ssh"))
+    story.propose("topic", {"new": "1\n"}, origin=origin)
+    return story
+
+
+def address(folder: Path) -> Path:
+    """The file that tells where the http server for a site at `folder` is."""
+    return folder.with_name("server")
+
+
+def _with_an_old_folder(repository: Path) -> str:
+    """Trunk once held a folder that an ancient program wrote with a padded mode; the branch where it is back."""
+
+    def git(*arguments: str, stdin: bytes = b"") -> str:
+        done = subprocess.run(
+            ["git", "-C", repository, *arguments], env=ANCIENT, input=stdin, capture_output=True, check=True
+        )
+        return done.stdout.decode().strip()
+
+    def commit(branch: str) -> None:
+        listed = git("ls-tree", "main") + f"\n040000 tree {folder}\td\n"
+        made = git("commit-tree", git("mktree", stdin=listed.encode()), "-p", "main", "-m", "A folder of old")
+        git("update-ref", f"refs/heads/{branch}", made)
+
+    blob = bytes.fromhex(git("hash-object", "-w", "--stdin", stdin=b"old\n"))
+    folder = git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", stdin=b"0100644 old\0" + blob)
+    before = git("rev-parse", "main^{tree}")
+    commit("main")
+    git("update-ref", "refs/heads/main", git("commit-tree", before, "-p", "main", "-m", "Without it"))
+    commit("again")
+    return "again"
+
+
 SCENARIOS: dict[str, Callable[[Path, str], Story]] = {
     "lands": _lands,
     "plain": _plain,
@@ -157,154 +237,33 @@ SCENARIOS: dict[str, Callable[[Path, str], Story]] = {
     "checked out": _checked_out,
     "kept": _kept,
     "rewound": _rewound,
+    "moved": _moved,
+    "reused": _reused,
+    "served": _served,
+    "left": _plain,
 }
+# What a person does in a scenario, and at which line that the lander tells.
+MEANWHILE = {"moved": {"line": "publishing", "act": "push"}}
+
+
+def killed_before(scenario: str, vcs: str) -> tuple[str, str] | None:
+    """The scenario, and the effect before the last of which, an earlier run was killed: it had landed something."""
+    if scenario != "left":
+        return None
+    return "plain", "scratch.remove" if vcs == "git" else "bzr.unlock"
 
 
 def act(story: Story, wanted: str) -> None:
     """What a person does while the lander is at work."""
-    raise NotImplementedError(wanted)
+    getattr(People(story), wanted)()
 
 
-def find(story: Story, dead: list[int]) -> dict[str, Any]:
-    """What is there now, for comparison; what must not be is in `wrong`."""
-    gate = story.gate()
-    tip = gate.vcs.tip(story.repository.trunk)
-    wrong = [*_databases(story), *_repositories(story), *_workers(story, dead)]
-    return {
-        "proposals": {
-            proposal.id: {
-                "status": proposal.status.value,
-                "merged": proposal.merged_revision,
-                "comments": [comment.text.splitlines()[0] for comment in story.forge.comments(proposal.id)],
-                "events": [
-                    f"{event.what} {event.details.get('after', '')}".strip()
-                    for event in story.forge.events(proposal.id)
-                ],
-            }
-            for proposal in story.forge.list_proposals()
-        },
-        "tip": tip,
-        "trunk": history(story),
-        "unreported": [landed.revision for landed in story.site.store.unreported(str(story.repository.trunk))],
-        "checkout": checkout(story),
-        "wrong": wrong,
-    }
+class People:
+    """Do to repositories and the forge what the gate does not want, or does not know of."""
 
+    def __init__(self, story: Story) -> None:
+        self._story = story
 
-def checkout(story: Story) -> list[str]:
-    """What a person sees in trunk's working tree: what is changed there, then the files."""
-    if story.vcs == "git":
-        folder = story.folder / "checkout"
-        told = story.repository._git(folder, "status", "--porcelain", "--branch") if folder.exists() else ""
-    else:
-        folder = Path(story.repository.trunk.url)
-        told = bzr_status(folder) if (folder / ".bzr" / "checkout").exists() else ""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not {".bzr", ".git"} & set(path.parts)]
-    return [told, *(f"{path.relative_to(folder)}: {path.read_text()}" for path in files)]
-
-
-def bzr_status(folder: Path) -> str:
-    from breezy.workingtree import WorkingTree
-
-    with _breezy():
-        tree = WorkingTree.open(str(folder))
-        with tree.lock_read():
-            locked = "locked" if tree._control_files._lock.peek() else ""
-            return f"{tree.last_revision() == tree.branch.last_revision()} {tree.has_changes()} {locked}"
-
-
-def _databases(story: Story) -> Iterator[str]:
-    state = story.site.config.state
-    for path in (state / "forge.sqlite", state / "lander.sqlite"):
-        database = sqlite3.connect(path)
-        for check in ("integrity_check", "foreign_key_check"):
-            for said, *_ in database.execute(f"PRAGMA {check}"):
-                if said != "ok":
-                    yield f"{path.name}: {said}"
-        database.close()
-    for lease in (state / "leases").glob("*.lease"):
-        if lease.stat().st_size:
-            yield f"{lease} is not empty"
-
-
-def _workers(story: Story, dead: list[int]) -> Iterator[str]:
-    """What is left of workers of the processes `dead`, and on disk of any, once another worker has been made."""
-    worker = story.gate().new_worker()
-    worker.destroy()
-    live = folders.base_of(story.site.config.state).path / "live"
-    yield from (f"{left} was left" for left in live.iterdir() if not left.name.startswith(f"{os.getpid()}-"))
-    home = cgroup.home()
-    for folder in home.folders if home else ():
-        for pid in dead:
-            yield from (f"{group} was left" for group in folder.glob(f"byoci-*-{pid}-*-*"))
-
-
-def history(story: Story) -> list[list[str]]:
-    """Trunk's revisions in first-parent order, newest first, each with its parents."""
-    if isinstance(story.repository, GitPlay):
-        told = story.repository._git(
-            Path(story.repository.trunk.url), "rev-list", "--first-parent", "--parents", "refs/heads/main"
-        )
-        return [line.split() for line in told.splitlines()]
-    assert isinstance(story.repository, BzrPlay)
-    return bzr_history(story.repository)
-
-
-def bzr_history(repository: BzrPlay) -> list[list[str]]:
-    from byoci.vcs.bzr_history import mainline
-
-    with _breezy():
-        branch = repository._open(None)
-        with branch.lock_read():
-            found = list(mainline(branch.repository, branch.last_revision()))
-            parents = branch.repository.get_parent_map(found)
-            return [[part.decode() for part in (revision, *parents[revision])] for revision in found]
-
-
-def _repositories(story: Story) -> Iterator[str]:
-    private = next(iter((story.site.config.state / "repositories").glob("hello.*")))
-    if story.vcs == "git":
-        trunk = Path(story.repository.trunk.url)
-        for repository in (trunk, private / "objects.git"):
-            checked = subprocess.run(
-                ["git", "-C", repository, "fsck", "--full", "--strict", "--no-dangling", "--no-progress"],
-                env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"}, capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if checked.returncode or checked.stdout:
-                yield f"{repository}: {checked.stdout}{checked.stderr}"
-            yield from (f"{lock} was left" for lock in repository.rglob("*.lock"))
-            yield from (f"{left} was left" for left in (repository / "objects" / "pack").glob("tmp*"))
-        yield from (f"{left} was left" for left in (private / "work").glob("*"))
-        known = {"objects.git", "home", "work", "fsck-exempt"}
-        yield from (f"{left} was left" for left in private.iterdir() if left.name not in known)
-    else:
-        yield from _bzr_repositories(story, private)
-
-
-def _bzr_repositories(story: Story, private: Path) -> Iterator[str]:
-    from breezy.controldir import ControlDir
-
-    with _breezy():
-        places = [Path(story.repository.trunk.url), private / "trunk"]
-        for place in places:
-            control = ControlDir.open(str(place))
-            repository = control.find_repository()
-            locks = [repository.control_files] + ([control.open_branch().control_files] if place is places[0] else [])
-            for files in locks:
-                if files._lock.peek() is not None:
-                    yield f"{place} is locked: {files._lock.peek()}"
-            yield from _bzr_damage(repository)
-    yield from (f"{left} was left" for left in (private / "work").glob("*"))
-    for kind in ("proposals", "candidates", "snapshots", "approved", "tips"):
-        yield from (f"{left} was left" for left in (private / kind).glob("*.new"))
-
-
-def _bzr_damage(repository: Any) -> Iterator[str]:
-    """What is not as its inventory says, in any revision."""
-    with repository.lock_read():
-        for revision in repository.all_revision_ids():
-            tree = repository.revision_tree(revision)
-            with tree.lock_read():
-                for path, entry in tree.iter_entries_by_dir():
-                    if entry.kind == "file" and len(tree.get_file_text(path)) != entry.text_size:
-                        yield f"{repository.user_url}: {revision!r} {path} is damaged"
+    def push(self) -> None:
+        """Move trunk on to what somebody has ready in the branch `person`."""
+        self._story.repository.overwrite("person")

@@ -1,4 +1,4 @@
-"""Real servers for git on loopback, which end with the test: smart and dumb http, and ssh."""
+"""Real servers for git and bzr on loopback, which end with the test: smart and dumb http, and ssh."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -158,28 +159,14 @@ class Ssh:
 @contextmanager
 def sshd(folder: Path) -> Iterator[Ssh]:
     """The real sshd on a free port, for the user that runs the tests."""
-    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip("missing: sshd")
-    folder.mkdir()
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where root's sshd shuts its children in
+    program = _sshd(folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "sshd_config").write_text(
-        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
-        f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication no\nPermitRootLogin yes\n"
-        f"AcceptEnv GIT_PROTOCOL\n"
-    )
-    host_key = (folder / "host.pub").read_text().split()
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key[0]} {host_key[1]}\n")
+    with (folder / "sshd_config").open("a") as settings:
+        settings.write(f"ListenAddress 127.0.0.1\nPort {port}\n")
     (folder / "config").write_text(
-        f"Host git-host\n  HostName 127.0.0.1\nHost *\n  Port {port}\n  User {getpass.getuser()}\n"
-        f"  IdentityFile {folder}/user\n  IdentitiesOnly yes\n  UserKnownHostsFile {folder}/known\n"
-        f"  GlobalKnownHostsFile /dev/null\n  HostKeyAlias [127.0.0.1]:{port}\n"
+        f"Host git-host\n  HostName 127.0.0.1\nHost *\n  Port {port}\n{_client(folder, f'[127.0.0.1]:{port}')}"
     )
     with (folder / "log").open("wb") as log:
         argv = [program, "-D", "-e", "-f", str(folder / "sshd_config")]
@@ -190,6 +177,46 @@ def sshd(folder: Path) -> Iterator[Ssh]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+def ssh_without_network(folder: Path) -> str:
+    """A configuration for ssh with which it starts an sshd itself to talk to, as git-host; `bzr` is a program there."""
+    program = _sshd(folder)
+    (folder / "bzr").write_text(
+        f'#!/bin/sh\nunset BRZ_HOME\nexport BRZ_LOG=/dev/null\nexec {sys.executable} -m breezy --no-plugins "$@"\n'
+    )
+    (folder / "bzr").chmod(0o755)
+    key = folder / "user.pub"
+    key.write_text(f'command="PATH={folder}:$PATH sh -c \\"$SSH_ORIGINAL_COMMAND\\"" {key.read_text()}')
+    return f"Host git-host\n  ProxyCommand {program} -i -f {folder}/sshd_config\n{_client(folder, 'git-host')}"
+
+
+def _sshd(folder: Path) -> str:
+    """Keys and settings of an sshd; its program."""
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("missing: sshd")
+    folder.mkdir()
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where root's sshd shuts its children in
+    (folder / "sshd_config").write_text(
+        f"HostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
+        f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        f"AcceptEnv GIT_PROTOCOL\n"
+    )
+    return program
+
+
+def _client(folder: Path, name: str) -> str:
+    """What a client needs to log in, for a server that is known by `name`."""
+    kind, key, *_ = (folder / "host.pub").read_text().split()
+    (folder / "known").write_text(f"{name} {kind} {key}\n")
+    return (
+        f"  User {getpass.getuser()}\n  IdentityFile {folder}/user\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {folder}/known\n  GlobalKnownHostsFile /dev/null\n  HostKeyAlias {name}\n"
+    )
 
 
 def _await(port: int, server: subprocess.Popen[bytes], log: Path) -> None:

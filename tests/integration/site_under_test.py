@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byoci.gate.rounds import land_round, shadow_round
-from byoci.host.repositories import BzrRepository, GitRepository, _silent
+from byoci.host.repositories import BzrRepository, GitRepository, _breezy, _silent
 from byoci.model import Status, VoteValue
 from byoci.wiring import open_site
 
@@ -39,6 +40,21 @@ approve.trusted = ["reviewers"]
 """
 
 
+def make_image(folder: Path) -> Path:
+    """A root file system with a shell and little else."""
+    for program in ("sh", "cat"):
+        found = Path(shutil.which(program) or "").resolve()
+        told = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
+        libraries = [Path(word) for line in told.splitlines() for word in line.split() if word.startswith("/")]
+        for path, place in [(found, Path("usr/bin", program)), *((lib, lib.relative_to("/")) for lib in libraries)]:
+            target = folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    (folder / "bin").symlink_to("usr/bin")
+    (folder / "etc").mkdir(exist_ok=True)
+    return folder
+
+
 class GitPlay(GitRepository):
     """With what only tests do."""
 
@@ -50,6 +66,10 @@ class GitPlay(GitRepository):
 
     def drop(self, branch: str) -> None:
         self._git(self._folder, "branch", "--quiet", "-D", branch)
+
+    def overwrite(self, branch: str) -> None:
+        """Make trunk what a topic branch is."""
+        self.rewind(self.tip(branch))
 
     def rewind(self, revision: str) -> None:
         self._git(self._folder, "update-ref", "refs/heads/main", revision)
@@ -65,6 +85,11 @@ class BzrPlay(BzrRepository):
 
     def drop(self, branch: str) -> None:
         shutil.rmtree(self._folder / branch)
+
+    def overwrite(self, branch: str) -> None:
+        """Make trunk what a topic branch is."""
+        with _breezy():
+            self._open(None).pull(self._open(branch), overwrite=True)
 
     def rewind(self, revision: str) -> None:
         trunk = self._open(None)

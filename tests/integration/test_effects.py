@@ -44,7 +44,7 @@ def test_the_page_is_what_the_code_says() -> None:
 
 def test_two_effects_of_one_name_are_refused() -> None:
     assert leases.Leases
-    with pytest.raises(ValueError, match="lease.take"):
+    with pytest.raises(ValueError, match="two effects are called lease"):
         effects.declare("lease.take", "another thing")
 
 

@@ -61,7 +61,7 @@ def cases(scenario: str, effects: Iterable[dict[str, Any]], wanted: str, do: str
 
 def killed(landers: Landers, case: Case) -> list[str]:
     plan = {"name": case.name, "nth": case.nth, "when": case.when, "at": case.at, "do": case.do}
-    first, problems = landers.after(case.scenario, plan=plan)
+    first, problems = landers.after(case.scenario, plans=[plan])
     if not os.WIFSIGNALED(first["status"]) or os.WTERMSIG(first["status"]) != signal.SIGKILL:
         problems.append(f"it was not killed: {first}")
     return problems
@@ -77,7 +77,6 @@ def test_whenever_a_lander_is_killed_the_next_one_ends_it_once_and_right(vcs: st
             with pool.one() as landers:
                 tried += (these := [*cases(scenario, landers.dry(scenario).effects, wanted)])
             problems += pool.all_of(killed, these)
-    print(len(tried), "cases", len({case.name for case in tried}), "effects")
     assert not problems, "\n\n".join(problems)
     assert len({case.name for case in tried}) >= 40
 
