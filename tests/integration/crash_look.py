@@ -40,8 +40,24 @@ def find(story: Story, dead: list[int]) -> dict[str, Any]:
         "trunk": history(story),
         "unreported": [landed.revision for landed in story.site.store.unreported(str(story.repository.trunk))],
         "checkout": checkout(story),
+        "certificates": certificates(story),
         "wrong": wrong,
     }
+
+
+def certificates(story: Story) -> dict[str, str]:
+    """Which candidates have one, and whether it stands beside trunk too, if the project asks for that."""
+    gate = story.gate()
+    folder = story.site.config.state / "certificates"
+    shown = dict(gate.shelf.all(gate.project.trunk)) if gate.shelf else {}
+    kept = dict(in_folder(folder)) if folder.exists() else {}
+
+    def where(name: str) -> str:
+        if name not in shown or name not in kept:
+            return "shown" if name in shown else "kept"
+        return "kept and shown" if shown[name] == kept[name] else "kept, and shown otherwise"
+
+    return {name: where(name) for name in sorted(kept.keys() | shown.keys())}
 
 
 def checkout(story: Story) -> list[str]:

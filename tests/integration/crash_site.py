@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -170,6 +171,16 @@ def _moved(folder: Path, vcs: str) -> Story:
     return story
 
 
+def _rewritten(folder: Path, vcs: str) -> Story:
+    """Somebody rewrites the source at the wrong moment; the approved revision has another name by then."""
+    story = Story(folder, vcs, tests="true")
+    story.propose("topic", {"new": "1\n"})
+    story.repository.branch("before", "topic")
+    story.repository.branch("person")
+    story.repository.commit("person", {"other": "1\n"}, "Do it otherwise", "bob")
+    return story
+
+
 def _reused(folder: Path, vcs: str) -> Story:
     """One tree passed its tests before, another did not."""
     image = make_image(folder.parent / "image")
@@ -241,9 +252,15 @@ SCENARIOS: dict[str, Callable[[Path, str], Story]] = {
     "reused": _reused,
     "served": _served,
     "left": _plain,
+    "rewritten": _rewritten,
+    "refused": _checked_out,
 }
-# What a person does in a scenario, and at which line that the lander tells.
-MEANWHILE = {"moved": {"line": "publishing", "act": "push"}}
+# What happens to every run of a scenario (`crash_plan.Plan`).
+EVENTS: dict[str, list[dict[str, Any]]] = {
+    "moved": [{"do": "act", "act": "push", "name": "certificate.write", "nth": 1, "when": "after"}],
+    "rewritten": [{"do": "act", "act": "rewrite_source", "name": "git.fetch-source", "nth": 1, "when": "before"}],
+    "refused": [{"do": "fail", "name": "checkout.move", "nth": 1, "when": "before", "errno": errno.EIO}],
+}
 
 
 def killed_before(scenario: str, vcs: str) -> tuple[str, str] | None:
@@ -251,19 +268,3 @@ def killed_before(scenario: str, vcs: str) -> tuple[str, str] | None:
     if scenario != "left":
         return None
     return "plain", "scratch.remove" if vcs == "git" else "bzr.unlock"
-
-
-def act(story: Story, wanted: str) -> None:
-    """What a person does while the lander is at work."""
-    getattr(People(story), wanted)()
-
-
-class People:
-    """Do to repositories and the forge what the gate does not want, or does not know of."""
-
-    def __init__(self, story: Story) -> None:
-        self._story = story
-
-    def push(self) -> None:
-        """Move trunk on to what somebody has ready in the branch `person`."""
-        self._story.repository.overwrite("person")

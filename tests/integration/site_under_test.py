@@ -67,9 +67,9 @@ class GitPlay(GitRepository):
     def drop(self, branch: str) -> None:
         self._git(self._folder, "branch", "--quiet", "-D", branch)
 
-    def overwrite(self, branch: str) -> None:
-        """Make trunk what a topic branch is."""
-        self.rewind(self.tip(branch))
+    def overwrite(self, origin: str, branch: str = "main") -> None:
+        """Make a branch, or trunk, what another is."""
+        self._git(self._folder, "update-ref", f"refs/heads/{branch}", self.tip(origin))
 
     def rewind(self, revision: str) -> None:
         self._git(self._folder, "update-ref", "refs/heads/main", revision)
@@ -86,10 +86,10 @@ class BzrPlay(BzrRepository):
     def drop(self, branch: str) -> None:
         shutil.rmtree(self._folder / branch)
 
-    def overwrite(self, branch: str) -> None:
-        """Make trunk what a topic branch is."""
+    def overwrite(self, origin: str, branch: str | None = None) -> None:
+        """Make a branch, or trunk, what another is."""
         with _breezy():
-            self._open(None).pull(self._open(branch), overwrite=True)
+            self._open(branch).pull(self._open(origin), overwrite=True)
 
     def rewind(self, revision: str) -> None:
         trunk = self._open(None)
