@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(__file__).parents[2]
+UNSHARE = ("unshare", "--mount")  # util-linux: no other process sees what is mounted from then on
+
+
+def can_mount() -> bool:
+    """Whether a process may mount a small disk of its own: root may, unless it is in a container that forbids it."""
+    tried = subprocess.run([*UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False)
+    return os.geteuid() == 0 and tried.returncode == 0
 
 
 @dataclass(frozen=True)
@@ -39,23 +46,30 @@ class Landers:
     """A warm process, and a site at one place that is put back to how it was prepared before each case.
 
     Disks are slow to sync, and what dies here is a process, not the machine: the site lies in memory where it can.
+
+    disk  whether it lies on a small disk of its own, for root only (`can_mount`)
     """
 
-    def __init__(self, vcs: str) -> None:
+    def __init__(self, vcs: str, *, disk: bool = False) -> None:
         self.vcs = vcs
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
         self._place = Path(tempfile.mkdtemp(prefix="byoci-crash-", dir=memory))
         self._place.chmod(0o755)
-        self.site = self._place / "site"
+        self.site = self._place / "disk" / "site"
+        self.site.parent.mkdir()
+        self.tips: dict[str, str] = {}  # of the branches of the scenario that was built last
         self._ends = contextlib.ExitStack()
+        self.lose = self.site / "lose" if vcs == "git" else self.site / "ssh" / "lose"  # see `git_servers`
         self._kept: dict[str, list[tuple[str, str]]] = {}
         self._dry: dict[str, Dry] = {}
         places = [ROOT / "src", ROOT, ROOT / "tests", ROOT / "tests/integration"]
         self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("crash_lander.py"), vcs],
+            [*(UNSHARE if disk else ()), sys.executable, Path(__file__).with_name("crash_lander.py"), vcs],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places)), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
         )  # fmt: skip
+        if disk:
+            self.order("mount", folder=str(self.site.parent))
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +95,8 @@ class Landers:
 
     def child(self, function: str, **order: Any) -> Any:
         """Call a function of `crash_site`, or `run`, in a process of its own."""
-        return self.order("child", function=function, folder=str(self.site), vcs=self.vcs, **order)
+        out = str(self._place / "told")
+        return self.order("child", function=function, folder=str(self.site), vcs=self.vcs, out=out, **order)
 
     def told(self, function: str, **order: Any) -> Any:
         """The same, where it must succeed; what it tells."""
@@ -103,10 +118,11 @@ class Landers:
 
     def _build(self, scenario: str) -> None:
         if scenario == "served" and self.vcs == "git":
-            where = self._ends.enter_context(smart_http(self.site))
+            where = self._ends.enter_context(smart_http(self.site, lose=self.lose))
             address(self.site).write_text(where.url)
         self.order("copy", pairs=[(str(self._place / "none"), str(self.site))])
-        self._base = self.told("build", scenario=scenario)["base"]
+        built = self.told("build", scenario=scenario)
+        self._base, self.tips = built["base"], built["tips"]
 
     def _killed_in(self, scenario: str, name: str) -> None:
         """Kill a run before the last `name`."""
@@ -142,6 +158,7 @@ class Landers:
         self.prepare(scenario)
         order["plans"] = [*EVENTS.get(scenario, ()), *order.get("plans", ())]
         first = self.child("run", **order)
+        self.order("free", folder=str(self.site))
         problems = self.next(want, first["pid"])
         return first, problems
 
@@ -164,6 +181,7 @@ class Pool:
     """As many warm processes as there are processors (two at most: each case takes most of one)."""
 
     vcs: str
+    disk: bool = False
     _free: queue.Queue[Landers] = field(default_factory=queue.Queue)
     size: int = 2
 
@@ -171,7 +189,7 @@ class Pool:
     def open(self) -> Iterator[Self]:
         with contextlib.ExitStack() as stack:
             for _ in range(self.size):
-                self._free.put(stack.enter_context(Landers(self.vcs)))
+                self._free.put(stack.enter_context(Landers(self.vcs, disk=self.disk)))
             yield self
 
     @contextlib.contextmanager

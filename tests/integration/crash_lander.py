@@ -25,7 +25,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crash_plan import Observer, Plan
+from crash_plan import Observer, Plan, ballast
 
 from byoci import effects
 from byoci.cli import main
@@ -92,7 +92,7 @@ class Server:
 
     def do_child(self, **order: Any) -> Callable[[], None] | dict[str, Any]:
         """Call `function`, of `crash_site` or `run`, in a new process group, with `folder`, `vcs` and `order`."""
-        out = Path(order["folder"]).with_suffix(".out")
+        out = Path(order.pop("out"))
         out.unlink(missing_ok=True)
         pid = os.fork()
         if pid == 0:
@@ -116,6 +116,14 @@ class Server:
                 return []
         children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
         return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in children]
+
+    def do_mount(self, folder: str) -> None:
+        """Let a folder be a small disk, which is gone with this process."""
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs", folder], check=True)
+
+    def do_free(self, folder: str) -> None:
+        """There is room again."""
+        ballast(Path(folder)).unlink(missing_ok=True)
 
     def do_copy(self, pairs: list[tuple[str, str]]) -> None:
         """Make each second folder a copy of the first; one that is not there is no folder then."""

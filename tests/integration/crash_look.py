@@ -46,7 +46,7 @@ def find(story: Story, dead: list[int]) -> dict[str, Any]:
 
 
 def certificates(story: Story) -> dict[str, str]:
-    """Which candidates have one, and whether it stands beside trunk too, if the project asks for that."""
+    """Which of trunk's revisions have one, and whether it stands beside trunk too, if the project asks for that."""
     gate = story.gate()
     folder = story.site.config.state / "certificates"
     shown = dict(gate.shelf.all(gate.project.trunk)) if gate.shelf else {}
@@ -57,7 +57,7 @@ def certificates(story: Story) -> dict[str, str]:
             return "shown" if name in shown else "kept"
         return "kept and shown" if shown[name] == kept[name] else "kept, and shown otherwise"
 
-    return {name: where(name) for name in sorted(kept.keys() | shown.keys())}
+    return {revision: where(revision) for revision, *_ in history(story) if revision in kept or revision in shown}
 
 
 def checkout(story: Story) -> list[str]:

@@ -31,7 +31,8 @@ class Plan:
     do     "kill" the process group, kill the whole "tree" of processes, "tear": truncate the file that was written
            last to half, then kill; "fail": have it, or with "during" what it does to a file in it, fail with `errno`;
            "jump": move the clock by `seconds`, for which "tree" waits first, so that programs get somewhere;
-           "act": let people do `act`, of `crash_people`; "stray": do `act` of `stray`, which is no effect
+           "fill": leave no room on the disk; "act": let people do `act`, of `crash_people`; "stray": do `act` of
+           `stray`, which is no effect
     at     with "during": the number of the call of a C function within the effect, 0 for when it started a program
     """
 
@@ -116,7 +117,10 @@ class Observer(logging.Handler):
     def _check(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "sqlite3.connect/handle":
             self._connections.append(arguments[0])  # not quite ready yet
-        elif not self._open and not str(arguments[:1]).startswith(f"('{self._folder[:-1]}."):  # what `in_child` tells
+        elif self._open:
+            for entry in self._open:
+                entry["changes"] += writes(event, arguments)
+        elif not str(arguments[:1]).startswith(f"('{self._folder[:-1]}."):  # what `in_child` tells
             self._unless_named(f"{event} {arguments}", event in _STARTS or writes(event, arguments))
 
     def _unless_named(self, what: str, changes: bool) -> None:
@@ -132,6 +136,8 @@ class Observer(logging.Handler):
             self._paused = False
         elif plan.do == "stray":
             stray(Path(self._folder), plan.act)
+        elif plan.do == "fill":
+            fill(ballast(Path(self._folder)))
         else:
             plan.now(self._written)
 
@@ -151,7 +157,7 @@ class Observer(logging.Handler):
 
     def _begin(self, name: str) -> None:
         nth = self._times[name] = self._times.get(name, 0) + 1
-        entry = {"name": name, "nth": nth, "calls": 0, "started": False}
+        entry = {"name": name, "nth": nth, "calls": 0, "changes": 0, "started": False}
         plan = self._plans.pop((name, nth), None)
         if plan is not None and plan.when == "before":
             self._carry_out(plan)
@@ -201,8 +207,8 @@ class Observer(logging.Handler):
         if self._target is None or self._plan is None or not writes(event, arguments):
             return
         if self._plan.do == "fail":
-            self._target["calls"] += 1
-            if self._target["calls"] == self._plan.at:
+            self._target["changes"] += 1
+            if self._target["changes"] == self._plan.at:
                 self._plan.now()
         elif event == "open" and str(arguments[0]).startswith(self._folder):
             self._written = str(arguments[0])
@@ -240,6 +246,20 @@ def writes(event: str, arguments: tuple[Any, ...]) -> bool:
         path, _, flags = arguments
         return bool(flags & _WRITE) and isinstance(path, (str, bytes)) and os.fsdecode(path) != os.devnull
     return event in _CHANGES
+
+
+def ballast(folder: Path) -> Path:
+    """The file that fills the disk of a site."""
+    return folder.with_name("ballast")
+
+
+def fill(path: Path) -> None:
+    """Write to a file until there is no room for more."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(descriptor, bytes(65536))
+    os.close(descriptor)
 
 
 def stray(folder: Path, what: str) -> None:

@@ -35,7 +35,9 @@ def build(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
     """Make the site of a scenario."""
     folder.mkdir(parents=True)
     story = SCENARIOS[order["scenario"]](folder, vcs)
-    return {"base": str(folders.base_of(story.site.config.state).path)}
+    branches = ["topic", "person", "by-hand", "elsewhere"] if order["scenario"] == "busy" else []
+    tips = {name: story.repository.tip(name) for name in branches}
+    return {"base": str(folders.base_of(story.site.config.state).path), "tips": tips}
 
 
 def _lands(folder: Path, vcs: str) -> Story:
@@ -166,6 +168,7 @@ def _moved(folder: Path, vcs: str) -> Story:
     """Somebody pushes to trunk at the last moment; certificates are shown, and there are none yet."""
     story = Story(folder, vcs, tests="true", more="certificates.publish = true")
     story.propose("topic", {"new": "1\n"})
+    story.repository.branch("base")
     story.repository.branch("person")
     story.repository.commit("person", {"other": "1\n"}, "Push to trunk", "alice")
     return story
@@ -178,6 +181,22 @@ def _rewritten(folder: Path, vcs: str) -> Story:
     story.repository.branch("before", "topic")
     story.repository.branch("person")
     story.repository.commit("person", {"other": "1\n"}, "Do it otherwise", "bob")
+    return story
+
+
+def _busy(folder: Path, vcs: str) -> Story:
+    """People have all sorts of things ready (`crash_people`)."""
+    story = Story(folder, vcs, tests="true")
+    story.repository.branch("elsewhere")
+    story.repository.commit("elsewhere", {"history": "another\n"}, "What should have been", "alice")
+    story.repository.commit(None, {"history": "one\n"}, "What has been", "alice")
+    story.repository.branch("base")
+    story.propose("topic", {"new": "1\n"})
+    story.repository.branch("person")
+    story.repository.commit("person", {"other": "1\n"}, "Push to trunk", "alice")
+    story.repository.merge("topic", "alice")
+    story.repository.branch("by-hand")
+    story.repository.overwrite("base")
     return story
 
 
@@ -253,12 +272,13 @@ SCENARIOS: dict[str, Callable[[Path, str], Story]] = {
     "served": _served,
     "left": _plain,
     "rewritten": _rewritten,
+    "busy": _busy,
     "refused": _checked_out,
 }
 # What happens to every run of a scenario (`crash_plan.Plan`).
 EVENTS: dict[str, list[dict[str, Any]]] = {
     "moved": [{"do": "act", "act": "push", "name": "certificate.write", "nth": 1, "when": "after"}],
-    "rewritten": [{"do": "act", "act": "rewrite_source", "name": "git.fetch-source", "nth": 1, "when": "before"}],
+    "rewritten": [{"do": "act", "act": "rewrite the source", "name": "git.fetch-source", "nth": 1, "when": "before"}],
     "refused": [{"do": "fail", "name": "checkout.move", "nth": 1, "when": "before", "errno": errno.EIO}],
 }
 

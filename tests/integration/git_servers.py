@@ -39,18 +39,26 @@ class _Backend(BaseHTTPRequestHandler):
     root: Path
     want: str  # the Authorization header that lets in; "" lets everybody in
     logins: list[str]
+    lose: Path | None
 
     def do_GET(self) -> None:
         self.do_POST()
 
     def do_POST(self) -> None:
         body = self.body()
+        if self.lose and self.lose.with_name("gone").exists():
+            self.close_connection = True
+            return
         given = self.headers.get("Authorization", "")
         self.logins.append(given)
         if self.want and given != self.want:
             self.reply({"Status": "401 Unauthorized", "WWW-Authenticate": 'Basic realm="test"'}, b"")
             return
         done = subprocess.run(["git", "http-backend"], env=self.cgi(), input=body, capture_output=True, check=True)
+        if self.lose and self.path.endswith("/git-receive-pack") and self.lose.exists():
+            self.lose.rename(self.lose.with_name("gone"))
+            self.close_connection = True
+            return
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         self.reply(dict(line.split(": ", 1) for line in head.decode().split("\r\n")), content)
 
@@ -92,11 +100,17 @@ class _Backend(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def smart_http(root: Path, login: str = "") -> Iterator[Http]:
-    """`git http-backend` for all repositories below `root`; with `login` ("user:password") only for him."""
+def smart_http(root: Path, login: str = "", lose: Path | None = None) -> Iterator[Http]:
+    """`git http-backend` for all repositories below `root`; with `login` ("user:password") only for him.
+
+    lose  a file: where it is there, a push is carried out and not answered. It is called `gone` then, and as long as
+          that is there, nothing is answered
+    """
     served = Http("")
     want = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
-    with _running(type("Handler", (_Backend,), {"root": root, "want": want, "logins": served.logins})) as served.url:
+    with _running(
+        type("Handler", (_Backend,), {"root": root, "want": want, "logins": served.logins, "lose": lose})
+    ) as served.url:
         yield served
 
 
@@ -156,6 +170,33 @@ class Ssh:
     key: Path
 
 
+_BZR = """\
+import os, subprocess, sys, threading
+env = {name: value for name, value in os.environ.items() if name != "BRZ_HOME"} | {"BRZ_LOG": os.devnull}
+argv = [sys.executable, "-m", "breezy", "--no-plugins", *sys.argv[1:]]
+if os.path.exists(GONE):
+    sys.exit("gone")
+if not os.path.exists(LOSE):
+    os.execve(sys.executable, argv, env)
+bzr = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+moved = threading.Event()
+def ask():
+    while chunk := os.read(0, 65536):
+        if b"Branch.set_last_revision" in chunk:
+            moved.set()
+        bzr.stdin.write(chunk)
+        bzr.stdin.flush()
+    bzr.stdin.close()
+threading.Thread(target=ask, daemon=True).start()
+while chunk := os.read(bzr.stdout.fileno(), 65536):
+    if moved.is_set():
+        os.rename(LOSE, GONE)
+        break
+    os.write(1, chunk)
+os._exit(0)
+"""
+
+
 @contextmanager
 def sshd(folder: Path) -> Iterator[Ssh]:
     """The real sshd on a free port, for the user that runs the tests."""
@@ -180,10 +221,14 @@ def sshd(folder: Path) -> Iterator[Ssh]:
 
 
 def ssh_without_network(folder: Path) -> str:
-    """A configuration for ssh with which it starts an sshd itself to talk to, as git-host; `bzr` is a program there."""
+    """A configuration for ssh with which it starts an sshd itself to talk to, as git-host; `bzr` is a program there.
+
+    Where there is a file `lose` in the folder, trunk moves and its client is not told: the connection ends. The file is
+    called `gone` then, and as long as that is there, no connection comes to anything.
+    """
     program = _sshd(folder)
     (folder / "bzr").write_text(
-        f'#!/bin/sh\nunset BRZ_HOME\nexport BRZ_LOG=/dev/null\nexec {sys.executable} -m breezy --no-plugins "$@"\n'
+        f"#!{sys.executable}\nLOSE, GONE = {str(folder / 'lose')!r}, {str(folder / 'gone')!r}\n{_BZR}"
     )
     (folder / "bzr").chmod(0o755)
     key = folder / "user.pub"

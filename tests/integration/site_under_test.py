@@ -64,6 +64,10 @@ class GitPlay(GitRepository):
             self._git(tree, "commit", "--quiet", "--message", message, person=person)
             self._git(tree, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch or 'main'}")
 
+    def names(self) -> set[str]:
+        """What trunk has at its top."""
+        return set(self._git(self._folder, "ls-tree", "--name-only", "main").split())
+
     def drop(self, branch: str) -> None:
         self._git(self._folder, "branch", "--quiet", "-D", branch)
 
@@ -82,6 +86,13 @@ class BzrPlay(BzrRepository):
         with self._checkout(branch) as tree:
             Path(tree.basedir, name).unlink()
             tree.commit(message, committer=f"{person} <{person}@example.com>", reporter=_silent())
+
+    def names(self) -> set[str]:
+        """What trunk has at its top."""
+        with _breezy():
+            tree = self._open(None).basis_tree()
+            with tree.lock_read():
+                return {entry.name for _, entry in tree.iter_entries_by_dir()}
 
     def drop(self, branch: str) -> None:
         shutil.rmtree(self._folder / branch)

@@ -46,6 +46,7 @@ _GROUPS: Final = {
     "forge": "The forge",
     "byhand": "A landing by hand",
 }
+_PARTS: Final = ("sqlite", "forge", "gate", "store", "vcs", "worker")
 
 
 def render_effects() -> str:
@@ -69,7 +70,7 @@ def _table(found: Iterable[effects.Effect]) -> Iterable[str]:
 def _import_all() -> None:
     """Import every module that could declare an effect."""
     for found in pkgutil.walk_packages(byoci.__path__, "byoci."):
-        if found.name.split(".")[1] in ("sqlite", "forge", "gate", "store", "vcs", "worker"):
+        if found.name.split(".")[1] in _PARTS or found.name == "byoci.cli.workdirs":
             importlib.import_module(found.name)
 
 

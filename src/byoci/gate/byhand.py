@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _NOTE = effects.declare(
     "byhand.note", "what is merged by hand", half="The note is as it was before.", done="It is gone on with."
 )
+_EMPTY = effects.declare(
+    "byhand.empty", "what is in a tree that was merged by hand is removed", half="The rest is removed."
+)
 _FORGET = effects.declare("byhand.forget", "the note of a merge by hand that was pushed is removed")
 
 
@@ -77,7 +80,8 @@ def refresh(gate: Gate, state: Path, workdir: Path) -> ByHand | None:
     note = current(gate, state)
     if note.workdir != str(workdir.absolute()):
         return None
-    tree.clear(workdir)
+    with _EMPTY:
+        tree.clear(workdir)
     gate.vcs.export(note.candidate, workdir)
     return note
 

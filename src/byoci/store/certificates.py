@@ -38,7 +38,11 @@ _SIGN = effects.declare("certificate.sign", "`ssh-keygen -Y sign` signs what is 
 _WRITE = effects.declare(
     "certificate.write", "a certificate, on the disk before anybody sees its candidate", half=_DRAFT
 )
-_DROP = effects.declare("certificate.drop", "the certificate of a candidate that trunk did not take is removed")
+_DROP = effects.declare(
+    "certificate.drop",
+    "the certificate of a candidate that trunk did not take is removed",
+    half="It is removed, or stays: an audit counts it as one of a candidate that is elsewhere.",
+)
 _FORGET = effects.declare(
     "certificate.forget", "the oldest records of failed tests are removed", half="The rest is removed."
 )

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = "-certificates"
 _ROOT: Final = b"TREE_ROOT"
-_MAKE = effects.declare("sibling.make", "the branch beside trunk, empty")
+_MAKE = effects.declare(
+    "sibling.make", "the branch beside trunk, empty", half="What is whole of it is used.", done="It is used."
+)
 _COMMIT = effects.declare(
     "sibling.commit",
     "a certificate, in the branch beside trunk",
@@ -114,9 +116,32 @@ class BzrSibling:
         with bzr_open.unreachable(place, self._private), _refusing(place):
             transport = get_transport(bzr_open.as_breezy_url(place))
             transport.ensure_base()
-            ControlDir.create_branch_convenience(
-                transport.base, force_new_tree=False, format=format_registry.make_controldir("2a")
-            )
+            _remove_halves(transport)
+            control = _control(transport)
+            try:
+                control.find_repository()
+            except bzr_errors.NoRepositoryPresent:
+                control.create_repository()
+            control.create_branch()
+
+
+def _remove_halves(transport: Any) -> None:
+    """Remove what a killed run left of a branch that it was about to make: breezy writes the name of a format last."""
+    if not transport.has(".bzr"):
+        return
+    parts = [part for part in ("repository", "branch") if transport.has(f".bzr/{part}")]
+    for part in parts:
+        if not transport.has(f".bzr/{part}/format"):
+            transport.delete_tree(f".bzr/{part}")
+    if not parts and not transport.has(".bzr/branch-format"):
+        transport.delete_tree(".bzr")
+
+
+def _control(transport: Any) -> Any:
+    try:
+        return ControlDir.open_from_transport(transport)
+    except bzr_errors.NotBranchError:
+        return format_registry.make_controldir("2a").initialize_on_transport(transport)
 
 
 class _OneFile:
