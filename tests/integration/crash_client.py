@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from crash_site import EVENTS, address, killed_before
+from crash_site import EVENTS, address, circumstances, killed_before
 from git_servers import smart_http
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Landers:
         """A scenario's run with nothing happening to it, and another one after it; remembered."""
         if scenario not in self._dry:
             self.prepare(scenario)
-            first = self.told("run", count=True, audit=True, plans=EVENTS.get(scenario, []))
+            first = self.told("run", count=True, audit=True, **circumstances(scenario))
             assert first["rounds"][0]["code"] in (0, 1, 3) or scenario in EVENTS, first["rounds"]
             found = self.told("run", rounds=2, look=True)["found"]
             assert found["wrong"] == [], found["wrong"]
@@ -152,12 +152,11 @@ class Landers:
             self._dry[scenario] = Dry(tuple(first["effects"]), tuple(first["unnamed"]), found, first["rounds"][0])
         return self._dry[scenario]
 
-    def after(self, scenario: str, **order: Any) -> tuple[dict[str, Any], list[str]]:
-        """What came of a run with `order`, and what is not after the next one as it is after a dry run."""
+    def after(self, scenario: str, *plans: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """What came of a run to which `plans` happen, and what is not after the next one as it is after a dry run."""
         want = self.dry(scenario).found
         self.prepare(scenario)
-        order["plans"] = [*EVENTS.get(scenario, ()), *order.get("plans", ())]
-        first = self.child("run", **order)
+        first = self.child("run", **circumstances(scenario, plans))
         self.order("free", folder=str(self.site))
         problems = self.next(want, first["pid"])
         return first, problems

@@ -34,6 +34,7 @@ from byoci.worker import seccomp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LAND = ["land", "--all", "--json"]
 PATIENCE = 60.0  # seconds that orphans get to end
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -55,7 +56,8 @@ def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
     logger.addHandler(observer)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-    told: dict[str, Any] = {"rounds": [land(folder / "byoci.toml") for _ in range(order.get("rounds", 1))]}
+    commands = order.get("commands") or [LAND] * order.get("rounds", 1)
+    told: dict[str, Any] = {"rounds": [byoci(folder, command) for command in commands]}
     told["effects"], told["unnamed"] = observer.seen, observer.unnamed  # what the end does is still to come
     if order.get("look"):
         logger.removeHandler(observer)
@@ -64,12 +66,17 @@ def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def land(config: Path) -> dict[str, Any]:
-    """`byoci land`: its exit code, and what it says on standard output and standard error."""
+def byoci(folder: Path, command: list[str]) -> dict[str, Any]:
+    """A command on a site: its exit code, and what it says on standard output (as JSON) and on standard error."""
     said, aside = io.StringIO(), io.StringIO()
+    words = ["--config", str(folder / "byoci.toml"), *(word.format(folder=folder) for word in command)]
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(aside):
-        code = main.run(main.cli, ["--config", str(config), "land", "--all", "--json"])
-    return {"code": code, "said": json.loads(said.getvalue()), "aside": aside.getvalue()}
+        code = main.run(main.cli, words)
+    return {
+        "code": code,
+        "said": json.loads(said.getvalue()) if "--json" in command else None,
+        "aside": aside.getvalue(),
+    }
 
 
 class Server:

@@ -17,7 +17,7 @@ from byoci.host.repositories import _breezy, _silent
 from byoci.worker import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 SETUP = """
 setup.command = "cat needs >made; echo it is made"
@@ -273,6 +273,7 @@ SCENARIOS: dict[str, Callable[[Path, str], Story]] = {
     "left": _plain,
     "rewritten": _rewritten,
     "busy": _busy,
+    "by hand": _plain,
     "refused": _checked_out,
 }
 # What happens to every run of a scenario (`crash_plan.Plan`).
@@ -281,6 +282,20 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
     "rewritten": [{"do": "act", "act": "rewrite the source", "name": "git.fetch-source", "nth": 1, "when": "before"}],
     "refused": [{"do": "fail", "name": "checkout.move", "nth": 1, "when": "before", "errno": errno.EIO}],
 }
+# What is done instead of `byoci land`; the next run is one all the same.
+COMMANDS: dict[str, list[list[str]]] = {
+    "by hand": [
+        ["agent", "merge", "1", "{folder}/hand", "--json"],
+        ["agent", "run-tests", "{folder}/hand", "default"],
+        ["agent", "commit", "--project", "hello", "--json"],
+        ["agent", "push", "--project", "hello", "--json"],
+    ]
+}
+
+
+def circumstances(scenario: str, plans: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
+    """What a run in a scenario is told to do."""
+    return {"commands": COMMANDS.get(scenario), "plans": [*EVENTS.get(scenario, ()), *plans]}
 
 
 def killed_before(scenario: str, vcs: str) -> tuple[str, str] | None:

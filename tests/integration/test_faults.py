@@ -65,7 +65,7 @@ def tell_badly(ran: dict[str, Any], expected: int) -> list[str]:
 
 
 def failed(landers: Landers, fault: Fault) -> list[str]:
-    ran, problems = landers.after(fault.scenario, plans=[fault.plan])
+    ran, problems = landers.after(fault.scenario, fault.plan)
     if ran["told"] is None or "failed" in ran["told"]:
         return [*problems, f"it died: {ran}"]
     return problems + tell_badly(ran["told"]["rounds"][0], landers.dry(fault.scenario).round["code"])

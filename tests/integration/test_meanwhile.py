@@ -90,7 +90,7 @@ def test_the_landers_database_is_deleted(vcs: str) -> None:
         scenario, name, nth = case
         plan = {"do": "act", "act": "delete the database", "name": name, "nth": nth, "when": "before"}
         kill = {"do": "kill", "name": name, "nth": nth, "when": "after"}
-        return [*landers.after(scenario, plans=[plan])[1], *landers.after(scenario, plans=[plan, kill])[1]]
+        return [*landers.after(scenario, plan)[1], *landers.after(scenario, plan, kill)[1]]
 
     with Pool(vcs).open() as pool:
         with pool.one() as landers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from breezy import errors as bzr_errors
@@ -55,8 +56,15 @@ def break_dead(lockable: Any, *, alone: bool = False) -> None:
                 lock.force_break(holder)
 
 
+@dataclass(slots=True)
+class Held:
+    """A write lock while it is held. Its holder sets `behind` where his work is not done: that is left to `recover`."""
+
+    behind: bool = False
+
+
 @contextmanager
-def held(branch: Any, tree: Any, note: Path) -> Iterator[None]:
+def held(branch: Any, tree: Any, note: Path) -> Iterator[Held]:
     """Hold a branch's write lock, local or through a server. See `recover` for one of a killed run of ours.
 
     tree   the branch's working tree, to be locked too; None for none
@@ -69,18 +77,20 @@ def held(branch: Any, tree: Any, note: Path) -> Iterator[None]:
             token = _lock(branch, tree)
     except bzr_errors.LockContention as error:
         raise _contention(branch) from error
-    descriptor = -1
+    descriptor, holding = -1, Held()
     try:
         if token:
             descriptor = _write_note(note, token)
-        yield
+        yield holding
     finally:
         with _UNLOCK:
             if tree is not None:
                 tree.unlock()
             branch.unlock()
             if descriptor >= 0:
-                note.unlink()
+                # breezy says nothing of it where it cannot unlock.
+                if not (holding.behind or _stays_locked(tree) or _stays_locked(branch)):
+                    note.unlink()
                 os.close(descriptor)
 
 
@@ -94,6 +104,12 @@ def _lock(branch: Any, tree: Any) -> bytes | None:
         branch.unlock()
         raise
     return token
+
+
+def _stays_locked(lockable: Any) -> bool:
+    """Whether a lock of ours, that was to be released, is there still; False where it is a server's to tell."""
+    files = getattr(lockable, "control_files", None) or getattr(lockable, "_control_files", None)
+    return bool(getattr(getattr(files, "_lock", None), "is_held", False))
 
 
 def recover(branch: Any, note: Path) -> bool:

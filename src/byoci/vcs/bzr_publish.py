@@ -68,7 +68,7 @@ def publish(store: Store, candidate: Candidate, branch: Any) -> bool:
     made = candidate.id.encode()
     tree = bzr_worktree.tree_of(branch)
     branch = branch if tree is None else tree.branch
-    with _refusing(branch), bzr_locks.held(branch, tree, _note(store, branch)):
+    with _refusing(branch), bzr_locks.held(branch, tree, _note(store, branch)) as held:
         revno, tip = branch.last_revision_info()
         if tip != candidate.base.encode():
             raise _moved(branch.user_url, candidate.base)
@@ -85,7 +85,7 @@ def publish(store: Store, candidate: Candidate, branch: Any) -> bool:
         with _MOVE:
             branch.set_last_revision_info(revno + 1, made)
         if tree is not None:
-            bzr_worktree.bring_up_to_date(tree)
+            held.behind = not bzr_worktree.bring_up_to_date(tree)
     return _remember(store, repository, made)
 
 

@@ -127,8 +127,11 @@ def _remove(path: Path) -> None:
 
 
 @_FILES
-def bring_up_to_date(tree: Any) -> None:
-    """Make the files those of the branch's new tip. The landing has happened: from here on nothing is an error."""
+def bring_up_to_date(tree: Any) -> bool:
+    """Make the files those of the branch's new tip; whether that went well.
+
+    The landing has happened: from here on nothing is an error.
+    """
     try:
         basis, new = tree.basis_tree(), tree.branch.basis_tree()
         with basis.lock_read(), new.lock_read():
@@ -138,4 +141,6 @@ def bring_up_to_date(tree: Any) -> None:
             tree.set_parent_trees([(tree.branch.last_revision(), new)])
     except (bzr_errors.BzrError, OSError) as error:
         where = printable(tree.basedir)
-        _log.warning("%s is behind its branch: run brz update there (%s)", where, printable(str(error)))
+        _log.warning("%s is behind its branch: land again, or run brz update there (%s)", where, printable(str(error)))
+        return False
+    return True

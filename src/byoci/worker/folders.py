@@ -17,6 +17,7 @@ import fcntl
 import functools
 import hashlib
 import itertools
+import logging
 import os
 import pwd
 import stat
@@ -31,6 +32,8 @@ from typing import Final
 from byoci import effects
 from byoci.errors import UnavailableError, UnsealableError, UsageError
 from byoci.worker import tree
+
+_log = logging.getLogger(__name__)
 
 SYSTEM_BASE: Final = Path("/var/lib/byoci/workers")
 _SYSTEM: Final = frozenset(
@@ -212,6 +215,13 @@ class Session:
             os.close(self._lock)
             self._lock = -1
 
+    def end(self) -> None:
+        """The same as the last thing that a process does: what cannot be removed is left to the next one."""
+        try:
+            self.close()
+        except (UnavailableError, OSError) as error:
+            _log.warning("%s; the next run removes it", error)
+
 
 @_CLAIM
 def _claim(live: Path) -> tuple[Path, int]:
@@ -273,5 +283,5 @@ def session(base: Base) -> Session:
         key = (os.getpid(), base.path)
         if key not in _sessions or not _sessions[key].path.exists():
             _sessions[key] = Session(base)
-            atexit.register(_sessions[key].close)
+            atexit.register(_sessions[key].end)
         return _sessions[key]
