@@ -57,6 +57,8 @@ class Landers:
         self._place.chmod(0o755)
         self.site = self._place / "disk" / "site"
         self.site.parent.mkdir()
+        self._hand = Path(tempfile.mkdtemp(prefix="byoci-crash-")) / "hand"  # a worker may not work in /dev
+        self._hand.parent.chmod(0o755)
         self.tips: dict[str, str] = {}  # of the branches of the scenario that was built last
         self._ends = contextlib.ExitStack()
         self.lose = self.site / "lose" if vcs == "git" else self.site / "ssh" / "lose"  # see `git_servers`
@@ -82,7 +84,7 @@ class Landers:
         self._process.stdout.close()
         self._ends.close()
         kept = [place for pairs in self._kept.values() for pair in pairs for place in pair]
-        for folder in (self._place, *kept):
+        for folder in (self._place, self._hand.parent, *kept):
             shutil.rmtree(folder, ignore_errors=True)
 
     def order(self, do: str, **order: Any) -> Any:
@@ -107,6 +109,7 @@ class Landers:
 
     def prepare(self, scenario: str) -> None:
         """Put the site back to how a scenario begins; the first time, make it."""
+        shutil.rmtree(self._hand, ignore_errors=True)
         if scenario in self._kept:
             self.order("copy", pairs=[(kept, place) for place, kept in self._kept[scenario]])
             return
@@ -144,7 +147,7 @@ class Landers:
         """A scenario's run with nothing happening to it, and another one after it; remembered."""
         if scenario not in self._dry:
             self.prepare(scenario)
-            first = self.told("run", count=True, audit=True, **circumstances(scenario))
+            first = self.told("run", count=True, audit=True, **circumstances(scenario, self._hand))
             assert first["rounds"][0]["code"] in (0, 1, 3) or scenario in EVENTS, first["rounds"]
             found = self.told("run", rounds=2, look=True)["found"]
             assert found["wrong"] == [], found["wrong"]
@@ -156,7 +159,7 @@ class Landers:
         """What came of a run to which `plans` happen, and what is not after the next one as it is after a dry run."""
         want = self.dry(scenario).found
         self.prepare(scenario)
-        first = self.child("run", **circumstances(scenario, plans))
+        first = self.child("run", **circumstances(scenario, self._hand, plans))
         self.order("free", folder=str(self.site))
         problems = self.next(want, first["pid"])
         return first, problems

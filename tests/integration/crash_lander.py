@@ -57,7 +57,7 @@ def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     commands = order.get("commands") or [LAND] * order.get("rounds", 1)
-    told: dict[str, Any] = {"rounds": [byoci(folder, command) for command in commands]}
+    told: dict[str, Any] = {"rounds": [byoci(folder / "byoci.toml", command) for command in commands]}
     told["effects"], told["unnamed"] = observer.seen, observer.unnamed  # what the end does is still to come
     if order.get("look"):
         logger.removeHandler(observer)
@@ -66,17 +66,13 @@ def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def byoci(folder: Path, command: list[str]) -> dict[str, Any]:
+def byoci(config: Path, command: list[str]) -> dict[str, Any]:
     """A command on a site: its exit code, and what it says on standard output (as JSON) and on standard error."""
-    said, aside = io.StringIO(), io.StringIO()
-    words = ["--config", str(folder / "byoci.toml"), *(word.format(folder=folder) for word in command)]
+    said, aside = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(aside):
-        code = main.run(main.cli, words)
-    return {
-        "code": code,
-        "said": json.loads(said.getvalue()) if "--json" in command else None,
-        "aside": aside.getvalue(),
-    }
+        code = main.run(main.cli, ["--config", str(config), *command])
+    said.seek(0)
+    return {"code": code, "said": json.load(said) if "--json" in command else None, "aside": aside.getvalue()}
 
 
 class Server:

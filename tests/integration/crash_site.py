@@ -282,20 +282,21 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
     "rewritten": [{"do": "act", "act": "rewrite the source", "name": "git.fetch-source", "nth": 1, "when": "before"}],
     "refused": [{"do": "fail", "name": "checkout.move", "nth": 1, "when": "before", "errno": errno.EIO}],
 }
-# What is done instead of `byoci land`; the next run is one all the same.
+# What is done instead of `byoci land`, with a FOLDER outside of the site; the next run is one all the same.
 COMMANDS: dict[str, list[list[str]]] = {
     "by hand": [
-        ["agent", "merge", "1", "{folder}/hand", "--json"],
-        ["agent", "run-tests", "{folder}/hand", "default"],
+        ["agent", "merge", "1", "FOLDER", "--json"],
+        ["agent", "run-tests", "FOLDER", "default"],
         ["agent", "commit", "--project", "hello", "--json"],
         ["agent", "push", "--project", "hello", "--json"],
     ]
 }
 
 
-def circumstances(scenario: str, plans: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
+def circumstances(scenario: str, folder: Path, plans: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
     """What a run in a scenario is told to do."""
-    return {"commands": COMMANDS.get(scenario), "plans": [*EVENTS.get(scenario, ()), *plans]}
+    commands = [[str(folder) if word == "FOLDER" else word for word in words] for words in COMMANDS.get(scenario, ())]
+    return {"commands": commands, "plans": [*EVENTS.get(scenario, ()), *plans]}
 
 
 def killed_before(scenario: str, vcs: str) -> tuple[str, str] | None:

@@ -56,7 +56,7 @@ class _Backend(BaseHTTPRequestHandler):
             return
         done = subprocess.run(["git", "http-backend"], env=self.cgi(), input=body, capture_output=True, check=True)
         if self.lose and self.path.endswith("/git-receive-pack") and self.lose.exists():
-            self.lose.rename(self.lose.with_name("gone"))
+            self.lose.rename(self.lose.with_name(self.lose.read_text()))
             self.close_connection = True
             return
         head, _, content = done.stdout.partition(b"\r\n\r\n")
@@ -103,8 +103,8 @@ class _Backend(BaseHTTPRequestHandler):
 def smart_http(root: Path, login: str = "", lose: Path | None = None) -> Iterator[Http]:
     """`git http-backend` for all repositories below `root`; with `login` ("user:password") only for him.
 
-    lose  a file: where it is there, a push is carried out and not answered. It is called `gone` then, and as long as
-          that is there, nothing is answered
+    lose  a file: where it is there, a push is carried out and not answered. It gets the name then that stands in it,
+          and as long as there is one called `gone`, nothing is answered
     """
     served = Http("")
     want = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
@@ -190,7 +190,7 @@ def ask():
 threading.Thread(target=ask, daemon=True).start()
 while chunk := os.read(bzr.stdout.fileno(), 65536):
     if moved.is_set():
-        os.rename(LOSE, GONE)
+        os.rename(LOSE, os.path.join(os.path.dirname(LOSE), open(LOSE).read()))
         break
     os.write(1, chunk)
 os._exit(0)
@@ -223,8 +223,8 @@ def sshd(folder: Path) -> Iterator[Ssh]:
 def ssh_without_network(folder: Path) -> str:
     """A configuration for ssh with which it starts an sshd itself to talk to, as git-host; `bzr` is a program there.
 
-    Where there is a file `lose` in the folder, trunk moves and its client is not told: the connection ends. The file is
-    called `gone` then, and as long as that is there, no connection comes to anything.
+    Where there is a file `lose` in the folder, trunk moves and its client is not told: the connection ends. The file
+    gets the name then that stands in it, and as long as there is one called `gone`, no connection comes to anything.
     """
     program = _sshd(folder)
     (folder / "bzr").write_text(

@@ -18,7 +18,6 @@ from byoci.store import leases
 
 pytestmark = [pytest.mark.agent]
 PAGE = Path(__file__).parents[2] / "docs" / "effects.md"
-VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 
 
 @pytest.mark.bzr
@@ -80,12 +79,6 @@ def test_a_person_sees_what_a_lander_is_at(tmp_path: Path, monkeypatch: pytest.M
     ]
     assert [name for name in begun if name in order] == order
     assert "trunk's ref moves" in next(line for line in told if "git.push begins" in line)
-
-
-@pytest.mark.parametrize("vcs", VCS)
-def test_a_plain_landing_does_nothing_that_has_no_name(vcs: str) -> None:
-    with Landers(vcs) as landers:
-        assert landers.dry("plain").unnamed == ()
 
 
 @pytest.mark.slow

@@ -116,14 +116,15 @@ TIMED = (
 
 
 @pytest.mark.parametrize("vcs", VCS)
-def test_a_push_whose_answer_is_lost_with_the_server(vcs: str) -> None:
+@pytest.mark.parametrize(("becomes", "code"), [("lost", 0), ("gone", 75)])
+def test_a_push_whose_answer_is_lost(vcs: str, becomes: str, code: int) -> None:
+    """Where the server answers again at once, it is asked what became of the push; otherwise the next run asks."""
     with Landers(vcs) as landers:
         want = landers.dry("served").found
         landers.prepare("served")
-        landers.lose.touch()
+        landers.lose.write_text(becomes)
         ran = landers.told("run")["rounds"][0]
-        assert landers.lose.with_name("gone").exists()
-        assert ran["code"] == 75
+        assert ran["code"] == code, ran
         assert tell_badly(ran, 0) == []
-        landers.lose.with_name("gone").unlink()
+        landers.lose.with_name(becomes).unlink()
         assert landers.next(want) == []

@@ -27,7 +27,9 @@ _LOOK = effects.declare(
     "bzr.look", "a person's files are compared with trunk; bzr notes their times", done="Nothing depends on it."
 )
 _FILES = effects.declare(
-    "bzr.files", "the files of a checked-out trunk follow it", half="They are behind trunk, which their person is told."
+    "bzr.files",
+    "the files of a checked-out trunk follow it",
+    half="They follow now, unless a person has touched them since.",
 )
 
 

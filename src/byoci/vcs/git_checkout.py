@@ -49,7 +49,11 @@ _MOVE = effects.declare(
     half="It has moved or it has not.",
     done="The landing is found on trunk and reported.",
 )
-_BACK = effects.declare("checkout.back", "the files become trunk's again, where trunk did not move")
+_BACK = effects.declare(
+    "checkout.back",
+    "the files become trunk's again, where trunk did not move",
+    half="Files and index that are the candidate's are taken for ours.",
+)
 
 
 def checkout_of(branch: Branch) -> Path | None:
