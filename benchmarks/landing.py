@@ -1,4 +1,4 @@
-"""Landings, from approved to reported, against the same work by hand; on a short history, and on a long one."""
+"""Landings, from approved to trunk moved, against the same work by hand; on a short history, and on a long one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _landing(site: Measured) -> Callable[[], float]:
 
     def land() -> float:
         site.approve(next(numbers))
-        return milliseconds(site.land)
+        return site.land()
 
     return land
 

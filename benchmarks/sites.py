@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +32,11 @@ approve.trusted = ["alice"]
 
 
 class Measured:
-    """The site, opened in this process, with its gate. `repositories` are its trunk and topics."""
+    """The site, opened in this process, with its gate.
+
+    repositories  its trunk and topics
+    environment   with which `byoci` works on it
+    """
 
     def __init__(self, folder: Path, vcs: str, repositories: Repositories) -> None:
         config = folder / "byoci.toml"
@@ -39,21 +44,32 @@ class Measured:
         self.environment = {"HOME": str(folder), "BYOCI_HOME": str(folder / "home"), "BYOCI_CONFIG": str(config)}
         self.repositories = repositories
         self._site = Site(load(environ=self.environment))
-        self._gate = self._site.gate("measured", lambda _: None)
-        self.state = self._site.config.state
+        self._gate = self._site.gate("measured", self._hear)
+        self._moved = 0.0
 
     def approve(self, number: int) -> None:
         """Propose a topic, and let alice approve it."""
         forge, (source, tip) = self._site.local_forge, self.repositories.topics[number]
-        title = f"Topic {number}"
-        proposal = forge.create("measured", source, self.repositories.trunk, title, acting_for="bob")
+        proposal = forge.create("measured", source, self.repositories.trunk, f"Topic {number}", acting_for="bob")
         forge.review(proposal.id, VoteValue.APPROVE, revision=tip, acting_for="alice")
         forge.change_status(proposal.id, Status.APPROVED, revision=tip, acting_for="alice")
 
-    def land(self) -> None:
-        """A lander's round, in which the one proposal that was approved lands."""
+    def land(self) -> float:
+        """A lander's round, in which the one approved topic lands; milliseconds until trunk has moved."""
+        start = time.perf_counter()
         (row,) = land_round(self._gate, self._site.leases)
         assert row.landing.outcome is Outcome.LANDED, row.landing.reasons
+        return (self._moved - start) * 1000
+
+    def _hear(self, line: str) -> None:
+        if line.endswith(": reporting"):
+            self._moved = time.perf_counter()
+
+    def close(self) -> None:
+        """Remove what workers left outside of the site's folder."""
+        base = folders.base_of(self._site.config.state)
+        folders.session(base).close()
+        tree.remove(base.path)
 
 
 @contextmanager
@@ -63,4 +79,4 @@ def measured(folder: Path, vcs: str, commits: int) -> Iterator[Measured]:
     try:
         yield site
     finally:
-        tree.remove(folders.base_of(site.state).path)
+        site.close()

@@ -88,6 +88,7 @@ class BubblewrapHarness(WorkerHarness):
 
     def close(self) -> None:
         super().close()
+        folders.session(folders.base_of(self.state)).close()  # it may still be removing what its workers left
         tree.remove(self.base)
 
 

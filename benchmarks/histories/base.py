@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FILES: Final = 1000
 TOPICS: Final = 60
 START: Final = 1_000_000_000  # the first commit's date, seconds since 1970
+EVERY: Final = 3600  # seconds from one commit to the next
 NAME: Final = "Alice"
 EMAIL: Final = "alice@example.com"
 _LINES: Final = 40  # of a file, about 2 KB
@@ -28,12 +29,14 @@ _OF_TOPIC: Final = 3  # files that a topic changes
 class Repositories:
     """A trunk, branches that may land on it, and how to land them without byoci.
 
-    topics   branches of one commit each, in a repository of their own, with their tips; made from trunk as it is first
-    by_hand  lands the topic of that number, with the programs that a person would use, on another, equal trunk
+    topics         branches of one commit each, in a repository of their own, with their tips; made from trunk as it is
+    trunk_by_hand  an equal trunk
+    by_hand        lands the topic of that number there, with the programs that a person would use
     """
 
     trunk: Location
     topics: Sequence[tuple[Location, str]]
+    trunk_by_hand: Location
     by_hand: Callable[[int], None]
 
 

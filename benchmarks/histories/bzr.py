@@ -6,10 +6,14 @@ first, the pages of their inventories by breezy's own map, and then stored toget
 
 from __future__ import annotations
 
+import base64
+import functools
 import hashlib
+import json
 import shutil
 import sysconfig
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +25,19 @@ from breezy.bzr.versionedfile import ChunkedContentFactory
 from breezy.controldir import format_registry
 from breezy.revision import Revision
 
-from benchmarks.histories.base import EMAIL, FILES, NAME, START, TOPICS, Files, Repositories, folder_of, name_of, run
+from benchmarks.histories.base import (
+    EMAIL,
+    EVERY,
+    FILES,
+    NAME,
+    START,
+    TOPICS,
+    Files,
+    Repositories,
+    folder_of,
+    name_of,
+    run,
+)
 from byoci.model import Location
 from byoci.vcs import bzr_open
 
@@ -29,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _AT_ONCE: Final = 10_000  # revisions that are stored together; breezy would join packs of fewer again and again
-_ROOT: Final = b"root"
 
 
 def write(folder: Path, commits: int) -> None:
@@ -39,19 +54,22 @@ def write(folder: Path, commits: int) -> None:
         trunk = _new_branch(folder / "trunk")
         with trunk.lock_write():
             for number in range(commits):
-                history.commit(b"commit-%d" % number, files.commit(number), START + number)
+                at = START + number * EVERY
+                history.commit(_revision_id(f"commit-{number}", at), files.commit(number), at)
                 if (number + 1) % _AT_ONCE == 0 or number + 1 == commits:
                     history.store(trunk.repository)
             trunk.set_last_revision_info(commits, history.tip)
         shutil.copytree(folder / "trunk", folder / "people")
         people = Branch.open(str(folder / "people"))
+        at = START + commits * EVERY
+        tips = {f"topic-{number}": _revision_id(f"topic-{number}", at) for number in range(TOPICS)}
         with people.lock_write():
-            for number in range(TOPICS):
-                history.topic(b"topic-%d" % number, files.topic(number), files, START + commits)
+            for number, tip in enumerate(tips.values()):
+                history.topic(tip, files.topic(number), files, at)
             history.store(people.repository)
-        for number in range(TOPICS):
-            place = str(folder / "people" / f"topic-{number}")
-            people.controldir.sprout(place, b"topic-%d" % number, create_tree_if_local=False)
+        for name, tip in tips.items():
+            people.controldir.sprout(str(folder / "people" / name), tip, create_tree_if_local=False)
+        (folder / "tips.json").write_text(json.dumps({name: tip.decode() for name, tip in tips.items()}))
 
 
 def _new_branch(folder: Path) -> Any:
@@ -112,7 +130,7 @@ class _History:
         first = Inventory(root_id=None)
         first.revision_id = revision
         for name in ("", *dict.fromkeys(map(folder_of, range(FILES)))):
-            entry = InventoryDirectory(name.encode() or _ROOT, name, _ROOT if name else None)
+            entry = InventoryDirectory(_file_id(name), name, _file_id("") if name else None)
             entry.revision = revision
             first.add(entry)
             self._add("texts", (entry.file_id, revision), (), [])
@@ -120,7 +138,7 @@ class _History:
 
     def _record(self, revision: bytes, changed: Mapping[int, Sequence[bytes]], at: int) -> None:
         for file, lines in changed.items():
-            key = name_of(file).encode()
+            key = _file_id(name_of(file))
             before = ((key, self._changed[file]),) if file in self._changed else ()
             self._add("texts", (key, revision), before, lines)
             self._put(file, lines, revision)
@@ -147,11 +165,11 @@ class _History:
     def _put(self, file: int, lines: Sequence[bytes], revision: bytes) -> None:
         """Let the inventory tell that a file has been like this since a revision."""
         text = b"".join(lines)
-        entry = InventoryFile(name_of(file).encode(), name_of(file), folder_of(file).encode())
+        entry = InventoryFile(_file_id(name_of(file)), name_of(file), _file_id(folder_of(file)))
         entry.revision, entry.text_sha1, entry.text_size = revision, _sha1(text), len(text)
         self._inventory.id_to_entry.map((entry.file_id,), self._inventory._entry_to_bytes(entry))
         if file not in self._changed:
-            place = (entry.parent_id, entry.file_id)  # whose name is its id
+            place = (entry.parent_id, entry.name.encode())
             self._inventory.parent_id_basename_to_file_id.map(place, entry.file_id)
 
     def _add(self, kind: str, key: tuple[bytes, ...], parents: tuple[Any, ...], lines: Sequence[bytes]) -> None:
@@ -178,6 +196,25 @@ class _Pages:
         return (ChunkedContentFactory(key, None, None, [self.new[key]]) for key in keys)
 
 
+@functools.cache
+def _file_id(name: str) -> bytes:
+    """An id as bzr makes it when all files are added at once; "" for the root."""
+    return f"{name or 'tree_root'}-{_date(START)}-{_chars('files')}-{len(name)}".encode()
+
+
+def _revision_id(what: str, at: int) -> bytes:
+    """An id as long, and as hard to compress, as bzr makes it."""
+    return f"{EMAIL}-{_date(at)}-{_chars(what)}".encode()
+
+
+def _date(at: int) -> str:
+    return time.strftime("%Y%m%d%H%M%S", time.gmtime(at))
+
+
+def _chars(what: str) -> str:
+    return base64.b32encode(hashlib.sha256(what.encode()).digest())[:16].decode().lower()
+
+
 def _sha1(text: bytes) -> bytes:
     return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
 
@@ -186,9 +223,10 @@ def make(template: Path, folder: Path) -> Repositories:
     """Trunks and topics, copied from what `write` wrote."""
     for name, origin in (("trunk", "trunk"), ("trunk-by-hand", "trunk"), ("hand", "trunk"), ("people", "people")):
         shutil.copytree(template / origin, folder / name)
-    by_hand = _ByHand(folder)
-    topics = [(Location(str(folder / "people" / f"topic-{number}")), f"topic-{number}") for number in range(TOPICS)]
-    return Repositories(Location(str(folder / "trunk")), topics, by_hand)
+    tips = json.loads((template / "tips.json").read_text())
+    topics = [(Location(str(folder / "people" / name)), tip) for name, tip in tips.items()]
+    trunk, trunk_by_hand = (Location(str(folder / name)) for name in ("trunk", "trunk-by-hand"))
+    return Repositories(trunk, topics, trunk_by_hand, _ByHand(folder))
 
 
 class _ByHand:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from benchmarks.histories.base import EMAIL, NAME, START, TOPICS, Files, Repositories, folder_of, name_of, run
+from benchmarks.histories.base import EMAIL, EVERY, NAME, START, TOPICS, Files, Repositories, folder_of, name_of, run
 from byoci.model import Location
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ def write(folder: Path, commits: int) -> None:
 
 def _trunk(files: Files, commits: int) -> Iterator[bytes]:
     for number in range(commits):
-        yield from _commit("main", START + number, files.commit(number))
+        yield from _commit("main", START + number * EVERY, files.commit(number))
 
 
 def _topics(files: Files, commits: int) -> Iterator[bytes]:
     for number in range(TOPICS):
         yield b"reset refs/heads/topic-%d\nfrom refs/heads/main\n\n" % number
-        yield from _commit(f"topic-{number}", START + commits, files.topic(number))
+        yield from _commit(f"topic-{number}", START + commits * EVERY, files.topic(number))
 
 
 def _commit(branch: str, at: int, changed: Mapping[int, list[bytes]]) -> Iterator[bytes]:
@@ -49,7 +49,8 @@ def make(template: Path, folder: Path) -> Repositories:
     told = run(folder / "people", "git", "for-each-ref", "--format=%(refname:short) %(objectname)")
     tips = dict(line.split() for line in told.split("\n"))
     topics = [(Location(str(folder / "people"), name), tips[name]) for name in map("topic-{}".format, range(TOPICS))]
-    return Repositories(Location(str(folder / "trunk"), "main"), topics, _ByHand(folder, tips))
+    trunk, by_hand = (Location(str(folder / name), "main") for name in ("trunk", "trunk-by-hand"))
+    return Repositories(trunk, topics, by_hand, _ByHand(folder, tips))
 
 
 class _ByHand:

@@ -44,6 +44,7 @@ try:
         worker.run("python3 program.py", workspace, Limits(seconds=100.0), heard.append, network=network)
 finally:
     worker.destroy()
+    folders.session(folders.base_of(state)).close()
     tree.remove(folders.base_of(state).path)
 sys.stdout.buffer.write(b"".join(heard))
 """

@@ -152,6 +152,8 @@ def test_a_checked_out_trunk_with_changes_is_refused_whole(play: Playground, vcs
     (play.folder(trunk) / "a").write_bytes(b"half an idea\n")
     with pytest.raises(PublishRefusedError) as caught:
         vcs.publish(made, trunk, made.base, lease(trunk))
+    assert "not committed" in caught.value.brief
+    assert "a" in caught.value.details
     assert caught.value.resolution
     assert play.tip(trunk) == made.base
     assert read_folder(play.folder(trunk)) == {"a": File(b"half an idea\n"), "b": File(b"b\n")}
@@ -165,8 +167,10 @@ def test_a_file_of_the_persons_own_is_not_overwritten(play: Playground, vcs: Vcs
     source = play.branch(trunk)
     made = candidate(vcs, trunk, source, play.commit(source, {"a": File(b"theirs\n"), "notes": File(b"theirs\n")}))
     (play.folder(trunk) / "notes").write_bytes(b"mine\n")
-    with pytest.raises(PublishRefusedError):
+    with pytest.raises(PublishRefusedError) as caught:
         vcs.publish(made, trunk, made.base, lease(trunk))
+    assert "not committed" in caught.value.brief
+    assert "notes" in caught.value.details
     assert play.tip(trunk) == made.base
     assert read_folder(play.folder(trunk)) == {**TEXT, "notes": File(b"mine\n")}
 

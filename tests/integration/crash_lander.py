@@ -82,7 +82,7 @@ class Server:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.groups: list[int] = []
 
-    def serve(self) -> Callable[[], None] | None:
+    def serve(self) -> Callable[[], Callable[[], None]] | None:
         """Carry out orders until there are no more, or, in a child, give what it is to do."""
         for line in sys.stdin:
             order = json.loads(line)
@@ -93,7 +93,7 @@ class Server:
             sys.stdout.flush()
         return None
 
-    def do_child(self, **order: Any) -> Callable[[], None] | dict[str, Any]:
+    def do_child(self, **order: Any) -> Callable[[], Callable[[], None]] | dict[str, Any]:
         """Call `function`, of `crash_site` or `run`, in a new process group, with `folder`, `vcs` and `order`."""
         out = Path(order.pop("out"))
         out.unlink(missing_ok=True)
@@ -136,8 +136,8 @@ class Server:
                 subprocess.run(["cp", "-a", "--reflink=auto", source, target], check=True)
 
 
-def in_child(out: Path, order: dict[str, Any]) -> None:
-    """What a forked process does before it ends as any program does."""
+def in_child(out: Path, order: dict[str, Any]) -> Callable[[], None]:
+    """What a forked process does before it ends as any program does; what is to be done after that."""
     import crash_site
 
     folder, vcs, name = Path(order.pop("folder")), order.pop("vcs"), order.pop("function")
@@ -151,12 +151,12 @@ def in_child(out: Path, order: dict[str, Any]) -> None:
         draft.write_text(json.dumps(told))
         draft.rename(out)
 
-    atexit.register(tell)  # the first to be registered is the last to be called
     function = run if name == "run" else getattr(crash_site, name)
     try:
         told |= function(folder, vcs, order)
     except Exception:  # noqa: BLE001 - whatever it is, it is told
         told["failed"] = traceback.format_exc()
+    return tell
 
 
 def learn(modules: list[str]) -> None:
@@ -186,8 +186,9 @@ def serve() -> None:
     seccomp.program()  # made once a process, from nothing that a site has
     child = Server().serve()
     if child is not None:
-        child()
+        tell = child()
         atexit._run_exitfuncs()
+        tell()
         os._exit(0)  # to take apart all that was imported takes longer than a landing
 
 

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -94,7 +95,7 @@ class Observer(logging.Handler):
         super().__init__(logging.DEBUG)
         self._people = people
         self.seen: list[dict[str, Any]] = []
-        self._open: list[dict[str, Any]] = []
+        self._thread = threading.local()
         self._plans = {(plan.name, plan.nth): plan for plan in plans}
         self._plan: Plan | None = None
         self._times: dict[str, int] = {}
@@ -108,6 +109,12 @@ class Observer(logging.Handler):
         self._connections: list[sqlite3.Connection] = []
         if any(plan.do == "tear" or (plan.do == "fail" and plan.when == "during") for plan in plans):
             sys.addaudithook(self._heard)
+
+    @property
+    def _open(self) -> list[dict[str, Any]]:
+        """The effects that this thread is in, outermost first."""
+        stack: list[dict[str, Any]] = self._thread.__dict__.setdefault("open", [])
+        return stack
 
     def audit(self) -> None:
         """From now on, note down what changes the world and is in no effect."""
@@ -206,6 +213,8 @@ class Observer(logging.Handler):
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._target is None or self._plan is None or not writes(event, arguments):
             return
+        if not any(entry is self._target for entry in self._open):
+            return  # another thread's
         if self._plan.do == "fail":
             self._target["changes"] += 1
             if self._target["changes"] == self._plan.at:

@@ -132,6 +132,8 @@ def test_a_vote_that_is_supposed_changes_the_answer_and_nothing_else(ann: Person
     ann.byoci("proposal", "set-status", "1", "approved")
     me = ann.types("id", "-un").strip()
     assert "may not land" in ann.byoci("explain", "1")
+    ann.byoci("proposal", "review", "1", "needs-fixing", "--type", "code")
+    assert f"\n  vote      {me} (code): Needs Fixing\n" in ann.byoci("proposal", "show", "1")
     told = json.loads(ann.byoci("explain", "1", "--if", f"{me}=Approve", "--json"))
     assert not told["landable"]  # her own approval does not count
     assert "may not land" in ann.byoci("explain", "1")
@@ -177,6 +179,8 @@ def test_in_a_clone_of_a_projects_repository_it_is_meant_too(ann: Person, tmp_pa
     ann.byoci("init")
     ann.git("clone", "--quiet", str(ann.repository), str(tmp_path / "clone"))
     ann.git("-C", str(tmp_path / "clone"), "switch", "--quiet", "--create", "louder")
+    assert ann.byoci("proposal", "create", cwd=tmp_path / "clone", code=3) == ""
+    ann.git("-C", str(tmp_path / "clone"), "commit", "--quiet", "--allow-empty", "--message", "louder")
     told = ann.byoci("proposal", "create", cwd=tmp_path / "clone")
     assert f"hello 1: proposed {tmp_path}/clone;louder into {ann.repository};main" in told
 
@@ -198,7 +202,11 @@ def test_why_it_did_not_land_is_explained(ann: Person) -> None:
     commit(ann, "bad", "broken")
     ann.byoci("proposal", "create", "--title", "Bad")
     ann.byoci("proposal", "set-status", "1", "approved")
-    assert "byoci explain 1" in ann.byoci("land", code=1)
+    said = ann.byoci("land", code=1)
+    assert re.search(r"\nWhat the tests of 1 said last; all is in (/.*\.log)\n  test ! -e broken\n  make: ", said)
+    again = ann.byoci("land", code=3)
+    assert "said last" not in again
+    assert "byoci explain 1" in again
     told = ann.byoci("explain", "1")
     assert "“make check” ended with exit code 2" in told
     log = re.search("log: (.*)", told)
@@ -209,6 +217,30 @@ def test_why_it_did_not_land_is_explained(ann: Person) -> None:
     shown = ann.byoci("proposal", "show", "1")
     assert "ended with exit code 2" in shown
     assert "status set (before Needs review, after Approved" in shown
+    approve = "byoci proposal set-status 1 approved"
+    assert approve in told
+    ann.byoci("proposal", "set-status", "1", "approved")
+    assert approve not in ann.byoci("explain", "1")
+    ann.git("commit", "--quiet", "--allow-empty", "--message", "one more thing")
+    assert approve in ann.byoci("explain", "1")
+
+
+@pytest.mark.git
+def test_of_a_conflict_it_is_told_how_to_solve_it(ann: Person) -> None:
+    ann.byoci("init")
+    for branch in ("one", "two"):
+        commit(ann, branch, "same")
+        (ann.repository / "same").write_text(branch)
+        ann.git("commit", "--quiet", "--all", "--amend", "--no-edit")
+        ann.byoci("proposal", "create")
+    ann.byoci("proposal", "set-status", "1", "approved")
+    ann.byoci("proposal", "set-status", "2", "approved")
+    assert "merge the trunk into the source and commit; then `byoci proposal set-status 2 approved`." in ann.byoci(
+        "land", code=1
+    )
+    ann.git("merge", "--quiet", "--strategy", "ours", "--no-edit", "main")
+    ann.byoci("proposal", "set-status", "2", "approved")
+    assert json.loads(ann.byoci("land", "--json"))[0]["outcome"] == "landed"
 
 
 @pytest.mark.git
@@ -236,6 +268,31 @@ def test_a_project_that_cannot_be_worked_on_is_a_row_too(ann: Person, tmp_path: 
     ann.types("rm", "-rf", str(first), cwd=tmp_path)
     rows, _ = json.JSONDecoder().raw_decode(ann.byoci("land", "--json", cwd=tmp_path, code=75))
     assert {row["proposal"]: row["outcome"] for row in rows} == {"1": "error", "2": "landed"}
+
+
+@pytest.mark.git
+def test_what_is_done_already_and_what_is_not_done_yet_is_told(ann: Person) -> None:
+    (ann.repository / "Makefile").unlink()
+    ann.git("commit", "--quiet", "--all", "--message", "no tests")
+    assert "how is this project tested" in ann.byoci("init", code=2)
+    ann.byoci("init", "--test", "true")
+    told = json.loads(ann.types(*PROGRAM, "init", "--json", code=3))
+    assert "gated already" in told["error"]  # though nothing tells how it is tested
+    (ann.repository / "loud").write_text("x\n")
+    ann.git("switch", "--quiet", "--create", "louder")  # and she forgot to commit
+    told = json.loads(ann.types(*PROGRAM, "proposal", "create", "--json", code=3))
+    assert "holds nothing that the trunk does not" in told["error"]
+    assert "Commit" in told["resolution"]
+
+
+@pytest.mark.git
+def test_what_is_not_there_is_wrong_use(ann: Person) -> None:
+    assert "'nowhere' is not one of" in ann.byoci("--namespace", "nowhere", "queue", code=2)
+    ann.byoci("init")
+    assert "has no branch nonesuch" in ann.byoci("proposal", "create", "--source", "nonesuch", code=2)
+    assert "/nonesuch" in ann.byoci("proposal", "create", "--source", "/nonesuch;main", code=2)
+    assert "did you mean site.landing.fullname?" in ann.byoci("config", "site.landing.fulname", code=2)
+    assert "did you mean project.hello?" in ann.byoci("config", "project.helo", code=2)
 
 
 @pytest.mark.git
@@ -280,6 +337,22 @@ def test_the_steps_of_a_landing_by_hand_keep_the_gate(ann: Person, tmp_path: Pat
 
 
 @pytest.mark.git
+def test_by_hand_the_working_folder_tells_the_project(ann: Person, tmp_path: Path) -> None:
+    another(ann, "first")
+    ann.byoci("init")
+    commit(ann, "good", "good")
+    ann.byoci("proposal", "create", "--title", "Good")
+    ann.byoci("proposal", "set-status", "1", "approved")
+    work = tmp_path / "work"
+    work.mkdir()
+    ann.byoci("agent", "merge", "1", cwd=work)
+    ann.byoci("agent", "run-tests", ".", "default", cwd=work)
+    ann.byoci("agent", "commit", cwd=work)
+    assert json.loads(ann.byoci("agent", "push", "--json", cwd=work))["outcome"] == "landed"
+    assert "which project" in ann.byoci("agent", "push", cwd=tmp_path, code=2)
+
+
+@pytest.mark.git
 def test_the_older_programs_keep_their_verbs_and_exit_codes(ann: Person, tmp_path: Path) -> None:
     ann.byoci("init")
     trunk, work = f"{ann.repository};main", tmp_path / "work"
@@ -287,6 +360,7 @@ def test_the_older_programs_keep_their_verbs_and_exit_codes(ann: Person, tmp_pat
     ann.types(*OLDER, "land-approved-git-proposal", trunk, str(work), "default")
     commit(ann, "good", "good")
     ann.byoci("proposal", "create", "--title", "Good")
+    assert "byoci queue" in ann.types(*OLDER, "land-approved-git-proposal", trunk, str(work), "default")
     ann.git("switch", "--quiet", "main")
     ann.byoci("proposal", "set-status", "1", "approved")
     assert ann.types(*OLDER, "approved-git-proposals", trunk).startswith("1 ")
@@ -300,7 +374,7 @@ def test_the_older_programs_keep_their_verbs_and_exit_codes(ann: Person, tmp_pat
     ann.types(*OLDER, "run-tests", str(work), "default")
     ann.types(*OLDER, "wipe", str(work))
     assert list(work.iterdir()) == []
-    assert ann.types(*OLDER, "no-such-verb", code=2)
+    assert "no verb no-such-verb" in ann.types(*OLDER, "no-such-verb", code=2)
 
 
 @pytest.mark.git
@@ -334,6 +408,15 @@ def test_proposals_are_completed(ann: Person) -> None:
     ann.byoci("init")
     commit(ann, "good", "good")
     ann.byoci("proposal", "create", "--title", "Good")
-    ann.environment |= {"_BYOCI_COMPLETE": "bash_complete", "COMP_WORDS": "byoci explain ", "COMP_CWORD": "2"}
-    complete = (sys.executable, "-c", "from byoci.cli.main import cli; cli(prog_name='byoci')")
-    assert "plain,1" in ann.types(*complete)
+
+    def offered(*words: str) -> list[str]:
+        ann.environment |= {"_BYOCI_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("byoci", *words))}
+        ann.environment["COMP_CWORD"] = str(len(words))
+        return [line.removeprefix("plain,") for line in ann.byoci().splitlines()]
+
+    assert offered("explain", "") == ["1"]
+    assert offered("land", "he") == ["hello"]
+    assert offered("proposal", "review", "1", "needs-f") == ["needs-fixing"]
+    assert offered("proposal", "set-status", "1", "a") == ["approved"]
+    assert offered("agent", "run-tests", "work", "d") == ["default"]
+    assert offered("config", "site.landing.f") == ["site.landing.fullname"]

@@ -28,12 +28,12 @@ SCENARIOS = {
     "merged": "forge.* cache.* git.contains git.brought",
     "two": "forge.* cache.* git.push bzr.move notes.* sibling.*",
     "checked out": "checkout.* bzr.look bzr.lock bzr.note-lock bzr.move bzr.files bzr.unlock cache.index",
-    "kept": "layer.prune worker.reap git.join-packs bzr.prune bzr.note-ghosts bzr.snapshot bzr.keep-snapshot scratch.reap",
+    "kept": "layer.prune worker.reap git.join-packs bzr.prune bzr.note-ghosts bzr.keep-snapshot scratch.reap",
     "rewound": "cache.forget cache.index forge.*",
     "moved": "certificate.drop notes.reset sibling.make",
     "reused": "cache.passed log.remove",
     "served": "git.ask git.fetch-source git.check-pack git.take-packs git.exempt git.tidy git.push bzr.connect bzr.move",  # noqa: E501
-    "left": "*",
+    "left": "git.* bzr.* scratch.* forge.* cache.*",
     "rewritten": "git.offers",
     "by hand": "byhand.* workdir.*",
     "refused": "checkout.back",
@@ -48,8 +48,7 @@ ELSEWHERE = {
     "workdir.empty": "a job that keeps what its tests leave",
 }
 WHEN = ("before", "during", "after")
-# Effects that one landing has many times, to no other end than the first three times.
-MANY = ("worker.own", "worker.hand-over", "scratch.make", "scratch.remove", "bzr.repository", "bzr.connect")
+OFTEN = 3  # what is done more often is done to no other end
 # Those that do much: they are killed in several places.
 SWEPT = ("sibling.make", "bzr.files", "bzr.move", "certificate.key")
 
@@ -75,7 +74,7 @@ def cases(scenario: str, effects: Iterable[dict[str, Any]], wanted: str) -> Iter
     """
     for effect in effects:
         name, nth = effect["name"], effect["nth"]
-        if any(fnmatch(name, pattern) for pattern in wanted.split()) and not (name in MANY and nth > 3):
+        if any(fnmatch(name, pattern) for pattern in wanted.split()) and nth <= OFTEN:
             # In the midst: once the program is running, or half-way through the calls.
             half = 0 if effect["started"] else effect["calls"] // 2 + 1
             for when in WHEN if nth == 1 else (WHEN[nth % 3],):

@@ -102,7 +102,7 @@ def test_a_file_that_is_there_is_kept_without_force(team: Path, capsys: pytest.C
         (("migrate", "nowhere"), "Directory 'nowhere' does not exist"),
         (("migrate", "."), ".: has no byov.conf, byov.conf.d, conf.d or byoci.conf"),
         (("migrate", "ci", "--trunk", "rocket", "svn", "x"), "the VCS is git or bzr"),
-        (("--namespace", "staging", "migrate", "ci"), 'there is no "staging"'),
+        (("--namespace", "staging", "migrate", "ci"), "'staging' is not one of 'testing', 'production', 'selftest'"),
         (("migrate", "ci", "--trunk", "-x", "git", "x"), "-x is no good name"),
         (("migrate", "ci", "--trunk", "rocket", "bzr", "lp:x\x07"), "trunk must be a single line of text"),
     ],

@@ -72,9 +72,11 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_an_audit_tells_a_person_and_a_program(site: Site) -> None:
+    assert "nothing has landed" in site.byoci("audit", "hello", code=3)
     site.land("one", one="1\n")
     site.land("two", two="2\n")
     assert "2 of 2 revisions" in site.byoci("audit", "hello")
+    assert "2 of 2 revisions" in site.byoci("audit")
     site.story.repository.commit(None, {"past": "the gate\n"}, "a person pushes", "eve")
     pushed = site.story.trunk_tip()
     told = json.loads(site.byoci("audit", str(site.story.repository.trunk), "--json", code=1))
@@ -101,7 +103,12 @@ def test_anybody_can_audit_with_trunk_certificates_and_the_public_key(site: Site
 
 def test_why_tells_of_a_landing_and_of_what_it_brought_in(site: Site) -> None:
     proposal, landed = site.land("one", one="1\n")
-    for commit in (landed, landed[:-3], proposal.approved_revision or ""):
+    here = (
+        ("HEAD", "main", "HEAD~0", landed[:9], proposal.approved_revision or "") if site.story.vcs == "git" else ("2",)
+    )
+    shutil.rmtree(site.desk)
+    site.desk.symlink_to(site.story.repository.trunk.url)
+    for commit in (landed, landed[:-3], landed[-11:], f"…{landed[-11:]}", proposal.approved_revision or "", *here):
         told = site.byoci("why", commit)
         assert landed in told
         assert f"proposal {proposal.id} of hello: Do one" in told
@@ -112,7 +119,9 @@ def test_why_tells_of_a_landing_and_of_what_it_brought_in(site: Site) -> None:
         assert f"log {site.state}" in told
     statement = json.loads(site.byoci("why", landed, "--json"))
     assert statement["predicate"]["buildDefinition"]["externalParameters"]["proposal"]["id"] == proposal.id
-    assert "no certificate tells of" in site.byoci("why", "0000", code=3)
+    for wrong in ("0000", "nowhere", "", "-x", "3", "HEAD~1"):
+        assert "no certificate tells of" in site.byoci("why", "--", wrong, code=3)
+    assert "`byoci explain 1`" in site.byoci("why", proposal.id, code=3)
 
 
 def test_a_signature_can_be_checked_without_byoci(site: Site) -> None:

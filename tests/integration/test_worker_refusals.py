@@ -33,6 +33,7 @@ except ByociError as error:
     told = {"kind": type(error).__name__, "said": str(error), "what to do": error.resolution}
     print(json.dumps(told | {"ran": b"ran" in b"".join(said) or bool(workspace and (workspace / "ran").exists())}))
 with contextlib.suppress(ByociError):
+    folders.session(folders.base_of(folder / "state")).close()
     tree.remove(folders.base_of(folder / "state").path)
 """
 

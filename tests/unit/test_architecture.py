@@ -18,7 +18,7 @@ SOURCES = sorted((ROOT / "src/byoci").rglob("*.py"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 # Libraries that cost time or memory, or belong to another component's extra; who does not use them must not load them.
-HEAVY = {"pydantic", "breezy", "subunit", "testtools", "defusedxml", "xml", "sqlite3", "rich", "asyncio", "urllib3"}
+HEAVY = {"pydantic", "breezy", "subunit", "testtools", "defusedxml", "xml", "sqlite3", "asyncio", "urllib3"}
 LEAN = {
     "byoci.model": set(),
     "byoci.errors": set(),

@@ -329,6 +329,15 @@ def test_what_production_alone_adds_may_be_missing_in_testing_only_where_testing
     assert refusal(text, "testing")[0] == "byoci.toml: site.landing.email is missing"
 
 
+def test_a_broken_line_of_a_section_is_not_taken_for_an_older_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config('[site]\nlanding.fullname = "Bot\n')
+    assert "older byoci" not in caught.value.details
+    with pytest.raises(ConfigError) as caught:
+        config("landing.fullname = Bot\n")
+    assert "now it is site.landing.fullname" in caught.value.details
+
+
 def test_an_unknown_namespace() -> None:
     with pytest.raises(ConfigError, match='no such namespace: there is no "prod"; did you mean "production"'):
         config(HELLO, "prod")

@@ -8,7 +8,7 @@ import pytest
 
 from byoci.config import older
 from byoci.config.older_options import DEFAULTS, GROUPS, NAMESPACED
-from byoci.config.schema import NAMESPACES
+from byoci.config.paths import NAMESPACES
 from byoci.config.walk import known_keys
 
 pytestmark = pytest.mark.host

@@ -83,7 +83,10 @@ def land(context: Context, trunk: str, workdir: Path, container: str) -> int:
     project = site.project_of_trunk(trunk)
     workdirs.claim(site, workdir)
     rows = land_first(site.gate(project.name, output.doing, worker=container, workdir=workdir.absolute()), site.leases)
-    show(context, rows)
+    if rows or context.json:
+        show(context, rows)
+    else:
+        output.say(f"Nothing may land; `byoci queue {project.name}` tells why.")
     return exit_code(rows)
 
 

@@ -13,12 +13,17 @@ from byoci.cli.main import Context, json_option
 if TYPE_CHECKING:
     from byoci.gate.plan import Gate
 
-_project_option = click.option("--project", shell_complete=complete.projects, help="Default: the only one there is.")
+_project_option = click.option(
+    "--project", shell_complete=complete.projects, help="Default: the one that the working folder is of."
+)
 
 
 def _gate(context: Context, project: str | None) -> Gate:
+    from byoci.cli import workdirs
     from byoci.cli.places import project_for
 
+    if project is None and (made := workdirs.recall(context.site, Path.cwd())):
+        project = made.project
     return context.site.gate(project_for(context.site, project).name, output.progress)
 
 

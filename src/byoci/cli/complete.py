@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from click.shell_completion import CompletionItem
 
 from byoci.errors import ByociError
+from byoci.model import Status, VoteValue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import click
 
     from byoci.wiring import Site
@@ -34,6 +37,29 @@ def workers(ctx: click.Context, _parameter: click.Parameter, incomplete: str) ->
     """Names of workers."""
     site = _site(ctx)
     return [CompletionItem(name) for name in (site.config.workers if site else ()) if name.startswith(incomplete)]
+
+
+def _words(values: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """Names of an enumeration as one types them: Needs Fixing is needs-fixing."""
+    words = [value.lower().replace(" ", "-") for value in values]
+    return [CompletionItem(word) for word in words if word.startswith(incomplete.lower())]
+
+
+def votes(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a vote can be."""
+    return _words(VoteValue, incomplete)
+
+
+def statuses(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a proposal's status can be."""
+    return _words(Status, incomplete)
+
+
+def keys(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Keys of the configuration."""
+    site = _site(ctx)
+    known = [item.key for item in site.config.origins()] if site else []
+    return [CompletionItem(key) for key in known if key.startswith(incomplete)]
 
 
 def proposals(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from byoci.cli.main import cli
+from byoci.cli.main import COMPLETE_VARIABLE, cli
 from byoci.errors import UsageError
 
 
@@ -22,5 +22,5 @@ def completion(shell: str) -> int:
     found = get_completion_class(shell)
     if found is None:
         raise UsageError(f"no completion for {shell}")
-    click.echo(found(cli, {}, "byoci", "_BYOCI_COMPLETE").source())
+    click.echo(found(cli, {}, "byoci", COMPLETE_VARIABLE).source())
     return 0

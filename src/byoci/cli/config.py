@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from byoci.cli import output
+from byoci.cli import complete, output
 from byoci.cli.main import Context, json_option
 from byoci.errors import ConfigError, UsageError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show every value and where it came from.")
-@click.argument("key", required=False, help="A dotted key, whole or its first parts.")
+@click.argument("key", required=False, shell_complete=complete.keys, help="A dotted key, whole or its first parts.")
 @json_option
 @click.pass_obj
 def config(context: Context, key: str | None) -> int:
@@ -33,7 +33,7 @@ def config(context: Context, key: str | None) -> int:
     loaded = _loaded(context, key)
     found = [item for item in loaded.origins() if key is None or f"{item.key}.".startswith(f"{key}.")]
     if key is not None and not found:
-        raise _unknown(key)
+        raise _unknown(key, loaded)
     if context.json:
         output.as_json([item._asdict() for item in found])
         return 0
@@ -53,10 +53,21 @@ def _loaded(context: Context, key: str | None) -> Config:
         raise
 
 
-def _unknown(key: str) -> UsageError:
+def _unknown(key: str, loaded: Config | None = None) -> UsageError:
     now = _older(key)
+    near = _nearest(key, loaded) if loaded is not None and not now else None
+    brief = f"the configuration has no {key}" + (f"; did you mean {near}?" if near else "")
     resolution = f"{key} is a name of the older byoci; {now}" if now else "`byoci config` shows all keys."
-    return UsageError(f"the configuration has no {key}", resolution=resolution)
+    return UsageError(brief, resolution=resolution)
+
+
+def _nearest(key: str, loaded: Config) -> str | None:
+    """The key, whole or its first parts, that looks most like `key`."""
+    from difflib import get_close_matches
+
+    parts = [item.key.split(".") for item in loaded.origins()]
+    known = {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)}
+    return next(iter(get_close_matches(key, sorted(known), 1)), None)
 
 
 def _older(key: str) -> str | None:

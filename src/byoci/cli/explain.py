@@ -62,7 +62,8 @@ def explain(context: Context, proposal: str, supposed: tuple[str, ...]) -> int:
     elif found.status is Status.MERGED and not votes:
         output.say("\n".join(_landed(found, attempt)))
     else:
-        output.say("\n".join((ballots.explain(ballot, gate.project.policy, tip), *_tried(found, attempt))))
+        lines = (*_approving(found, tip), *_tried(found, attempt))
+        output.say("\n".join((ballots.explain(ballot, gate.project.policy, tip), *lines)))
     return 0
 
 
@@ -72,6 +73,13 @@ def _landed(found: Proposal, attempt: Attempt | None) -> Iterator[str]:
         yield f"  - {found.approved_revision} was approved by {found.approved_by or 'nobody whom the forge names'}"
     if attempt is not None and attempt.outcome is Outcome.LANDED:
         yield from _items(attempt)
+
+
+def _approving(found: Proposal, tip: str | None) -> Iterator[str]:
+    """What to type where the status is what is missing, or one of the things."""
+    moved = found.status is Status.APPROVED and tip not in (None, found.approved_revision)
+    if found.status is Status.NEEDS_REVIEW or moved:
+        yield f"To approve its source as it is now: byoci proposal set-status {found.id} approved"
 
 
 def _tried(found: Proposal, attempt: Attempt | None) -> Iterator[str]:

@@ -30,11 +30,12 @@ def init(context: Context, path: Path, name: str | None, trunk: str | None, test
     The project is added to the configuration in use, or to ~/.config/byoci/byoci.toml. The repository is left alone.
     """
     from byoci.config.detect import detect
-    from byoci.config.writing import add_project, render_project, target_file
+    from byoci.config.writing import add_project, refuse_gated, render_project, target_file
 
     detected = detect(path, home=Path.home(), trunk=trunk)
-    text = render_project(detected, name=name, test=test, minimum=minimum)
     target = target_file(context.config, os.environ, context.namespace)
+    refuse_gated(target, detected.trunk, namespace=context.namespace, environ=os.environ)
+    text = render_project(detected, name=name, test=test, minimum=minimum)
     config = add_project(target, text, namespace=context.namespace, environ=os.environ)
     project = config.project(name or detected.name)
     if context.json:

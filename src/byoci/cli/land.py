@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from byoci.gate.plan import Gate
     from byoci.gate.rounds import Told
+
+_LINES: Final = 10  # of a log that people see at once
 
 _proposal_option = click.option(
     "--proposal", "only", metavar="ID", shell_complete=complete.proposals, help="This proposal only."
@@ -94,18 +97,31 @@ def land(context: Context, project: str | None, only: str | None, everything: bo
     )
     show(context, rows)
     if not context.json:
-        for hint in _hints(rows):
+        for hint in _hints(context, rows):
             output.say(hint)
     return code
 
 
-def _hints(rows: Sequence[Told]) -> Iterator[str]:
-    """What to look at next."""
+def _hints(context: Context, rows: Sequence[Told]) -> Iterator[str]:
+    """What to look at next, and what to do."""
     from byoci.model import Outcome
 
-    failed = [row.landing.proposal for row in rows if row.landing.outcome is Outcome.TESTS_FAILED]
-    if failed:
-        yield f"What the tests said: `byoci explain {failed[0]}` names the log."
+    for row in rows:
+        landing = row.landing
+        if row.new and landing.outcome is Outcome.TESTS_FAILED:
+            attempt = context.site.store.last_attempt(landing.project, landing.proposal)
+            if attempt is not None and attempt.log:
+                yield f"\nWhat the tests of {landing.proposal} said last; all is in {attempt.log}"
+                yield from (f"  {line}" for line in output.last_lines(Path(attempt.log), _LINES))
+    old = [row.landing.proposal for row in rows if row.landing.outcome is Outcome.TESTS_FAILED and not row.new]
+    if old:
+        yield f"What the tests said: `byoci explain {old[0]}` names the log."
+    conflict = next((row.landing.proposal for row in rows if row.landing.outcome is Outcome.CONFLICT), None)
+    if conflict is not None:
+        yield (
+            f"To solve a conflict, merge the trunk into the source and commit; then"
+            f" `byoci proposal set-status {conflict} approved`."
+        )
     if rows and not any(row.new and row.landing.revision for row in rows):
         yield "Nothing landed."
 

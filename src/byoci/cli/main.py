@@ -14,6 +14,7 @@ import click
 
 from byoci import __version__, log
 from byoci.cli import output
+from byoci.config.paths import NAMESPACES
 from byoci.errors import ByociError, of_bug, of_system
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 _EPILOG = """Exit codes: 0 done; 1 the proposal or job failed; 2 wrong use or configuration; 3 nothing to do; 75 byoci
 failed, try again."""
+
+COMPLETE_VARIABLE: Final = "_BYOCI_COMPLETE"
 
 COMMANDS: Final[Mapping[str, str]] = {
     "init": "byoci.cli.init:init",
@@ -110,10 +113,11 @@ class LazyGroup(click.Group):
 @click.option(
     "--namespace",
     "-N",
-    default="testing",
+    type=click.Choice(NAMESPACES),
+    default=NAMESPACES[0],
     envvar="BYOCI_NAMESPACE",
     show_default=True,
-    help="testing, selftest or production.",
+    help="Which site.",
 )
 @click.option("--verbose", "-v", count=True, help="Tell what is done; twice: every program that is started.")
 @click.pass_context
@@ -184,5 +188,10 @@ def _failed(context: click.Context | None, problem: Exception) -> int:
 
 
 def main() -> None:
-    """Entry point of the program `byoci`."""
+    """Entry point of the program `byoci`, and of the completion script that it gives to shells."""
+    wanted = os.environ.get(COMPLETE_VARIABLE)
+    if wanted is not None:
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(cli, {}, "byoci", COMPLETE_VARIABLE, wanted))
     sys.exit(run(cli))

@@ -55,6 +55,8 @@ def translate(program: str, verbs: Mapping[str, Verb], arguments: Sequence[str])
     at = next((index for index, word in enumerate(arguments) if word in verbs), None)
     if at is None:
         wanted_help = not arguments or {"-h", "--help"} & set(arguments)
+        if not wanted_help:
+            click.echo(f"{program}: there is no verb {' '.join(arguments)}", err=True)
         click.echo(_help(program, verbs), err=not wanted_help)
         return 0 if wanted_help else 2
     verb = verbs[arguments[at]]

@@ -6,6 +6,7 @@ Text from outside loses its control characters, and URLs their passwords; not in
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from byoci.log import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from byoci.errors import ByociError
     from byoci.model import Landing
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _COLOURS: Final = {"landed": "green", "waiting": "yellow", "tests-failed": "red", "conflict": "red", "error": "red"}
 _NARROW: Final = 24  # a text gets no narrower than this
 _GAP: Final = "  "
+_TAIL: Final = 8192  # bytes
 
 status: Final = Status()
 
@@ -112,6 +115,17 @@ def _cut(text: str, width: int) -> str:
     while _width(text) > width - 1:
         text = text[:-1]
     return f"{text.rstrip()}…"
+
+
+def last_lines(log: Path, lines: int) -> list[str]:
+    """The end of a log, at most so many lines and 8 KiB; nothing where it cannot be read."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            text = file.read(_TAIL).decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
 
 
 def landings(rows: Sequence[Landing]) -> None:

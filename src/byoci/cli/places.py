@@ -32,8 +32,11 @@ def projects_here(site: Site) -> list[Project]:
     return []
 
 
-def project_for(site: Site, name: str | None) -> Project:
-    """The project of that name; without one the only one that fits the working folder, or the only one there is."""
+def project_for(site: Site, name: str | None, how: str = "--project") -> Project:
+    """The project of that name; without one the only one that fits the working folder, or the only one there is.
+
+    how  what a person types to name it
+    """
     projects = site.config.projects
     if name is not None:
         return site.config.project(name)
@@ -45,7 +48,7 @@ def project_for(site: Site, name: str | None) -> Project:
     raise UsageError(
         "which project?",
         details="The working folder's repository holds no project's trunk, or those of several.",
-        resolution=f"Name it with --project: {', '.join(projects) or 'there is none yet, see byoci init'}.",
+        resolution=f"Name it with {how}: {', '.join(projects) or 'there is none yet, see byoci init'}.",
     )
 
 

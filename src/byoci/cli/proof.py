@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from byoci.cli import output
+from byoci.cli import complete, output
 from byoci.cli.main import Context, json_option
 from byoci.errors import NothingToDoError, UsageError
 
@@ -24,7 +24,12 @@ _SHOWN = 200  # findings that are told to people
 
 
 @click.command(short_help="Recompute every landing on a trunk.")
-@click.argument("trunk", metavar="TRUNK", help="A project, or URL[;BRANCH].")
+@click.argument(
+    "trunk",
+    required=False,
+    shell_complete=complete.projects,
+    help="A project, or URL[;BRANCH].  [default: the project whose repository you are in]",
+)
 @click.option("--certificates", type=click.Path(path_type=Path), help="Their folder; default: this site's.")
 @click.option("--published", is_flag=True, help="Take them from beside TRUNK: git notes, or bzr's sibling branch.")
 @click.option(
@@ -36,7 +41,7 @@ _SHOWN = 200  # findings that are told to people
 @click.pass_obj
 def audit(
     context: Context,
-    trunk: str,
+    trunk: str | None,
     certificates: Path | None,
     published: bool,
     keys: tuple[Path, ...],
@@ -60,6 +65,12 @@ def audit(
     site = context.site_if_any if (certificates or published) and keys else context.site
     config = site.config if site else None
     location, kind = _trunk(site, trunk, vcs)
+    if site is not None and not keys and not site.certificates.public_key.exists():
+        raise NothingToDoError(
+            "nothing has landed on this site yet",
+            details=f"There is no landing key: {site.certificates.public_key}",
+            resolution="Where another site lands, name its public key with --key.",
+        )
     verifier = Verifier(*(keys or ((site.certificates.public_key,) if site else ())))
     try:
         with tempfile.TemporaryDirectory(prefix="byoci-audit-") as private:
@@ -86,9 +97,15 @@ def audit(
     return 0 if found.ok else 1
 
 
-def _trunk(site: Site | None, trunk: str, vcs: str | None) -> tuple[Location, str]:
+def _trunk(site: Site | None, trunk: str | None, vcs: str | None) -> tuple[Location, str]:
+    from byoci.cli.places import project_for
     from byoci.model import Location
 
+    if trunk is None:
+        if site is None:
+            raise UsageError("which trunk?", resolution="Name it: byoci audit URL[;BRANCH] --vcs git or --vcs bzr.")
+        here = project_for(site, None, "byoci audit PROJECT")
+        return here.trunk, here.vcs
     if site is not None and trunk in site.config.projects:
         project = site.config.projects[trunk]
         return project.trunk, project.vcs
@@ -136,19 +153,20 @@ def _tell(trunk: str, found: Audit) -> None:
         f"{found.covered} of {len(found.findings)} revisions of {trunk} are covered by a certificate that is true."
     )
     if found.before:
-        output.say(f"{found.before} older ones, from before its first landing, were not judged.")
+        output.say(f"Not judged, from before its first landing: {found.before}.")
     if found.elsewhere:
-        output.say(f"{len(found.elsewhere)} certificates are of candidates that trunk does not hold now.")
+        output.say(f"Certificates of candidates that trunk does not hold now: {len(found.elsewhere)}.")
 
 
 @click.command(short_help="Say who approved a commit, and what tested it.")
-@click.argument("commit", metavar="COMMIT", help="A revision of a trunk, or the beginning of its id.")
+@click.argument("commit", help="A revision of a trunk: its id, or what names it where you are.")
 @json_option
 @click.pass_obj
 def why(context: Context, commit: str) -> int:
     """Say who asked for COMMIT, who approved it, what tested it, where and for how long, and where its log is.
 
-    COMMIT is a landing on a trunk, or the beginning of its id; or a revision that a landing brought in.
+    COMMIT is a landing on a trunk, or a revision that a landing brought in. Of a landing's id its beginning will do, or
+    its end. In a repository it may be what git knows it by, as HEAD or a branch, or its number on a bzr trunk.
     """
     site = context.site
     found = _certificate_of(site, commit)
@@ -164,19 +182,44 @@ def why(context: Context, commit: str) -> int:
 def _certificate_of(site: Site, commit: str) -> Certificate:
     from byoci.gate import certificate as certificates
 
-    paths = [path for path in site.certificates.named(commit) if path.parent.name != "failed"] if commit else []
-    if not paths and (landing := _brought_by(site, commit)):
-        paths = [path for path in site.certificates.named(landing) if path.parent.name != "failed"]
+    paths = _landings_named(site, commit)
+    if not paths and commit:
+        revision = _named_here(site, commit) or commit
+        paths = _landings_named(site, revision) or _landings_named(site, _brought_by(site, revision) or "")
     if not paths:
+        of_proposal = any(item.id == commit for item in site.local_forge.list_proposals())
         raise NothingToDoError(
             f"no certificate tells of {commit}",
-            details="No landing of this site is, or brought in, a revision of that id.",
-            resolution="`byoci audit TRUNK` names every commit that no certificate covers.",
+            details="No landing of this site is, or brought in, a revision of that name.",
+            resolution=f"Of proposal {commit} tells `byoci explain {commit}`."
+            if of_proposal
+            else "`byoci audit` names every commit that no certificate covers.",
         )
     if len(paths) > 1:
         raise UsageError(f"{commit} is the beginning of several landings' ids", resolution="Give more of it.")
     statement, _ = certificates.split(paths[0].read_bytes())
     return certificates.decode(statement)
+
+
+def _landings_named(site: Site, name: str) -> list[Path]:
+    """Certificates of what passed and goes by that name."""
+    return [path for path in site.certificates.named(name) if path.parent.name != "failed"]
+
+
+def _named_here(site: Site, name: str) -> str | None:
+    """The revision that `name` means in the working folder's repository: a git name, or a number on a bzr trunk."""
+    from byoci.cli.places import projects_here
+    from byoci.config.detect_git import revision_named
+
+    for project in projects_here(site):
+        if project.vcs == "git":
+            return revision_named(Path.cwd(), name)
+        if name.isdecimal() and int(name):
+            tool = site.vcs(project)
+            tool.fetch(project.trunk, trusted=True)
+            numbered = [revision.id for revision in tool.history(project.trunk)]
+            return numbered[-int(name)] if int(name) <= len(numbered) else None
+    return None
 
 
 def _brought_by(site: Site, commit: str) -> str | None:

@@ -10,12 +10,14 @@ import click
 
 from byoci.cli import complete, output
 from byoci.cli.main import Context, LazyGroup, json_option
-from byoci.errors import UsageError
+from byoci.errors import NothingToDoError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
+    from byoci.config.schema import Project
     from byoci.forge.local import LocalForge
     from byoci.forge.local_rows import Event
-    from byoci.model import Ballot, Proposal, Status, VoteValue
+    from byoci.model import Ballot, Location, Proposal, Status, VoteValue
+    from byoci.wiring import Site
 
 _id_argument = click.argument(
     "proposal", metavar="ID", shell_complete=complete.proposals, help="The proposal's number."
@@ -85,7 +87,8 @@ def create(
     site = context.site
     found = project_for(site, project)
     origin = source_for(found, source)
-    tip = site.vcs(found).tip(origin)
+    tip = _tip_of(site, found, origin)
+    _refuse_nothing(site, found, origin, tip)
     made = _forge(context).create(
         found.name,
         origin,
@@ -100,6 +103,20 @@ def create(
     if not context.json:
         output.say(_next_step(made.id, found.approve.minimum))
     return code
+
+
+def _refuse_nothing(site: Site, project: Project, source: Location, tip: str) -> None:
+    """Refuse a source that is where the trunk is: most likely the work on it was not committed."""
+    try:
+        same = site.vcs(project).tip(project.trunk) == tip
+    except UnreachableError:
+        return  # the landing looks again
+    if same:
+        raise NothingToDoError(
+            f"{source} holds nothing that the trunk does not",
+            details=f"Both {source} and {project.trunk} are at {tip}.",
+            resolution="Commit your work to it, then propose it.",
+        )
 
 
 def _next_step(id_: str, minimum: int) -> str:
@@ -171,7 +188,11 @@ def request_review(context: Context, proposal: str, reviewer: str, review_type: 
 
 @proposal.command(short_help="Vote.")
 @_id_argument
-@click.argument("vote", help="approve, disapprove, needs-fixing, needs-information, resubmit or abstain.")
+@click.argument(
+    "vote",
+    shell_complete=complete.votes,
+    help="approve, disapprove, needs-fixing, needs-information, resubmit or abstain.",
+)
 @_type_option
 @click.option("--comment", help="What you have to say; - reads standard input.")
 @json_option
@@ -210,6 +231,7 @@ def comment(context: Context, proposal: str, text: str) -> int:
     "status",
     nargs=-1,
     required=True,
+    shell_complete=complete.statuses,
     help="work-in-progress, needs-review, approved, rejected, merged or superseded.",
 )
 @json_option
@@ -248,7 +270,7 @@ def supersede(context: Context, proposal: str, source: str) -> int:
     old = _forge(context).proposal(proposal)
     project = context.site.config.project(old.project)
     origin = source_for(project, source)
-    tip = context.site.vcs(project).tip(origin)
+    tip = _tip_of(context.site, project, origin)
     made = _forge(context).supersede(proposal, origin, source_tip=tip, acting_for=context.acting_for)
     return _told(context, made, f"takes the place of {proposal}")
 
@@ -271,7 +293,8 @@ def _described(ballot: Ballot) -> str:
         lines.append(f"  asked     {request.reviewer}{kind}")
     for vote in ballot.votes:
         written = f", recorded by {vote.recorded_by}" if vote.recorded_by not in (None, vote.voter) else ""
-        lines.append(f"  {vote.value.lower():<9} {vote.voter}{written}")
+        kind = f" ({vote.review_type})" if vote.review_type else ""
+        lines.append(f"  vote      {vote.voter}{kind}: {vote.value}{written}")
     if found.description:
         lines += ["", _indented(found.description)]
     return "\n".join(lines)
@@ -285,6 +308,18 @@ def _event(event: Event) -> str:
 
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _tip_of(site: Site, project: Project, source: Location) -> str:
+    """A new source's newest revision. That a path of this machine is none is the caller's fault, and no one else's."""
+    from byoci.config.trunks import is_local
+
+    try:
+        return site.vcs(project).tip(source)
+    except UnreachableError as error:
+        if not is_local(source.url):
+            raise
+        raise UsageError(error.brief, details=error.details, resolution=error.resolution) from error
 
 
 def _tip(context: Context, found: Proposal) -> str:

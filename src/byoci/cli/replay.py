@@ -86,7 +86,7 @@ def _read(site: Site | None, name: str) -> Certificate:
 
     path = Path(name).expanduser()
     if not path.is_file():
-        found = site.certificates.named(name) if site is not None and "/" not in name and name else []
+        found = site.certificates.named(name) if site is not None and "/" not in name else []
         if not found:
             raise NothingToDoError(
                 f"there is no certificate {name}",

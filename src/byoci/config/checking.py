@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from byoci.config.paths import NAMESPACES
 from byoci.config.problems import Problem, cross_checks, error, explain, problem, unknown_name
-from byoci.config.schema import NAMESPACES, Root
+from byoci.config.schema import Root
 from byoci.config.trunks import canonical
 from byoci.errors import ConfigError
 

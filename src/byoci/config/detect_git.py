@@ -125,6 +125,13 @@ def _lines(folder: Path, *arguments: str) -> list[str]:
     return _ask(folder, *arguments, required=True).splitlines()
 
 
+def revision_named(folder: Path, name: str) -> str | None:
+    """The commit that the repository of `folder` knows by `name`: a branch, a tag, HEAD~2."""
+    if name.startswith("-"):
+        return None
+    return _ask(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") or None
+
+
 def _ask(folder: Path, *arguments: str, required: bool = False) -> str:
     """What git answers, "" where it has no answer. Raises `UsageError` where `required` and there is none."""
     environment = proc.base_environment() | {

@@ -12,13 +12,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from byoci.config.older_options import DEFAULTS, GROUPS, NAMESPACED
+from byoci.config.paths import NAMESPACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from byoci.config.older_options import Group
 
-NAMESPACES: Final = ("testing", "production", "selftest")
 # Words of the older byoci that are no options, and tables that people write of them.
 WORDS: Final = {
     "master": "controller (not in this version)",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FILE_NAME: Final = "byoci.toml"
+NAMESPACES: Final = ("testing", "production", "selftest")
 
 
 def user_home(environ: Mapping[str, str]) -> Path:

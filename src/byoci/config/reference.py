@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
-from byoci.config.schema import NAMESPACES
+from byoci.config.paths import NAMESPACES
 from byoci.config.walk import kind_of, known_keys
 from byoci.config.writing import quoted
 

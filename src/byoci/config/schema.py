@@ -28,7 +28,6 @@ from byoci.config import values
 from byoci.config.trunks import resolve_path, resolve_trunk
 from byoci.model import Location
 
-NAMESPACES: Final = ("testing", "production", "selftest")
 VCS_KINDS: Final = ("git", "bzr")
 FORGES: Final = ("local",)
 BACKENDS: Final = ("bubblewrap",)

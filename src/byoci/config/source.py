@@ -145,7 +145,12 @@ def _broken(message: str, text: str, path: Path) -> ConfigError:
     lines = text.splitlines()
     line = lines[number - 1] if number <= len(lines) else ""
     details = f"{path}:{number}{column}: {printable(_PLACE.sub('', message).strip()[:200])}"
-    if now := told(tuple(line.partition("=")[0].strip().split("."))):
+    key = line.partition("=")[0].strip()
+    section = next(
+        (found.strip(" []") for found in reversed(lines[: number - 1]) if found.lstrip().startswith("[")), ""
+    )
+    now = told(tuple(key.split(".")))
+    if now and not (section and f"{section}.{key}" in now):  # in its section the name is the new one
         details += f"\n{printable(line.strip()[:100])}: a name of the older byoci; {now}"
     return ConfigError(
         "the configuration is no TOML",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from byoci.config.detect import Detected
     from byoci.config.detect_tests import SetupProposal
     from byoci.config.loading import Config
+    from byoci.model import Location
 
 _HEAD: Final = """\
 # byoci's configuration. `byoci config` shows every value and where it comes from; docs/configuration.md has all keys.
@@ -143,6 +144,16 @@ def add_project(path: Path, text: str, *, namespace: str, environ: Mapping[str, 
             resolution="Name another file with --config, or correct the folder's owner and mode.",
         ) from error
     return config
+
+
+def refuse_gated(path: Path, trunk: Location, *, namespace: str, environ: Mapping[str, str]) -> None:
+    """Raise `NothingToDoError` where the file at `path` has the trunk already."""
+    before = contents(path) if os.path.lexists(path) else b""
+    if not before.strip() or not parse(before, path).lines:
+        return
+    known = check(parse(before, path), namespace, environ)
+    if gated := known.project_of_trunk(str(trunk)):
+        raise _gated(gated.name, known)
 
 
 def _appended(before: bytes, text: str, path: Path) -> bytes:

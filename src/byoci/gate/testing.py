@@ -8,7 +8,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from byoci import effects
 from byoci.errors import RejectedError
@@ -31,6 +31,9 @@ _LOG = effects.declare(
 _UNLOG = effects.declare("log.remove", "the log of a test that need not be run again is removed")
 _SAY = effects.declare("log.write", "what setup and tests print", half="What was written stays.", done="It stays.")
 _EMPTY = effects.declare("workdir.empty", "what a job's working folder held is removed", half="The rest is removed.")
+
+
+_SHOWN: Final = 80  # characters of a command that a reason shows
 
 
 def setup_of(plan: TestPlan, read: Callable[[tuple[str, ...]], Mapping[str, bytes]]) -> Setup | None:
@@ -76,6 +79,8 @@ def reason_of(command: str, status: ExitStatus | None, tests: TestSummary | None
     numbers = f": {results.describe(tests)}" if tests is not None else ""
     if status is None or not command:
         return f"the tests passed{numbers}"
+    command = " ".join(command.split())
+    command = command if len(command) <= _SHOWN else f"{command[: _SHOWN - 1]}…"
     if status.exceeded is not None:
         return f"“{command}” was ended: it exceeded its {status.exceeded} limit{numbers}"
     if status.code > 128:

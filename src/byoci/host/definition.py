@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Final
 
 from byoci import proc
+from byoci.config.writing import quoted
 from byoci.host.repositories import appearing
 from byoci.store.certificates import make_key
 
@@ -21,9 +21,12 @@ _HEAD: Final = """\
 # `byoci config` shows every value and where it comes from.
 
 [site]
+# Who commits landings. Change both before the first landing, not after: by them byoci knows its own commits.
 landing.fullname = "byoci"
 landing.email = "byoci@localhost"
+"""
 
+_LIMITS: Final = """
 [worker.default]
 time = "10m"
 memory = "1G"
@@ -32,6 +35,13 @@ disk = "2G"
 [team.reviewers]
 members = ["alice"]
 """
+
+_OWN: Final = """
+# Projects: `byoci --namespace {namespace} init PATH` adds the one whose repository is at PATH.
+"""
+
+PACKAGES: Final = "tests-packages.tar.gz"
+"""In byoci's own repository: what its tests need."""
 
 _HELLO: Final = """
 [project.{name}]
@@ -42,31 +52,34 @@ tests.results = ["results.xml"]
 approve.trusted = ["reviewers"]
 """
 
-# Tests of byoci itself: what they need is installed once, with network, into a layer; they run without.
+# What the tests of byoci itself need is unpacked once, into a layer below them; no worker has a network.
 _BYOCI: Final = """
 [project.byoci]
 vcs = "git"
 trunk = {trunk}
-setup.command = \"\"\"
-python3 -m venv "$HOME/venv"
-"$HOME/venv/bin/pip" install --quiet --require-hashes -r requirements/tests.txt
-\"\"\"
-setup.inputs = ["requirements/tests.txt"]
-setup.network = true
-tests.command = '"$HOME/venv/bin/python" -m pytest tests/unit -p no:cacheprovider --junitxml=results.xml'
+setup.command = [
+    '{python} -m venv --without-pip "$HOME/venv"',
+    'tar -xf {packages} -C "$HOME"/venv/lib/python*/site-packages',
+    '"$HOME/venv/bin/python" -m compileall -q -j 0 "$HOME/venv"',
+]
+setup.inputs = ["{packages}"]
+tests.command = '"$HOME/venv/bin/python" -m pytest tests/unit -n logical --maxprocesses 4 --junitxml=results.xml'
 tests.environment = {{ PYTHONPATH = "src", PYTHONDONTWRITEBYTECODE = "1" }}
 tests.results = ["results.xml"]
 approve.trusted = ["reviewers"]
 """
 
 
-def render(namespace: str, trunks: Mapping[str, Location]) -> str:
-    """The configuration of a site with these projects, as TOML."""
-    parts = [_HEAD.format(namespace=namespace)]
+def render(namespace: str, trunks: Mapping[str, Location], python: str = "python3") -> str:
+    """The configuration of a site with these projects, as TOML; `python` is what byoci's own tests run with."""
+    head = _HEAD.format(namespace=namespace)
+    if not trunks:
+        return head + _OWN.format(namespace=namespace)
+    parts = [head, _LIMITS]
     for name, trunk in trunks.items():
         template = _BYOCI if name == "byoci" else _HELLO
         vcs = "bzr" if name.endswith("bzr") else "git"
-        parts.append(template.format(name=name, vcs=vcs, trunk=json.dumps(str(trunk))))
+        parts.append(template.format(name=name, vcs=vcs, trunk=quoted(str(trunk)), python=python, packages=PACKAGES))
     return "".join(parts)
 
 
@@ -88,7 +101,7 @@ def write(folder: Path, text: str) -> bool:
 
 
 def write_secrets(folder: Path) -> bool:
-    """Make the private twin of the definition: the key that publishing over ssh uses, made here and never shown.
+    """Make the private twin of the definition: the key that landings are signed with, made here and never shown.
 
     Tells whether there was anything to make.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 class Repository(Protocol):
     """A trunk and its topic branches, each changed by commits of whole files.
 
-    `files` map a relative path to its text; a text that starts with "#!" makes the file executable. `people` are plain
-    names; a person's address is `NAME@example.com`.
+    `files` map a relative path to its text, or to the file to copy; a text that starts with "#!" makes the file
+    executable. `people` are plain names; a person's address is `NAME@example.com`.
     """
 
     trunk: Location
@@ -37,26 +38,34 @@ class Repository(Protocol):
     def branch(self, name: str, origin: str | None = None) -> None:
         """Start a topic branch from another, or from trunk."""
 
-    def commit(self, branch: str | None, files: Mapping[str, str], message: str, person: str) -> None:
+    def commit(self, branch: str | None, files: Mapping[str, str | Path], message: str, person: str) -> None:
         """Commit to a topic branch, or to trunk."""
 
     def merge(self, branch: str, person: str) -> None:
         """Merge a topic branch into trunk, as a person does who passes the gate by."""
 
 
-def write(folder: Path, files: Mapping[str, str]) -> None:
+def write(folder: Path, files: Mapping[str, str | Path]) -> None:
     """Write `files` below `folder`."""
-    for name, text in files.items():
+    for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o755 if text.startswith("#!") else 0o644)
+        if isinstance(content, Path):
+            shutil.copyfile(content, path)
+        else:
+            path.write_text(content)
+        path.chmod(0o755 if isinstance(content, str) and content.startswith("#!") else 0o644)
 
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `folder` when all went well: it is there whole, or not at all."""
+    """A temporary folder that takes the name `folder` when all went well: it is there whole, or not at all.
+
+    What one that was killed left is removed; so there may be only one at a time.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
+        shutil.rmtree(left, ignore_errors=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield draft
@@ -72,7 +81,7 @@ class GitRepository:
         self._folder = folder
         self.trunk = Location(str(folder), "main")
 
-    def create(self, files: Mapping[str, str], person: str) -> None:
+    def create(self, files: Mapping[str, str | Path], person: str) -> None:
         """Make the repository with a first commit on its trunk."""
         self._git(None, "init", "--quiet", "--bare", "--initial-branch=main", str(self._folder))
         self.commit(None, files, "The beginning", person)
@@ -89,7 +98,7 @@ class GitRepository:
         """Start a topic branch."""
         self._git(self._folder, "branch", name, origin or "main")
 
-    def commit(self, branch: str | None, files: Mapping[str, str], message: str, person: str) -> None:
+    def commit(self, branch: str | None, files: Mapping[str, str | Path], message: str, person: str) -> None:
         """Commit whole files."""
         with self._checkout(branch or "main") as tree:
             write(tree, files)
@@ -135,7 +144,7 @@ class BzrRepository:
         self._folder = folder
         self.trunk = Location(str(folder / "trunk"))
 
-    def create(self, files: Mapping[str, str], person: str) -> None:
+    def create(self, files: Mapping[str, str | Path], person: str) -> None:
         """Make the trunk with a first revision."""
         from breezy.controldir import ControlDir, format_registry
 
@@ -160,7 +169,7 @@ class BzrRepository:
         with _breezy():
             self._open(origin).controldir.sprout(str(self._folder / name), create_tree_if_local=False)
 
-    def commit(self, branch: str | None, files: Mapping[str, str], message: str, person: str) -> None:
+    def commit(self, branch: str | None, files: Mapping[str, str | Path], message: str, person: str) -> None:
         """Commit whole files."""
         with self._checkout(branch) as tree:
             write(Path(tree.basedir), files)

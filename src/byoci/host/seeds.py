@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.resources
+import shlex
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from byoci.host.definition import PACKAGES
 from byoci.host.repositories import BzrRepository, GitRepository, appearing
-from byoci.model import Status, VoteValue
+from byoci.model import Outcome, Status, VoteValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from byoci.forge.local import LocalForge
     from byoci.host.repositories import Repository
@@ -34,6 +37,7 @@ class Seed:
 
     files       what its branch changes
     origin      the branch that its own starts from; None for trunk's first revision
+    expected    what is to become of it
     vote        what the reviewer says; the proposal is approved when that is Approve
     afterwards  committed to the branch after the approval
     after       branch of the proposal that has to land first
@@ -43,6 +47,7 @@ class Seed:
     title: str
     files: Mapping[str, str]
     origin: str | None = None
+    expected: Outcome = Outcome.LANDED
     vote: VoteValue = VoteValue.APPROVE
     afterwards: Mapping[str, str] = field(default_factory=dict)
     after: str | None = None
@@ -66,7 +71,7 @@ BASE: Final[Mapping[str, str]] = {
 def hello_seeds(byoci_home: Path) -> tuple[Seed, ...]:
     """The proposals of hello-git and hello-bzr, in the order in which they are made."""
     farewell = _GREET.replace("greets", "bids farewell to").replace("Hello", "Goodbye")
-    attack = _file("attack.sh").replace("@BYOCI_HOME@", str(byoci_home)).replace("@MARKER@", OUTLIVER)
+    attack = _file("attack.sh").replace("@BYOCI_HOME@", shlex.quote(str(byoci_home))).replace("@MARKER@", OUTLIVER)
     return (
         Seed(
             "farewell",
@@ -75,27 +80,39 @@ def hello_seeds(byoci_home: Path) -> tuple[Seed, ...]:
         ),
         Seed(
             "farewell-docs",
-            "Tell how to say goodbye (needs “Say goodbye too”)",
+            "Tell how to say goodbye (needs that)",
             {"FAREWELL": "Run ./farewell NAME.\n", "tests/docs.sh": "grep -q ./farewell FAREWELL && [ -x farewell ]\n"},
             origin="farewell",
             after="farewell",
         ),
-        Seed("shout", "Shout (its tests fail)", {"tests/shout.sh": _test("./greet Bob", "HELLO, BOB!")}),
-        Seed("moin", "Greet with Moin (in conflict with trunk)", {"greet": _GREET.replace("=Hello", "=Moin")}),
+        Seed(
+            "shout",
+            "Shout (its tests fail)",
+            {"tests/shout.sh": _test("./greet Bob", "HELLO, BOB!")},
+            expected=Outcome.TESTS_FAILED,
+        ),
+        Seed(
+            "moin",
+            "Greet with Moin (conflict with trunk)",
+            {"greet": _GREET.replace("=Hello", "=Moin")},
+            expected=Outcome.CONFLICT,
+        ),
         Seed(
             "emoji",
             "Greet with a wave (not approved)",
             {"greet": _GREET.replace("!", " o/!")},
+            expected=Outcome.WAITING,
             vote=VoteValue.NEEDS_FIXING,
         ),
         Seed(
             "moved",
-            "Add a licence (its source moved on after the approval)",
+            "Add a licence (source moved on since)",
             {"LICENCE": "Do what you like.\n"},
+            expected=Outcome.WAITING,
             afterwards={"LICENCE": "Pay me.\n"},
         ),
-        Seed("thanks", "Thank the authors (a person merged it already)", {"THANKS": "Ada and Charles.\n"}),
-        Seed("attack", "Steal, call home and stay (and cannot)", {"tests/attack.sh": attack}),
+        Seed("thanks", "Thank the authors (a person merged)", {"THANKS": "Ada and Charles.\n"}),
+        Seed("attack", "Steal, call home, stay (and cannot)", {"tests/attack.sh": attack}),
     )
 
 
@@ -109,20 +126,29 @@ def make_hello(repository: GitRepository | BzrRepository, seeds: tuple[Seed, ...
     repository.merge("thanks", REVIEWER)
 
 
-def seed_hello(project: str, folder: Path, forge: LocalForge, byoci_home: Path) -> Repository:
-    """Make the project's repository and proposals, as far as they are not there yet."""
+def seed_hello(project: str, folder: Path, forge: LocalForge, byoci_home: Path) -> dict[str, Outcome]:
+    """Make the project's repository and proposals, as far as they are not there yet: id → what is to become of it."""
     seeds = hello_seeds(byoci_home)
     kind = BzrRepository if project.endswith("bzr") else GitRepository
     if not folder.exists():
         with appearing(folder) as draft:
             make_hello(kind(draft), seeds)
     repository = kind(folder)
-    known = {proposal.title: proposal for proposal in forge.list_proposals(project)}
     made: dict[str, Proposal] = {}
     for seed in seeds:
-        made[seed.branch] = known.get(seed.title) or _propose(forge, repository, project, seed, made)
-        _decide(forge, repository, seed, made[seed.branch])
-    return repository
+        made[seed.branch] = _proposal(forge, repository, project, seed, made)
+    return {made[seed.branch].id: seed.expected for seed in seeds}
+
+
+def _proposal(
+    forge: LocalForge, repository: Repository, project: str, seed: Seed, made: Mapping[str, Proposal]
+) -> Proposal:
+    """The seed's proposal, made and decided as far as it is not yet; it is known by its branch."""
+    source = repository.location(seed.branch)
+    known = next((found for found in forge.list_proposals(project) if found.source == source), None)
+    found = known or _propose(forge, repository, project, seed, made)
+    _decide(forge, repository, seed, found)
+    return found
 
 
 def _propose(
@@ -150,20 +176,27 @@ def _decide(forge: LocalForge, repository: Repository, seed: Seed, proposal: Pro
         repository.commit(seed.branch, seed.afterwards, "One more thing", AUTHOR)
 
 
-BYOCI_TITLE: Final = "Say when this site was tried (byoci's own unit tests)"
+_TRIED: Final = Seed(
+    "tried-here", "Say that byoci was tried on itself", {"TRIED": "This site tested byoci with byoci.\n"}
+)
 
 
-def seed_byoci(checkout: Path, folder: Path, forge: LocalForge, clone: Callable[[Path, Path], None]) -> Repository:
-    """Clone byoci itself and propose a change to it, which its own unit tests judge."""
+def seed_byoci(
+    folder: Path, forge: LocalForge, clone: Callable[[Path], None], packages: Callable[[Path], None]
+) -> dict[str, Outcome]:
+    """Clone byoci itself and propose a change to it, which its own unit tests judge: id → what is to become of it.
+
+    clone     makes the bare repository, with the branch `main`, in a folder
+    packages  writes the archive with what its tests need
+    """
     if not folder.exists():
-        with appearing(folder) as draft:
-            clone(checkout, draft)
+        with appearing(folder) as draft, tempfile.TemporaryDirectory(prefix="byoci-seed-") as scratch:
+            archive = Path(scratch, PACKAGES)
+            packages(archive)
+            clone(draft)
             repository = GitRepository(draft)
-            repository.branch("tried-here")
-            repository.commit("tried-here", {"TRIED": "This site tested byoci with byoci.\n"}, BYOCI_TITLE, AUTHOR)
-    repository = GitRepository(folder)
-    seed = Seed("tried-here", BYOCI_TITLE, {})
-    known = {proposal.title: proposal for proposal in forge.list_proposals("byoci")}
-    proposal = known.get(seed.title) or _propose(forge, repository, "byoci", seed, {})
-    _decide(forge, repository, seed, proposal)
-    return repository
+            repository.commit(None, {PACKAGES: archive}, "What the tests need, for workers without network", REVIEWER)
+            repository.branch(_TRIED.branch)
+            repository.commit(_TRIED.branch, _TRIED.files, _TRIED.title, AUTHOR)
+    made = _proposal(forge, GitRepository(folder), "byoci", _TRIED, {})
+    return {made.id: _TRIED.expected}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from byoci import proc
 from byoci.errors import ByociError, UnavailableError
-from byoci.gate.rounds import land_round
-from byoci.host import definition, seeds
+from byoci.gate.rounds import land_round, not_worked_on
+from byoci.host import definition, packages, seeds
 from byoci.model import Landing, Location, Outcome, Status
 from byoci.wiring import open_site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from byoci.gate.rounds import Told
     from byoci.model import Proposal
     from byoci.wiring import Site
 
@@ -28,34 +31,70 @@ HELLO: Final = ("hello-git", "hello-bzr")
 class Installed:
     """What an installation came to.
 
-    rows     every proposal of every seeded project
-    changed  whether anything was written: a definition, a secret, a seed, or a landing
-    errors   what byoci itself failed at, where a project could not be worked on
+    site        what was set up
+    rows        every proposal of every seeded project
+    changed     whether anything was written: a definition, a secret, a seed, or a landing
+    errors      what byoci itself failed at, where a project could not be worked on
+    unexpected  proposals that were seeded in this run and did not fare as they should, byoci's failures aside
     """
 
+    site: Site
     rows: tuple[Landing, ...]
     changed: bool
     errors: tuple[ByociError, ...] = ()
+    unexpected: tuple[Landing, ...] = ()
 
 
-def install(home: Path, namespace: str, checkout: Path | None, tell: Callable[[str], None]) -> Installed:
+def install(
+    home: Path, namespace: str, checkout: Path | None, tell: Callable[[str], None], doing: Callable[[str], None]
+) -> Installed:
     """Set up the namespace's site below `home` and land what may land. Again, it makes what is missing only.
 
     checkout  byoci's own source, which becomes the project `byoci`; None leaves that project out
+    doing     is told what is being done now, `tell` what came of it
+
+    Of several at once each waits for the one before it.
     """
     state = home / namespace
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    names = _names(namespace, checkout)
+    with _alone(state, tell):
+        return _install(state, namespace, checkout, tell, doing)
+
+
+@contextlib.contextmanager
+def _alone(state: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Hold the site's lock, which the system lets go of when this process ends, however it ends."""
+    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("waiting for another one that sets up this site")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _install(
+    state: Path, namespace: str, checkout: Path | None, tell: Callable[[str], None], doing: Callable[[str], None]
+) -> Installed:
+    python = packages.worker_python()
+    names = _names(namespace, checkout if python else None)
     trunks = {name: _trunk(state, name) for name in names}
-    made = definition.write(state / "definition", definition.render(namespace, trunks))
+    text = definition.render(namespace, trunks, python[0] if python else "")
+    made = definition.write(state / "definition", text)
     tell(f"the definition is in {state / 'definition'}" + ("" if made else ", as it was"))
     made |= definition.write_secrets(state / "secrets")
     site = open_site(state / "definition" / "byoci.toml", namespace)
+    seeding = _Seeding(site, checkout, python[1] if python else "", tell, doing)
     before = _fates(site)
     for name in names:
-        _seed(site, name, checkout, tell)
+        seeding.seed(name)
+    rows, errors = _land(site, [name for name in names if name not in seeding.failed], tell, doing)
+    odd = [row for row in rows if row.outcome not in (seeding.expected.get(row.proposal, row.outcome), Outcome.ERROR)]
     changed = made or _fates(site) != before
-    return _land(site, names, tell, changed=changed)
+    return Installed(site, tuple(rows), changed, (*seeding.failed.values(), *errors), tuple(odd))
 
 
 def _names(namespace: str, checkout: Path | None) -> tuple[str, ...]:
@@ -70,13 +109,55 @@ def _trunk(state: Path, name: str) -> Location:
     return Location(str(folder / "trunk")) if name.endswith("bzr") else Location(str(folder), "main")
 
 
-def _seed(site: Site, name: str, checkout: Path | None, tell: Callable[[str], None]) -> None:
-    folder = site.config.state / "seeds" / name
-    tell(f"{name}: {'its proposals are there' if folder.exists() else 'making its repository and proposals'}")
-    if name in HELLO:
-        seeds.seed_hello(name, folder, site.local_forge, site.config.home)
-    elif checkout is not None:
-        seeds.seed_byoci(checkout, folder, site.local_forge, _clone)
+class _Seeding:
+    """Makes the seeded projects.
+
+    expected  proposals that were made now: id → what is to become of it
+    failed    projects that could not be made, and why; another run tries again
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        checkout: Path | None,
+        python: str,
+        tell: Callable[[str], None],
+        doing: Callable[[str], None],
+    ) -> None:
+        self.expected: dict[str, Outcome] = {}
+        self.failed: dict[str, ByociError] = {}
+        self._site = site
+        self._checkout = checkout
+        self._python = python
+        self._tell = tell
+        self._doing = doing
+
+    def seed(self, name: str) -> None:
+        """Make the project of that name, as far as it is not there yet."""
+        folder = self._site.config.state / "seeds" / name
+        there = folder.exists()
+        self._tell(f"{name}: {'its proposals are there' if there else 'making its repository and proposals'}")
+        try:
+            found = self._make(name, folder)
+        except ByociError as error:
+            self.failed[name] = error
+            self._tell(f"{name}: not made: {error.brief}")
+            return
+        if not there:
+            self.expected |= found
+
+    def _make(self, name: str, folder: Path) -> dict[str, Outcome]:
+        forge = self._site.local_forge
+        checkout = self._checkout
+        if name in HELLO or checkout is None:
+            return seeds.seed_hello(name, folder, forge, self._site.config.home)
+        wheels = sorted((self._site.config.home / "wheels").glob("*/"))
+
+        def pack(target: Path) -> None:
+            self._doing(f"{name}: fetching what its tests need")
+            packages.pack(checkout / "requirements/tests.txt", self._python, target, wheels)
+
+        return seeds.seed_byoci(folder, forge, lambda draft: _clone(checkout, draft), pack)
 
 
 def _clone(checkout: Path, folder: Path) -> None:
@@ -106,21 +187,26 @@ def _fates(site: Site) -> list[tuple[str, Status, str | None]]:
     return [(item.id, item.status, item.merged_revision) for item in site.local_forge.list_proposals()]
 
 
-def _land(site: Site, names: Sequence[str], tell: Callable[[str], None], *, changed: bool) -> Installed:
-    rows: dict[str, Landing] = {}
+def _land(
+    site: Site, names: Sequence[str], tell: Callable[[str], None], doing: Callable[[str], None]
+) -> tuple[list[Landing], list[ByociError]]:
+    """Land what may land of these projects: a row for each of their proposals, and what byoci failed at."""
+    told: dict[str, Told] = {}
     errors: list[ByociError] = []
-    before = _fates(site)
     for name in names:
+        gate = site.gate(name, doing)
         try:
-            for row in land_round(site.gate(name, tell), site.leases):
-                rows[row.landing.proposal] = row.landing
-                errors += [row.error] if row.error is not None else []
+            rows = land_round(gate, site.leases)
         except ByociError as error:
-            errors.append(error)
             tell(f"{name}: not worked on: {error.brief}")
-    everything = [_row(site, item, rows.get(item.id)) for item in site.local_forge.list_proposals()]
+            errors.append(error)
+            rows = not_worked_on(gate, error)
+        else:
+            errors += [row.error for row in rows if row.error is not None]
+        told |= {row.landing.proposal: row for row in rows}
     _check_outlivers()
-    return Installed(tuple(everything), changed or _fates(site) != before, tuple(errors))
+    known = [item for item in site.local_forge.list_proposals() if item.project in names]
+    return [_row(site, item, told[item.id].landing if item.id in told else None) for item in known], errors
 
 
 def _row(site: Site, proposal: Proposal, row: Landing | None) -> Landing:
@@ -131,7 +217,8 @@ def _row(site: Site, proposal: Proposal, row: Landing | None) -> Landing:
     if proposal.status is not Status.MERGED:
         return dataclasses.replace(blank, reasons=(f"its status is {proposal.status}",))
     attempt = site.store.last_attempt(proposal.project, proposal.id)
-    reasons = attempt.reasons if attempt and attempt.outcome is Outcome.LANDED else ("merged by others",)
+    by_others = "merged by others" + (f" as {proposal.merged_revision}" if proposal.merged_revision else "")
+    reasons = attempt.reasons if attempt and attempt.outcome is Outcome.LANDED else (by_others,)
     return dataclasses.replace(blank, outcome=Outcome.LANDED, revision=proposal.merged_revision, reasons=reasons)
 
 

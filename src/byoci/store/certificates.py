@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "byoci"  # of the signatures (ssh-keygen(1), -n), so that they count for nothing else
 _SECONDS: Final = 30.0
 _FAILED: Final = "failed"
+_TAIL: Final = 8  # characters at an id's end that name it
 _FAILED_KEPT: Final = 100  # of a project
 
 _DRAFT: Final = "A draft has one name, and is written over."
@@ -117,9 +118,16 @@ class CertificateStore:
             return None
 
     def named(self, name: str) -> list[Path]:
-        """The files, of what passed and what failed, whose candidate's id begins with `name`, in any project."""
-        wanted = quote(name, safe="")
-        return sorted(path for path in self._folder.glob("**/*") if path.is_file() and path.name.startswith(wanted))
+        """The files, of what passed and what failed, whose candidate's id begins with `name`, in any project.
+
+        Where none begins with it, those that end with it: that is how people are shown a bzr id, after "…".
+        """
+        wanted = quote(name.removeprefix("…"), safe="")
+        if not wanted:
+            return []
+        known = sorted(path for path in self._folder.glob("**/*") if path.is_file())
+        begun = [path for path in known if path.name.startswith(wanted)]
+        return begun or [path for path in known if len(wanted) >= _TAIL and path.name.endswith(wanted)]
 
     def place(self, project: str, candidate: str, *, passed: bool = True) -> Path:
         """The file of a candidate's certificate, whether it is there or not."""

@@ -58,8 +58,9 @@ class Vcs(Protocol):
     def export(self, revision: str, folder: Path) -> None:
         """Write exactly a fetched revision's, or a candidate's, files to `folder`, which must be empty or absent.
 
-        Bytes as stored, the execute bit, symbolic links as links, nothing written through one, no VCS folder. All or
-        nothing: after an error `folder` is not left half filled.
+        Bytes as stored, the execute bit, symbolic links as links, nothing written through one, no VCS folder. Where
+        root writes, all of it belongs to whom `folder` belongs. All or nothing: after an error `folder` is not left
+        half filled.
         """
 
     def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:

@@ -12,6 +12,7 @@ from byoci import effects
 from byoci.errors import ByociError, RejectedError, UnavailableError
 from byoci.log import printable
 from byoci.vcs.bzr_tree import files_of, inventory_of
+from byoci.vcs.export_owner import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +36,7 @@ def export(repository: Any, tree: Any, folder: Path) -> None:
         _check(entries)
         root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _write(repository, entries, root)
+            _write(repository, entries, root, owner_of(folder))
         finally:
             os.close(root)
 
@@ -82,25 +83,31 @@ def _check(entries: dict[str, Any]) -> None:
         raise RejectedError("the tree is too large to be exported", details=f"The limit is {EXPORT_LIMIT} bytes.")
 
 
-def _write(repository: Any, entries: dict[str, Any], root: int) -> None:
-    for path, entry in sorted(entries.items()):  # a folder sorts before what is in it
-        if entry.kind in ("directory", "tree-reference"):
-            os.mkdir(path.encode(), 0o755, dir_fd=root)
-            os.chmod(path.encode(), 0o755, dir_fd=root)  # noqa: S103 - whatever our umask
+def _write(repository: Any, entries: dict[str, Any], root: int, owner: tuple[int, int] | None) -> None:
+    # A folder sorts before what is in it.
+    folders = [path for path, entry in sorted(entries.items()) if entry.kind in ("directory", "tree-reference")]
+    for path in folders:
+        os.mkdir(path.encode(), 0o755, dir_fd=root)
+        os.chmod(path.encode(), 0o755, dir_fd=root)  # noqa: S103 - whatever our umask
     wanted = [(entry.file_id, entry.revision, path) for path, entry in files_of(entries).items()]
     for path, chunks in repository.iter_files_bytes(wanted):
-        _write_file(path, chunks, entries[path], root)
-    for path, entry in entries.items():
-        if entry.kind == "symlink":
-            os.symlink(entry.symlink_target.encode(), path.encode(), dir_fd=root)
+        _write_file(path, chunks, entries[path], root, owner)
+    links = [path for path, entry in entries.items() if entry.kind == "symlink"]
+    for path in links:
+        os.symlink(entries[path].symlink_target.encode(), path.encode(), dir_fd=root)
+    if owner:  # folders last, and last those that others are in: while they are written to, they are ours alone
+        for path in (*links, *reversed(folders)):
+            os.chown(path.encode(), *owner, dir_fd=root, follow_symlinks=False)
 
 
-def _write_file(path: str, chunks: Iterable[bytes], entry: Any, root: int) -> None:
+def _write_file(path: str, chunks: Iterable[bytes], entry: Any, root: int, owner: tuple[int, int] | None) -> None:
     mode = 0o755 if entry.executable else 0o644
     descriptor = os.open(path.encode(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=root)
     digest = hashlib.sha1(usedforsecurity=False)
     with os.fdopen(descriptor, "wb") as opened:
         os.fchmod(descriptor, mode)
+        if owner:
+            os.fchown(descriptor, *owner)
         for chunk in chunks:
             digest.update(chunk)
             opened.write(chunk)

@@ -29,6 +29,7 @@ from byoci import effects
 from byoci.errors import ByociError, RejectedError, UnavailableError, UnreachableError, of_system
 from byoci.log import printable
 from byoci.vcs import bzr_locks, bzr_ssh, urls
+from byoci.vcs.bzr_index import keep_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -285,6 +286,8 @@ def opened(
             checks.first = checks.followed(bound)
             branch = opener.open(checks.first)
             borrow(branch.repository)
+        if trusted:
+            keep_pages(branch.repository)
         yield branch
 
 

@@ -28,6 +28,7 @@ from breezy.transport import get_transport_from_url
 from byoci import effects
 from byoci.errors import UnavailableError
 from byoci.vcs import bzr_locks
+from byoci.vcs.bzr_index import keep_pages
 from byoci.vcs.bzr_open import borrow
 from byoci.vcs.scratch import alone, discard, in_use, reap, scratch
 
@@ -260,7 +261,9 @@ def _without_copies(repository: Any) -> None:
 
 def open_repository(folder: Path) -> Any:
     """A repository of ours."""
-    return borrow(ControlDir.open(str(folder)).open_repository())
+    repository = borrow(ControlDir.open(str(folder)).open_repository())
+    keep_pages(repository)
+    return repository
 
 
 def _read(path: Path) -> str | None:

@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from byoci import effects, proc
+from byoci.errors import PublishRefusedError
+from byoci.log import printable
 from byoci.vcs.git_publish import moved, persons_environment, refused
 from byoci.vcs.git_run import LOCAL_SECONDS, said, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from byoci.errors import PublishRefusedError, TrunkMovedError
+    from byoci.errors import TrunkMovedError
     from byoci.model import Candidate
     from byoci.vcs.git_remote import Branch
     from byoci.vcs.git_run import Git
-    from byoci.vcs.urls import Url
 
 _UNLOCKS: Final = "Git lets go of the branch when byoci is gone; it has not moved."
 _FIND = effects.declare(
@@ -92,13 +93,17 @@ def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected
         raise refused(place, said(result.stderr.decode("utf-8", "replace")))
     with _LOOK:
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
-    if changed.status or (changed.text and not _left_by_a_killed_lander(folder, candidate)):
-        raise _dirty(place, folder, changed.text or changed.stderr.decode("utf-8", "replace"))
+    if changed.status:
+        raise refused(place, said(changed.stderr.decode("utf-8", "replace")))
+    if changed.text and not _left_by_a_killed_lander(folder, candidate):
+        raise _dirty(folder, changed.text)
     with _locked(branch, folder, candidate.id, expected) as finish:
         with _FILES:
             updated = _git(folder, "read-tree", "-m", "-u", expected, candidate.id)
         if updated.status:
-            raise _dirty(place, folder, updated.stderr.decode("utf-8", "replace"))
+            words = updated.stderr.decode("utf-8", "replace")
+            in_the_way = "overwritten" in words or "uptodate" in words
+            raise _dirty(folder, words) if in_the_way else refused(place, said(words))
         try:
             with _MOVE:
                 finish()
@@ -162,10 +167,12 @@ def _left_by_a_killed_lander(folder: Path, candidate: Candidate) -> bool:
     return not (_git(folder, *same).status or _git(folder, *same, "--cached").status)
 
 
-def _dirty(place: Url, folder: Path, what: str) -> PublishRefusedError:
-    error = refused(place, said(what))
-    error.resolution = f"Commit, stash or move away these changes in {folder}, then land again."
-    return error
+def _dirty(folder: Path, what: str) -> PublishRefusedError:
+    return PublishRefusedError(
+        f"the files in {printable(str(folder))} hold changes that are not committed",
+        details=said(what),
+        resolution=f"Commit, stash or move away these changes in {printable(str(folder))}, then land again.",
+    )
 
 
 def _git(folder: Path, *args: str) -> proc.Result:

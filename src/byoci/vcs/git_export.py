@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from byoci import effects
 from byoci.errors import RejectedError, UnavailableError
 from byoci.log import printable
+from byoci.vcs.export_owner import owner_of
 from byoci.vcs.git_objects import EXECUTABLE, LINK, SUBMODULE, TREE, Entry, Objects
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def export(objects: Objects, revision: str, folder: Path) -> None:
     if not made and any(folder.iterdir()):
         raise UnavailableError(f"{folder} is not empty", resolution="Export to an empty or a new folder.")
     try:
-        _Writer(objects).write(plan, folder)
+        _Writer(objects, owner_of(folder)).write(plan, folder)
     except BaseException as error:
         objects.close()
         for child in folder.iterdir():
@@ -111,10 +112,14 @@ def _folders(known: dict[str, list[Entry]], tree: str, name: bytes, depth: int) 
 
 
 class _Writer:
-    """Writes planned folders below a given one."""
+    """Writes planned folders below a given one.
 
-    def __init__(self, objects: Objects) -> None:
+    owner  user and group that everything is to belong to; None for ourselves
+    """
+
+    def __init__(self, objects: Objects, owner: tuple[int, int] | None) -> None:
         self._objects = objects
+        self._owner = owner
         self._left = EXPORT_BYTES
         umask = re.search(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
         self._chmod = umask is None or int(umask[1], 8) & 0o755 != 0
@@ -127,16 +132,26 @@ class _Writer:
         try:
             for part in plan:
                 while len(opened) > max(part.depth, 1):
-                    os.close(opened.pop())
+                    self._finish_folder(opened.pop())
                 if part.depth:
                     self._make_folder(part.name, opened[-1])
                     opened.append(os.open(part.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
                 for entry in part.entries:
                     self._write_one(entry, opened[-1], sizes)
             next(sizes, None)
+            while len(opened) > 1:
+                self._finish_folder(opened.pop())
         finally:
             for descriptor in opened:
                 os.close(descriptor)
+
+    def _finish_folder(self, folder: int) -> None:
+        """Close a folder that is complete. Only now is it given away: while it is written to, it is ours alone."""
+        try:
+            if self._owner:
+                os.fchown(folder, *self._owner)
+        finally:
+            os.close(folder)
 
     def _make_folder(self, name: bytes, parent: int) -> None:
         os.mkdir(name, 0o755, dir_fd=parent)
@@ -146,6 +161,8 @@ class _Writer:
     def _write_one(self, entry: Entry, parent: int, sizes: Iterator[int]) -> None:
         if entry.mode == SUBMODULE:
             self._make_folder(entry.name, parent)
+            if self._owner:
+                os.chown(entry.name, *self._owner, dir_fd=parent, follow_symlinks=False)
             return
         size = next(sizes)
         self._left -= size
@@ -162,12 +179,16 @@ class _Writer:
         if not 0 < size <= _LINK_BYTES or b"\0" in target:
             raise RejectedError("The tree holds a link that no system can make", details=f"It has {size} bytes.")
         os.symlink(target, name, dir_fd=parent)
+        if self._owner:
+            os.chown(name, *self._owner, dir_fd=parent, follow_symlinks=False)
 
     def _write_file(self, name: bytes, size: int, mode: int, parent: int) -> None:
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=parent)
         try:
             if self._chmod:
                 os.fchmod(file, mode)
+            if self._owner:
+                os.fchown(file, *self._owner)
             while size:
                 chunk = self._objects.stream.read(min(size, _CHUNK))
                 if not chunk:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import subprocess
 import weakref
 from collections import deque
@@ -133,6 +135,8 @@ class Objects:
             with _READ:
                 process = self._git.start(["cat-file", "--batch-command", "--buffer"], stdin=subprocess.PIPE)
             assert process.stdout is not None
+            with contextlib.suppress(OSError):  # more than this user may have
+                fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _BUFFER)  # so that neither waits for the other
             self._process = process
             self._end = weakref.finalize(self, proc.kill, process)
             self.stream = open(process.stdout.fileno(), "rb", buffering=_BUFFER, closefd=False)  # noqa: SIM115

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -107,6 +108,8 @@ class BubblewrapWorker:
         path = self._folder("workspace")
         with _OWN:
             path.chmod(0o700)
+            if self._base.uid is not None:
+                os.chown(path, self._base.uid, self._base.uid)
         return path
 
     def run(
@@ -232,5 +235,6 @@ class BubblewrapWorker:
         if self._layered is not None:
             self._layered.layer.close()
             self._layered = None
-        for folder in self._folders:
-            tree.remove(folder)
+        if self._folders:
+            self._session.discard(self._folders)
+            self._folders = []

@@ -2,10 +2,14 @@
 
 A worker's group lies below the group that byoci itself runs in, or below the nearest one above that this user may
 divide; what limits byoci limits its workers. Where there is none, `home` is None and the caller uses other limits.
+
+The kernel sets up much for the first processes of a new group: they take half as long again to start. So a group that
+its worker left empty is kept for the next one, while this process lasts.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import functools
@@ -13,6 +17,7 @@ import itertools
 import os
 import re
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from io import FileIO
@@ -32,6 +37,8 @@ _PREFIX: Final = "byoci-"
 _OURS: Final = re.compile(rf"{_PREFIX}([0-9a-f]+)-(\d+)-(\d+)-(\d+)-\d+")  # boot, pid namespace, pid, start, number
 _OWN_PROCESSES: Final = 3  # bubblewrap's own: outside, outside before a stage, and the first within
 _REMOVE_SECONDS: Final = 5.0  # the kernel may need a moment after a group's last process
+_KEPT: Final = 16  # groups for workers to come
+_HELD: Final = 64 << 20  # bytes of disk cache and the like that a group may hold and still be kept
 _numbers = itertools.count()
 
 _LEFT: Final = "The next run removes the groups of dead ones, with all that runs in them."
@@ -51,10 +58,27 @@ class Home:
     folders: tuple[Path, ...]
 
 
+@contextlib.contextmanager
+def lent(home: Home, limits: Limits) -> Iterator[Group]:
+    """An empty group with these limits, for one worker. What still runs in it at the end is killed.
+
+    Raises `UnavailableError` where it could not be made or emptied.
+    """
+    group = _kept.take(home, limits) or Group(home, limits)
+    try:
+        yield group
+    finally:
+        if group.reusable():
+            _kept.give(group)
+        else:
+            group.close()
+
+
 class Group:
-    """The control group of one worker."""
+    """The control group of one worker at a time."""
 
     def __init__(self, home: Home, limits: Limits) -> None:
+        self.purpose = _purpose(home, limits)
         self._home = home
         name = f"{_PREFIX}{_identity()}-{next(_numbers)}"
         self._folders = [f"{folder}/{name}" for folder in home.folders]
@@ -80,16 +104,42 @@ class Group:
             with contextlib.suppress(OSError):  # only there with swap
                 _write(f"{memory}/memory.swap.max", 0)
 
-    @_GROUP
+    @property
+    def passable(self) -> bool:
+        """Whether who has one thread may better pass through the group than have the kernel move another process.
+
+        For that it waits until every processor has come by (RCU), which takes milliseconds; a thread moves itself at
+        once. Only version 1 lets it.
+        """
+        return self._home.version == 1
+
     def entrances(self) -> list[FileIO]:
-        """The files that a process joins through, by its pid; whoever holds one may do so."""
-        return [FileIO(os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC), "wb") for folder in self._folders]
+        """The files that a process joins through, by its pid, or a thread by "0"; whoever holds one may do so."""
+        return list(map(self._opened, self._folders))
+
+    def exits(self) -> list[FileIO]:
+        """The same of the groups that this process is in, to come back to from a passable group."""
+        return list(map(self._opened, self._home.folders))
+
+    @_GROUP
+    def _opened(self, folder: str | Path) -> FileIO:
+        name = "tasks" if self.passable else "cgroup.procs"
+        return FileIO(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CLOEXEC), "wb")
+
+    def reusable(self) -> bool:
+        """Whether nothing of a worker is left that another one would feel."""
+        name = "memory.usage_in_bytes" if self._home.version == 1 else "memory.current"
+        try:
+            running = any(_read(f"{folder}/cgroup.procs") for folder in self._folders)
+            return not (running or self.ran_out_of_memory()) and int(_read(f"{self._folders[0]}/{name}")) < _HELD
+        except OSError:
+            return False
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel had to kill a process in it."""
-        events = Path(self._folders[0], "memory.oom_control" if self._home.version == 1 else "memory.events")
-        counts = dict(line.split() for line in events.read_text().splitlines())
-        return int(counts.get("oom_kill", 0)) > 0
+        events = "memory.oom_control" if self._home.version == 1 else "memory.events"
+        counts = dict(line.split() for line in _read(f"{self._folders[0]}/{events}").splitlines())
+        return int(counts.get(b"oom_kill", 0)) > 0
 
     def close(self) -> None:
         """Remove it; what still runs in it is killed. Safe to repeat."""
@@ -97,10 +147,59 @@ class Group:
             _remove(folder)
 
 
+def _purpose(home: Home, limits: Limits) -> tuple[int, Home, int, int]:
+    return os.getpid(), home, limits.memory, limits.processes
+
+
+class _Kept:
+    """The groups that wait for their next worker, in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._groups: list[Group] = []
+
+    def take(self, home: Home, limits: Limits) -> Group | None:
+        """One with these limits; after a fork, those of the parent are not ours."""
+        purpose = _purpose(home, limits)
+        with self._lock:
+            found = next((group for group in self._groups if group.purpose == purpose), None)
+            if found is not None:
+                self._groups.remove(found)
+        return found
+
+    def give(self, group: Group) -> None:
+        """Keep one; the oldest goes where there are too many."""
+        with self._lock:
+            self._groups.append(group)
+            surplus = self._groups.pop(0) if len(self._groups) > _KEPT else None
+        if surplus is not None:
+            surplus.close()
+
+    def close(self) -> None:
+        """Remove them all."""
+        with self._lock:
+            groups, self._groups = self._groups, []
+        for group in groups:
+            if group.purpose[0] == os.getpid():
+                group.close()
+
+
+_kept: Final = _Kept()
+atexit.register(_kept.close)
+
+
 def _write(path: str, value: int) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # where it is not there, it is not to be made
     try:
         os.write(fd, b"%d" % value)
+    finally:
+        os.close(fd)
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
     finally:
         os.close(fd)
 

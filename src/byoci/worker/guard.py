@@ -35,7 +35,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the guard stays small
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TypedDict
 
     class Request(TypedDict):
@@ -43,7 +43,9 @@ if TYPE_CHECKING:  # the guard stays small
 
         argv     where it says "{status}", "{last}" or "{block}", the number of that pipe is put in
         last     its last arguments
-        cgroups  how many descriptors are `cgroup.procs` files that the program joins
+        cgroups  how many descriptors are files of control groups
+        passing  whether the guard joins the first half of these groups to start the program there, and comes back by
+                 the second half; otherwise it moves the program to all of them
         rlimits  pairs of a number of `resource` and a value, for both limits of the program
         inner    the same for the first process in the sandbox; for those that count within its user namespace
         wait     whether byoci lets that process go on, having learned its pid
@@ -54,6 +56,7 @@ if TYPE_CHECKING:  # the guard stays small
         last: list[str]
         env: dict[str, str]
         cgroups: int
+        passing: bool
         rlimits: list[tuple[int, int]]
         inner: list[tuple[int, int]]
         wait: bool
@@ -91,24 +94,42 @@ class _Sandbox:
         numbers = {name: str(number) for number, name in enumerate(pipes, len(places) - len(pipes))}
         argv = [numbers.get(word, word) for word in self.request["argv"]]
         try:
-            self.pid = os.posix_spawn(
-                argv[0],
-                argv,
-                self.request["env"],
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(high)],
-                setsid=True,
-                setsigmask=[],
-                setsigdef=[signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT],
-            )
+            with self._passing():
+                self.pid = os.posix_spawn(
+                    argv[0],
+                    argv,
+                    self.request["env"],
+                    file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(high)],
+                    setsid=True,
+                    setsigmask=[],
+                    setsigdef=[signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT],
+                )
         finally:
             for fd in (*high, *pipes.values()):
                 os.close(fd)
 
+    @contextlib.contextmanager
+    def _passing(self) -> Iterator[None]:
+        """Be in the program's control groups where it is to start in them, without its having to be moved there."""
+        half = len(self.cgroups) // 2 if self.request["passing"] else 0
+        try:
+            for fd in self.cgroups[:half]:
+                os.write(fd, b"0")
+            yield
+        finally:
+            try:
+                for fd in self.cgroups[half:] if half else ():
+                    os.write(fd, b"0")
+            except OSError as error:
+                raise SystemExit(f"the guard cannot leave a worker's control group: {error}") from error
+
     def bind(self) -> None:
         """Set the program's limits, which all that it starts inherits, and let it begin."""
         _set_limits(self.pid, self.request["rlimits"])
-        for fd in self.cgroups:
+        for fd in self.cgroups if not self.request["passing"] else ():
             os.write(fd, b"%d" % self.pid)
+        while self.cgroups:
+            os.close(self.cgroups.pop())
         with contextlib.suppress(BrokenPipeError):  # it has ended already; what it said tells why
             os.write(self._last_fd, b"".join(os.fsencode(word) + b"\0" for word in self.request["last"]))
         os.close(self._last_fd)

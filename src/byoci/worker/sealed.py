@@ -49,7 +49,7 @@ def run(
     tail = Tail(on_output)
     home = cgroup.home()
     with contextlib.ExitStack() as stack:
-        group = stack.enter_context(contextlib.closing(cgroup.Group(home, box.limits))) if home else None
+        group = stack.enter_context(cgroup.lent(home, box.limits)) if home else None
         watcher = Watcher(watched, box.limits, group, memory=sandbox_args.in_memory(box))
         watcher.start()
         output, output_end = _pipe(stack)
@@ -88,6 +88,7 @@ def _start(
         "last": sandbox_args.last_options(box),
         "env": {},
         "cgroups": 0,
+        "passing": group is not None and group.passable,
         "rlimits": _rlimits(box.limits, grouped=group is not None),
         # Counted within the worker's own user namespace, so the user's other processes do not matter.
         "inner": [] if group else [(resource.RLIMIT_NPROC, box.limits.processes + 1)],
@@ -99,8 +100,10 @@ def _start(
     if stage is not None:
         given += stage.theirs
     given += [_memory_file(stack, content) for content in box.credentials.values()]
-    entrances = [stack.enter_context(file) for file in group.entrances()] if group else []
-    sandbox = guard.start(request, entrances, given)
+    doors = group.entrances() + (group.exits() if group.passable else []) if group else []
+    for door in doors:
+        stack.enter_context(door)
+    sandbox = guard.start(request, doors, given)
     stack.callback(sandbox.close)
     for file in (output, *(stage.theirs if stage is not None else ())):
         file.close()
@@ -130,6 +133,7 @@ class _Stage:
             "last": [],
             "env": proc.base_environment() | {"PATH": sandbox_args.PATH},
             "cgroups": 0,
+            "passing": False,
             "rlimits": [],
             "inner": [],
             "wait": False,

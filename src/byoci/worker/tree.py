@@ -147,17 +147,19 @@ def hand_over(folder: int, uid: int) -> None:
     ourselves, or else it was not made for a worker, and `UsageError` is raised. A file that has other names elsewhere
     is replaced with a copy first, so that nothing outside changes its owner.
     """
-    ours = (uid, os.geteuid())
+    ours = os.geteuid()
+    left = False
     device = os.fstat(folder).st_dev
     for parent, entries in walk(folder):
         for found in (os.fstat(parent), *(entry.stat(follow_symlinks=False) for entry in entries or ())):
-            if found.st_uid not in ours or found.st_dev != device:
+            left = left or found.st_uid != uid
+            if found.st_uid not in (uid, ours) or found.st_dev != device:
                 raise UsageError(
                     "the folder is no workspace for a worker",
                     details="it holds files of other users, or another file system",
                     resolution="Use a folder that was made for this alone.",
                 )
-    for parent, entries in walk(folder):
+    for parent, entries in walk(folder) if left else ():
         if os.fstat(parent).st_uid != uid:
             os.fchown(parent, uid, uid)
         for entry in entries or ():

@@ -10,7 +10,8 @@ from byoci.config.migrate import files, jobs
 from byoci.config.migrate.stack import Stack, Value
 from byoci.config.migrate.syntax import parse
 from byoci.config.migrate.wrong import MigrationError
-from byoci.config.older import NAMESPACES, canonical
+from byoci.config.older import canonical
+from byoci.config.paths import NAMESPACES
 from byoci.config.values import check_name
 
 if TYPE_CHECKING:

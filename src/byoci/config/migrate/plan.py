@@ -16,8 +16,7 @@ from byoci.config.migrate.older_site import OlderSite
 from byoci.config.migrate.rows import Report
 from byoci.config.migrate.wishes import wishes
 from byoci.config.migrate.wrong import MigrationError
-from byoci.config.older import NAMESPACES
-from byoci.config.paths import FILE_NAME, byoci_home
+from byoci.config.paths import FILE_NAME, NAMESPACES, byoci_home
 from byoci.config.problems import unknown_name
 from byoci.config.source import contents
 from byoci.config.source import parse as parse_toml
