@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 import breezy
 from breezy.config import MemoryStack
 
-from byoci import model
+from byoci import effects, model
 from byoci.errors import RejectedError
 from byoci.model import AlreadyMerged, Candidate, Conflict, LandedRevision, MergedHow
 from byoci.vcs.bzr_merge import CandidateBuilder, MergedTree, merged
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from byoci.model import MergeMeta
     from byoci.vcs.bzr_tree import Entry
 
+_COMMIT = effects.declare("bzr.commit", "the candidate's revision, in a repository of its own")
 TOOL: Final = f"breezy {breezy.__version__}"
 PREFIX: Final = b"byoci-"
 _PLAIN: Final = "".join(chr(code) for code in range(32, 127) if chr(code) != "%")
@@ -126,6 +127,7 @@ def _check_landed(repository: Any, fields: _Fields, tree: dict[str, Entry]) -> N
         )
 
 
+@_COMMIT
 def _commit(repository: Any, tree: MergedTree, fields: _Fields) -> None:
     builder = CandidateBuilder(
         repository,
