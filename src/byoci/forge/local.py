@@ -119,11 +119,11 @@ class LocalForge:
         )
 
     @_COMMENT
-    def comment(self, proposal: Proposal, key: str, text: str) -> None:
-        """Say `text` on the proposal, unless a comment with the same `key` stands there already."""
+    def comment(self, proposal: Proposal, key: str, text: str) -> bool:
+        """Say `text` on the proposal, unless a comment with the same `key` stands there; whether it was said now."""
         with self._database.writing():
             now = self._ledger.get(proposal.id)
-            self._ledger.say(now, self._actor(), local_input.machine_prose(text), local_input.machine_prose(key))
+            return self._ledger.say(now, self._actor(), local_input.machine_prose(text), local_input.machine_prose(key))
 
     @_STATUS
     def set_status(self, proposal: Proposal, status: Status) -> None:
@@ -142,8 +142,17 @@ class LocalForge:
 
     @_MERGED
     def mark_merged(self, proposal: Proposal, revision: str) -> None:
-        """Set the status to Merged with the trunk's `revision`. A proposal that is Merged already stays as it is."""
-        self.change_status(proposal.id, Status.MERGED, revision=revision)
+        """Set the status to Merged with the trunk's `revision`. A proposal that is Merged already stays as it is.
+
+        So does one of which another revision than `proposal` tells has been approved since: it is still to land.
+        """
+        given = local_input.revision(revision)
+        with self._database.writing():
+            now = self._ledger.get(proposal.id)
+            if now.status is Status.APPROVED and now.approved_revision != proposal.approved_revision:
+                _log.info("another revision of proposal %s is approved by now, and stays so", now.id)
+            else:
+                self._change(now, Status.MERGED, given, self._actor())
 
     # What people do.
 

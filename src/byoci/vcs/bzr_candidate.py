@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
@@ -160,4 +160,5 @@ def landed(revision: Any, committer_email: str) -> LandedRevision | None:
     landing = model.landing_id(project, proposal, approved)
     if properties.get("landing-id") != landing:
         return None
-    return LandedRevision(landing, revision.revision_id.decode(), project, proposal, approved)
+    at = datetime.fromtimestamp(revision.timestamp, UTC)
+    return LandedRevision(landing, revision.revision_id.decode(), project, proposal, approved, at)

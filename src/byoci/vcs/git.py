@@ -125,12 +125,12 @@ class GitVcs:
         first_parent = self._made.get(candidate.id) or self._objects.identify([f"{candidate.id}^1"])[0]
         if expected_tip != first_parent:
             raise git_publish.moved(branch.place, expected_tip)
+        self._tips.pop(_key(branch), None)  # it moves now, or has moved
         if folder := git_checkout.checkout_of(branch):
             git_checkout.publish_checked_out(self._git, candidate, branch, expected_tip, folder)
         else:
             git_publish.push(self._git, candidate, branch, expected_tip)
         self._made.pop(candidate.id, None)
-        self._tips.pop(_key(branch), None)
         private_ref = self._branch(location, trusted=True).private_ref
         with contextlib.suppress(OSError):  # trunk has moved, and the next fetch writes it too
             git_remote.write_ref(self._git, private_ref, candidate.id)

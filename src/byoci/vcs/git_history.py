@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from byoci import effects, proc
@@ -15,9 +17,9 @@ if TYPE_CHECKING:
     from byoci.model import LandedRevision
     from byoci.vcs.git_run import Git
 
-# Commit, parents, the committer's address and the message, each ended by a NUL, which none of them can hold.
-_FORMAT: Final = "%H%x00%P%x00%ce%x00%B%x00"
-_FIELDS: Final = 4
+# Commit, parents, the committer's address, the date and the message, each ended by a NUL, which none of them can hold.
+_FORMAT: Final = "%H%x00%P%x00%ce%x00%ct%x00%B%x00"
+_FIELDS: Final = 5
 
 _CONTAINS = effects.declare(
     "git.contains", "`git merge-base` is asked whether a history holds a commit", half=effects.READ_ONLY
@@ -69,9 +71,9 @@ def landings(git: Git, tip: str, after: str | None, committer_email: str) -> Ite
     with _LIST:
         process = git.start(argv)
     try:
-        for commit, parents, email, message in _records(process):
+        for commit, parents, email, at, message in _records(process):
             if email == committer_email and (found := landed(message, commit.strip(), parents.split()[1])):
-                yield found
+                yield replace(found, approved_at=datetime.fromtimestamp(int(at), UTC))
     finally:
         proc.kill(process)
 
