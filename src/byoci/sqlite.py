@@ -13,6 +13,7 @@ import time
 import zlib
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PATIENCE: Final = 30.0  # seconds to wait for another process's transaction
+
+_MAKE = effects.declare("database.make", "an empty file, and the folders above it")
+_OPEN = effects.declare(
+    "database.open",
+    "the tables of a new database, or those that an older byoci did not have",
+    half="Each migration is one transaction: it is there whole, or done now.",
+)
 
 
 class Database(sqlite3.Connection):
@@ -71,7 +79,7 @@ def open_database(
             resolution="Make sure that its folder exists and that you may write to it.",
         ) from error
     cache = not durable if cache is None else cache
-    with _explained(path, kind, cache=cache):
+    with _OPEN, _explained(path, kind, cache=cache):
         database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, factory=Database)
         database.path, database.kind, database.cache = path, kind, cache
         try:
@@ -110,6 +118,7 @@ _RESOLUTIONS: Final = {
 }
 
 
+@_MAKE
 def _make_file(path: Path, mode: int) -> None:
     folders = [folder for folder in path.parents if not folder.exists()]
     for folder in reversed(folders):

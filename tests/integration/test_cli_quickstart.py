@@ -126,12 +126,15 @@ def test_the_json_of_land_is_the_documented_one(ann: Person) -> None:
 
 @pytest.mark.git
 def test_a_vote_that_is_supposed_changes_the_answer_and_nothing_else(ann: Person) -> None:
-    ann.byoci("init", "--minimum", "1")
+    assert "approve.trusted" in ann.byoci("init", "--minimum", "1")
+    assert "\n# approve.trusted = " in (ann.home / ".config/byoci/byoci.toml").read_text()
     commit(ann, "good", "good")
     ann.byoci("proposal", "create", "--title", "Good")
     ann.byoci("proposal", "set-status", "1", "approved")
     me = ann.types("id", "-un").strip()
-    assert "may not land" in ann.byoci("explain", "1")
+    told = ann.byoci("explain", "1")
+    assert "may not land" in told
+    assert "none of the trusted people can still give one" in told
     ann.byoci("proposal", "review", "1", "needs-fixing", "--type", "code")
     assert f"\n  vote      {me} (code): Needs Fixing\n" in ann.byoci("proposal", "show", "1")
     told = json.loads(ann.byoci("explain", "1", "--if", f"{me}=Approve", "--json"))

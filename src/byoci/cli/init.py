@@ -53,6 +53,8 @@ def init(context: Context, path: Path, name: str | None, trunk: str | None, test
     output.say(f"{project.name}: {project.vcs} trunk {project.trunk}, tested by: {'; '.join(project.tests.command)}")
     for note in (*detected.notes, *lacking(config, project)):
         output.say(f"  {note}")
+    if minimum:
+        output.say("  Name whose approvals count: approve.trusted, in the file below.")
     output.say(f"Written to {config.path}. Now, on a branch with your change:")
     output.say('  byoci proposal create --title "What it does"   # tells its ID')
     output.say("  byoci proposal set-status ID approved\n  byoci land")

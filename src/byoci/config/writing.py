@@ -107,7 +107,9 @@ def _render_setup(setup: SetupProposal) -> Iterator[str]:
 def _render_approval(minimum: int) -> Iterator[str]:
     if minimum == 0:
         yield "# A person alone: what she sets to Approved lands. A team sets 1 or more, and whose votes count:"
-        yield '# approve.trusted = ["ann", "reviewers"], with the team reviewers under [team.reviewers].'
+    else:
+        yield "# Whose votes count, unless only the forge's administrators' do; an author's own approval does not:"
+    yield '# approve.trusted = ["ann", "reviewers"], with the team reviewers under [team.reviewers].'
     yield f"approve.minimum = {minimum}"
 
 

@@ -137,9 +137,10 @@ def too_few(found: int, minimum: int, could: frozenset[str]) -> Obstacle:
     lacking = minimum - found
     remedy = f"{lacking} more approval{'s' if lacking > 1 else ''} by: {_names(could)}"
     if len(could) < lacking:
+        few = f"only {len(could)}" if could else "none"
         remedy = (
-            f"more trusted reviewers: {lacking} more approval{'s are' if lacking > 1 else ' is'} needed, but only "
-            f"{len(could)} of the trusted people can still give one (the project's approve.trusted names them)"
+            f"more trusted reviewers: {lacking} more approval{'s are' if lacking > 1 else ' is'} needed, but {few}"
+            " of the trusted people can still give one (the project's approve.trusted names them)"
         )
     return Obstacle(f"it has {found} of the {minimum} approvals by trusted reviewers that it needs", remedy)
 
