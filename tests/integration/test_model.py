@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.agent]
 
 EXAMPLES = int(os.environ.get("BYOCI_MODEL_EXAMPLES", "0"))  # read before tests get a world without it
 VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
-STORIES = {"git": 16, "bzr": 8}  # what a minute is enough for
+STORIES = {"git": 12, "bzr": 8}  # what a minute is enough for
 STEPS = int(os.environ.get("BYOCI_MODEL_STEPS", "8"))
 
 Change = tuple[str, str]  # a file, and what becomes of it
