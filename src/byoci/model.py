@@ -213,13 +213,17 @@ class TrunkRevision:
 
 @dataclass(frozen=True, slots=True)
 class LandedRevision:
-    """A landing as trunk itself records it; trunk is the write-ahead log."""
+    """A landing as trunk itself records it; trunk is the write-ahead log.
+
+    approved_at  what dates it (`MergeMeta.at`), read from trunk; None for one that comes from elsewhere
+    """
 
     landing_id: str
     revision: str
     project: str
     proposal: str
     approved_revision: str
+    approved_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

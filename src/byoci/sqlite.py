@@ -13,6 +13,7 @@ import time
 import zlib
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -21,29 +22,42 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 30.0  # seconds to wait for another process's transaction
 
+_MAKE = effects.declare("database.make", "an empty file, and the folders above it")
+_OPEN = effects.declare(
+    "database.open",
+    "the tables of a new database, or those that an older byoci did not have",
+    half="Each migration is one transaction: it is there whole, or done now.",
+)
+
 
 class Database(sqlite3.Connection):
     """A connection in autocommit mode with explicit transactions; it belongs to one thread, and to no child process."""
 
     path: Path
     kind: str
-    durable: bool
+    cache: bool
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """One unchanging view of the database for all that is read within."""
-        with _explained(self.path, self.kind, durable=self.durable), _transaction(self, "BEGIN"):
+        with _explained(self.path, self.kind, cache=self.cache), _transaction(self, "BEGIN"):
             yield
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """All that is written within, or nothing: it is undone on any exception. Nobody else writes meanwhile."""
-        with _explained(self.path, self.kind, durable=self.durable), _transaction(self, "BEGIN IMMEDIATE"):
+        with _explained(self.path, self.kind, cache=self.cache), _transaction(self, "BEGIN IMMEDIATE"):
             yield
 
 
 def open_database(
-    path: Path, migrations: Sequence[str], *, kind: str, mode: int = 0o600, durable: bool = False
+    path: Path,
+    migrations: Sequence[str],
+    *,
+    kind: str,
+    mode: int = 0o600,
+    durable: bool = False,
+    cache: bool | None = None,
 ) -> Database:
     """Open, or make, the database `path`, and bring it up to date.
 
@@ -51,7 +65,8 @@ def open_database(
                 to the end. Each is applied in a transaction of its own
     kind        what it is, for error messages, as in "local forge"; another kind's file is refused
     mode        permissions of a new file (its folder's follow from them), less the umask. Folders above are private
-    durable     whether what was written survives a power failure, not only a killed process; False for a cache
+    durable     whether what was written last survives a power failure, not only a killed process
+    cache       whether it can be made anew where it is lost; by default what is not durable can
 
     Raises `UnavailableError` where it cannot be opened, is damaged, is no database of this kind, or is a newer byoci's.
     """
@@ -63,11 +78,12 @@ def open_database(
             details=f"{error.filename}: {error.strerror}",
             resolution="Make sure that its folder exists and that you may write to it.",
         ) from error
-    with _explained(path, kind, durable=durable):
+    cache = not durable if cache is None else cache
+    with _OPEN, _explained(path, kind, cache=cache):
         database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, factory=Database)
-        database.path, database.kind, database.durable = path, kind, durable
+        database.path, database.kind, database.cache = path, kind, cache
         try:
-            _prepare(database, migrations)
+            _prepare(database, migrations, durable=durable)
         except BaseException:
             database.close()
             raise
@@ -75,7 +91,7 @@ def open_database(
 
 
 @contextlib.contextmanager
-def _explained(path: Path, kind: str, *, durable: bool) -> Iterator[None]:
+def _explained(path: Path, kind: str, *, cache: bool) -> Iterator[None]:
     """Turn what SQLite says of the world (not what it says of our SQL) into an `UnavailableError`."""
     try:
         yield
@@ -83,7 +99,7 @@ def _explained(path: Path, kind: str, *, durable: bool) -> Iterator[None]:
         raise
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the module's own errors have none
-        damaged = "Put a backup in its place." if durable else "Remove it: it is a cache, and will be made anew."
+        damaged = "Remove it: it is a cache, and will be made anew." if cache else "Put a backup in its place."
         raise UnavailableError(
             f"the {kind} database {path} does not work",
             details=str(error),
@@ -102,6 +118,7 @@ _RESOLUTIONS: Final = {
 }
 
 
+@_MAKE
 def _make_file(path: Path, mode: int) -> None:
     folders = [folder for folder in path.parents if not folder.exists()]
     for folder in reversed(folders):
@@ -111,12 +128,12 @@ def _make_file(path: Path, mode: int) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
 
 
-def _prepare(database: Database, migrations: Sequence[str]) -> None:
+def _prepare(database: Database, migrations: Sequence[str], *, durable: bool) -> None:
     database.execute("PRAGMA trusted_schema = OFF")
     database.execute("PRAGMA foreign_keys = ON")
     version = _version(database, len(migrations))
     _use_wal(database)
-    database.execute(f"PRAGMA synchronous = {'FULL' if database.durable else 'NORMAL'}")
+    database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     for number in range(version + 1, len(migrations) + 1):
         _migrate(database, number, migrations[number - 1])
 

@@ -133,9 +133,9 @@ def test_the_prerequisite_is_told_as_it_is_now(site: ForgeHarness) -> None:
 
 def test_a_comment_told_twice_is_seen_once(site: ForgeHarness) -> None:
     proposal = site.propose("ann", "Greet")
-    for forge in (site.forge, site.another()):
-        forge.comment(proposal, "key 1", "Tests failed.\n\tSee the log.")
-        forge.comment(proposal, "key 2", "Tests failed.\n\tSee the log.")
+    for forge, new in ((site.forge, True), (site.another(), False)):
+        for key in ("key 1", "key 2"):
+            assert forge.comment(proposal, key, "Tests failed.\n\tSee the log.") is new
     assert site.comments(proposal) == ["Tests failed.\n\tSee the log."] * 2
 
 
@@ -154,6 +154,17 @@ def test_what_trunk_holds_is_merged_whatever_its_status_was(site: ForgeHarness, 
     site.set_status(proposal, "rita", status)
     site.forge.mark_merged(site.forge.proposal(proposal.id), "t1")
     assert site.forge.proposal(proposal.id).merged_revision == "t1"
+
+
+def test_an_approval_of_another_revision_outlasts_merged(site: ForgeHarness) -> None:
+    before = approved(site)
+    newer = site.push(before)
+    site.set_status(before, "rita", Status.APPROVED)
+    site.forge.mark_merged(before, "t1")
+    found = site.forge.proposal(before.id)
+    assert (found.status, found.approved_revision, found.merged_revision) == (Status.APPROVED, newer, None)
+    site.forge.mark_merged(found, "t2")
+    assert site.forge.proposal(before.id).merged_revision == "t2"
 
 
 def test_the_lander_sends_a_proposal_back(site: ForgeHarness) -> None:
@@ -286,7 +297,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(proposal=made)
     def lander_reports(self, proposal: Proposal) -> None:
-        self.site.forge.mark_merged(proposal, f"t{proposal.id}")
+        self.site.forge.mark_merged(self.site.forge.proposal(proposal.id), f"t{proposal.id}")
         self._now(proposal, Status.MERGED, f"t{proposal.id}")
 
     @rule(proposal=made, key=st.sampled_from(["a", "b"]))

@@ -1,4 +1,4 @@
-"""Real servers for git on loopback, which end with the test: smart and dumb http, and ssh."""
+"""Real servers for git and bzr on loopback, which end with the test: smart and dumb http, and ssh."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -38,18 +39,26 @@ class _Backend(BaseHTTPRequestHandler):
     root: Path
     want: str  # the Authorization header that lets in; "" lets everybody in
     logins: list[str]
+    lose: Path | None
 
     def do_GET(self) -> None:
         self.do_POST()
 
     def do_POST(self) -> None:
         body = self.body()
+        if self.lose and self.lose.with_name("gone").exists():
+            self.close_connection = True
+            return
         given = self.headers.get("Authorization", "")
         self.logins.append(given)
         if self.want and given != self.want:
             self.reply({"Status": "401 Unauthorized", "WWW-Authenticate": 'Basic realm="test"'}, b"")
             return
         done = subprocess.run(["git", "http-backend"], env=self.cgi(), input=body, capture_output=True, check=True)
+        if self.lose and self.path.endswith("/git-receive-pack") and self.lose.exists():
+            self.lose.rename(self.lose.with_name(self.lose.read_text()))
+            self.close_connection = True
+            return
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         self.reply(dict(line.split(": ", 1) for line in head.decode().split("\r\n")), content)
 
@@ -91,11 +100,17 @@ class _Backend(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def smart_http(root: Path, login: str = "") -> Iterator[Http]:
-    """`git http-backend` for all repositories below `root`; with `login` ("user:password") only for him."""
+def smart_http(root: Path, login: str = "", lose: Path | None = None) -> Iterator[Http]:
+    """`git http-backend` for all repositories below `root`; with `login` ("user:password") only for him.
+
+    lose  a file: where it is there, a push is carried out and not answered. It gets the name then that stands in it,
+          and as long as there is one called `gone`, nothing is answered
+    """
     served = Http("")
     want = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
-    with _running(type("Handler", (_Backend,), {"root": root, "want": want, "logins": served.logins})) as served.url:
+    with _running(
+        type("Handler", (_Backend,), {"root": root, "want": want, "logins": served.logins, "lose": lose})
+    ) as served.url:
         yield served
 
 
@@ -155,31 +170,44 @@ class Ssh:
     key: Path
 
 
+_BZR = """\
+import os, subprocess, sys, threading
+env = {name: value for name, value in os.environ.items() if name != "BRZ_HOME"} | {"BRZ_LOG": os.devnull}
+argv = [sys.executable, "-m", "breezy", "--no-plugins", *sys.argv[1:]]
+if os.path.exists(GONE):
+    sys.exit("gone")
+if not os.path.exists(LOSE):
+    os.execve(sys.executable, argv, env)
+bzr = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+moved = threading.Event()
+def ask():
+    while chunk := os.read(0, 65536):
+        if b"Branch.set_last_revision" in chunk:
+            moved.set()
+        bzr.stdin.write(chunk)
+        bzr.stdin.flush()
+    bzr.stdin.close()
+threading.Thread(target=ask, daemon=True).start()
+while chunk := os.read(bzr.stdout.fileno(), 65536):
+    if moved.is_set():
+        os.rename(LOSE, os.path.join(os.path.dirname(LOSE), open(LOSE).read()))
+        break
+    os.write(1, chunk)
+os._exit(0)
+"""
+
+
 @contextmanager
 def sshd(folder: Path) -> Iterator[Ssh]:
     """The real sshd on a free port, for the user that runs the tests."""
-    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip("missing: sshd")
-    folder.mkdir()
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where root's sshd shuts its children in
+    program = _sshd(folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "sshd_config").write_text(
-        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
-        f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication no\nPermitRootLogin yes\n"
-        f"AcceptEnv GIT_PROTOCOL\n"
-    )
-    host_key = (folder / "host.pub").read_text().split()
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key[0]} {host_key[1]}\n")
+    with (folder / "sshd_config").open("a") as settings:
+        settings.write(f"ListenAddress 127.0.0.1\nPort {port}\n")
     (folder / "config").write_text(
-        f"Host git-host\n  HostName 127.0.0.1\nHost *\n  Port {port}\n  User {getpass.getuser()}\n"
-        f"  IdentityFile {folder}/user\n  IdentitiesOnly yes\n  UserKnownHostsFile {folder}/known\n"
-        f"  GlobalKnownHostsFile /dev/null\n  HostKeyAlias [127.0.0.1]:{port}\n"
+        f"Host git-host\n  HostName 127.0.0.1\nHost *\n  Port {port}\n{_client(folder, f'[127.0.0.1]:{port}')}"
     )
     with (folder / "log").open("wb") as log:
         argv = [program, "-D", "-e", "-f", str(folder / "sshd_config")]
@@ -190,6 +218,50 @@ def sshd(folder: Path) -> Iterator[Ssh]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+def ssh_without_network(folder: Path) -> str:
+    """A configuration for ssh with which it starts an sshd itself to talk to, as git-host; `bzr` is a program there.
+
+    Where there is a file `lose` in the folder, trunk moves and its client is not told: the connection ends. The file
+    gets the name then that stands in it, and as long as there is one called `gone`, no connection comes to anything.
+    """
+    program = _sshd(folder)
+    (folder / "bzr").write_text(
+        f"#!{sys.executable}\nLOSE, GONE = {str(folder / 'lose')!r}, {str(folder / 'gone')!r}\n{_BZR}"
+    )
+    (folder / "bzr").chmod(0o755)
+    key = folder / "user.pub"
+    key.write_text(f'command="PATH={folder}:$PATH sh -c \\"$SSH_ORIGINAL_COMMAND\\"" {key.read_text()}')
+    return f"Host git-host\n  ProxyCommand {program} -i -f {folder}/sshd_config\n{_client(folder, 'git-host')}"
+
+
+def _sshd(folder: Path) -> str:
+    """Keys and settings of an sshd; its program."""
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("missing: sshd")
+    folder.mkdir()
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where root's sshd shuts its children in
+    (folder / "sshd_config").write_text(
+        f"HostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
+        f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        f"AcceptEnv GIT_PROTOCOL\n"
+    )
+    return program
+
+
+def _client(folder: Path, name: str) -> str:
+    """What a client needs to log in, for a server that is known by `name`."""
+    kind, key, *_ = (folder / "host.pub").read_text().split()
+    (folder / "known").write_text(f"{name} {kind} {key}\n")
+    return (
+        f"  User {getpass.getuser()}\n  IdentityFile {folder}/user\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {folder}/known\n  GlobalKnownHostsFile /dev/null\n  HostKeyAlias {name}\n"
+    )
 
 
 def _await(port: int, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byoci.gate.rounds import land_round, shadow_round
-from byoci.host.repositories import BzrRepository, GitRepository, _silent
+from byoci.host.repositories import BzrRepository, GitRepository, _breezy, _silent
 from byoci.model import Status, VoteValue
 from byoci.wiring import open_site
 
@@ -39,6 +40,21 @@ approve.trusted = ["reviewers"]
 """
 
 
+def make_image(folder: Path) -> Path:
+    """A root file system with a shell and little else."""
+    for program in ("sh", "cat"):
+        found = Path(shutil.which(program) or "").resolve()
+        told = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
+        libraries = [Path(word) for line in told.splitlines() for word in line.split() if word.startswith("/")]
+        for path, place in [(found, Path("usr/bin", program)), *((lib, lib.relative_to("/")) for lib in libraries)]:
+            target = folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    (folder / "bin").symlink_to("usr/bin")
+    (folder / "etc").mkdir(exist_ok=True)
+    return folder
+
+
 class GitPlay(GitRepository):
     """With what only tests do."""
 
@@ -48,8 +64,16 @@ class GitPlay(GitRepository):
             self._git(tree, "commit", "--quiet", "--message", message, person=person)
             self._git(tree, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch or 'main'}")
 
+    def names(self) -> set[str]:
+        """What trunk has at its top."""
+        return set(self._git(self._folder, "ls-tree", "--name-only", "main").split())
+
     def drop(self, branch: str) -> None:
         self._git(self._folder, "branch", "--quiet", "-D", branch)
+
+    def overwrite(self, origin: str, branch: str = "main") -> None:
+        """Make a branch, or trunk, what another is."""
+        self._git(self._folder, "update-ref", f"refs/heads/{branch}", self.tip(origin))
 
     def rewind(self, revision: str) -> None:
         self._git(self._folder, "update-ref", "refs/heads/main", revision)
@@ -63,8 +87,20 @@ class BzrPlay(BzrRepository):
             Path(tree.basedir, name).unlink()
             tree.commit(message, committer=f"{person} <{person}@example.com>", reporter=_silent())
 
+    def names(self) -> set[str]:
+        """What trunk has at its top."""
+        with _breezy():
+            tree = self._open(None).basis_tree()
+            with tree.lock_read():
+                return {entry.name for _, entry in tree.iter_entries_by_dir()}
+
     def drop(self, branch: str) -> None:
         shutil.rmtree(self._folder / branch)
+
+    def overwrite(self, origin: str, branch: str | None = None) -> None:
+        """Make a branch, or trunk, what another is."""
+        with _breezy():
+            self._open(branch).pull(self._open(origin), overwrite=True)
 
     def rewind(self, revision: str) -> None:
         trunk = self._open(None)
@@ -73,17 +109,18 @@ class BzrPlay(BzrRepository):
 
 
 class Story:
-    """A site with the project `hello`, bob who proposes and alice who reviews."""
+    """A site with the project `hello`, bob who proposes and alice who reviews; made where it is not there yet."""
 
     def __init__(self, folder: Path, vcs: str, *, tests: str = TESTS, more: str = "", worker: str = "") -> None:
         self.folder = folder
         self.vcs = vcs
         place = folder / "repository"
         self.repository = GitPlay(place) if vcs == "git" else BzrPlay(place)
-        self.repository.create({"greeting": "hello\n", "README": "one\ntwo\nthree\n"}, "alice")
         self.config = folder / "byoci.toml"
-        text = CONFIG.format(vcs=vcs, trunk=self.repository.trunk, tests=tests, more=more, worker=worker)
-        self.config.write_text(text)
+        if not self.config.exists():
+            self.repository.create({"greeting": "hello\n", "README": "one\ntwo\nthree\n"}, "alice")
+            text = CONFIG.format(vcs=vcs, trunk=self.repository.trunk, tests=tests, more=more, worker=worker)
+            self.config.write_text(text)
         self.lines: list[str] = []
         self.on_line: Callable[[str], None] = lambda _: None
         self.reopen()

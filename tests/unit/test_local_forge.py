@@ -212,7 +212,7 @@ def test_an_approval_is_pinned_dated_and_signed(as_user: Callable[[str], LocalFo
 def test_merged_keeps_who_approved_what(as_user: Callable[[str], LocalForge]) -> None:
     made = propose(as_user("ann"))
     approved = as_user("rita").change_status(made.id, Status.APPROVED, revision="r1")
-    as_user("root").mark_merged(made, "t1")
+    as_user("root").mark_merged(as_user("root").proposal(made.id), "t1")
     assert as_user("ann").proposal(made.id) == dataclasses.replace(approved, status=Status.MERGED, merged_revision="t1")
 
 

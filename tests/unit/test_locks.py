@@ -41,6 +41,7 @@ def declared(extras: Iterable[str] = EXTRAS, groups: tuple[str, ...] = ()) -> li
         ("all.txt", declared()),
         ("tests.txt", declared(("worker", "results"), groups=("test",))),
         ("dev.txt", declared(groups=("test", "lint", "dev"))),
+        ("clients.txt", list(map(Requirement, PYPROJECT["dependency-groups"]["clients"]))),
         ("build.txt", list(map(Requirement, PYPROJECT["build-system"]["requires"]))),
     ],
 )
@@ -60,7 +61,7 @@ def test_the_locks_agree(file: str) -> None:
     assert {name: version for name, version in locked(file).items() if wide.get(name, version) != version} == {}
 
 
-@pytest.mark.parametrize("file", ["all.txt", "tests.txt", "dev.txt", "build.txt"])
+@pytest.mark.parametrize("file", ["all.txt", "tests.txt", "dev.txt", "clients.txt", "build.txt"])
 def test_every_package_is_locked_by_its_hashes(file: str) -> None:
     text = (ROOT / "requirements" / file).read_text(encoding="utf-8")
     starts = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]

@@ -177,11 +177,12 @@ def test_a_database_of_another_kind_is_refused(path: Path) -> None:
         opened(path)
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+@pytest.mark.parametrize("how", [{"durable": True}, {"cache": False}])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, how: dict[str, bool]) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("dear diary\n" * 100)
     with pytest.raises(UnavailableError, match="does not work") as caught:
-        opened(path, durable=True)
+        opened(path, **how)
     assert "backup" in caught.value.resolution
     assert path.read_text() == "dear diary\n" * 100
 

@@ -42,6 +42,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "byoci.cli.config:config",
     "migrate": "byoci.cli.migrate:migrate",
     "agent": "byoci.cli.agent:agent",
+    "up": "byoci.cli.controller:up",
+    "down": "byoci.cli.controller:down",
+    "job": "byoci.cli.controller:job",
     "completion": "byoci.cli.completion:completion",
 }
 

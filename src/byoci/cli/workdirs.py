@@ -10,6 +10,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from byoci.gate.plan import Gate
     from byoci.wiring import Site
 
+_CLAIM = effects.declare("workdir.claim", "a job's working folder is made, or emptied", half="The rest is removed.")
+_REMEMBER = effects.declare(
+    "workdir.remember",
+    "what a job's working folder was made for",
+    half="The note is as it was before.",
+    done="It is known.",
+)
 _INPUT_LIMIT: Final = 64 * 1024**2
 
 
@@ -50,16 +58,19 @@ def claim(site: Site, folder: Path) -> None:
     if home.is_relative_to(real) or real.is_relative_to(home):
         raise UsageError(f"{folder} is byoci's own", resolution="Name a folder outside of $BYOCI_HOME.")
     if not folder.exists():
-        folder.mkdir(parents=True, mode=0o755)
+        with _CLAIM:
+            folder.mkdir(parents=True, mode=0o755)
     elif any(folder.iterdir()) and recall(site, folder) is None:
         raise UsageError(
             f"{folder} holds files that byoci did not put there, and would be emptied",
             resolution="Name a folder that is empty or not there yet, or empty it yourself.",
         )
-    tree.clear(folder)
+    with _CLAIM:
+        tree.clear(folder)
     remember(site, folder, project=None, revision="")
 
 
+@_REMEMBER
 def remember(site: Site, folder: Path, *, project: str | None, revision: str, by_hand: bool = False) -> None:
     """Note what `folder` was made for."""
     place = _note(site, folder)

@@ -30,8 +30,8 @@ class Forge(Protocol):
     def ballot_of(self, proposal: Proposal) -> Ballot:
         """The proposal as it is now (its status may have changed since), its votes, requests and who is trusted."""
 
-    def comment(self, proposal: Proposal, key: str, text: str) -> None:
-        """Say `text` on the proposal, unless a comment with the same `key` stands there already."""
+    def comment(self, proposal: Proposal, key: str, text: str) -> bool:
+        """Say `text` on the proposal, unless a comment with the same `key` stands there; whether it was said now."""
 
     def set_status(self, proposal: Proposal, status: Status) -> None:
         """Set a status other than Merged, as when tests failed and a person has to look again (Needs review).
@@ -40,4 +40,7 @@ class Forge(Protocol):
         """
 
     def mark_merged(self, proposal: Proposal, revision: str) -> None:
-        """Set the status to Merged with the trunk's `revision`. A proposal that is Merged already stays as it is."""
+        """Set the status to Merged with the trunk's `revision`. A proposal that is Merged already stays as it is.
+
+        So does one of which another revision than `proposal` tells has been approved since: it is still to land.
+        """

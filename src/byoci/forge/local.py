@@ -13,6 +13,7 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import UsageError
 from byoci.forge import local_input, local_rows
 from byoci.forge.local_ledger import Ledger
@@ -29,6 +30,24 @@ if TYPE_CHECKING:
     from byoci.forge.local_rows import Comment, Event
 
 _log = logging.getLogger(__name__)
+_COMMENT = effects.declare(
+    "forge.comment",
+    "what became of a proposal, said to its people",
+    half="One transaction: it was not said, and is said now.",
+    done="It bears a key, and is not said twice; the status follows.",
+)
+_STATUS = effects.declare(
+    "forge.status",
+    "a proposal that failed goes back to Needs review",
+    half="One transaction: it was not set, and is set now, unless people have decided otherwise.",
+    done="Its people know; it waits for them.",
+)
+_MERGED = effects.declare(
+    "forge.merged",
+    "a proposal is Merged, with trunk's revision",
+    half="One transaction: it was not set, and is set now.",
+    done="Everything was told: only the cache is brought up to date.",
+)
 _MODE: Final = 0o660  # less the umask: a group shares the forge where its members' umask lets it
 
 
@@ -99,12 +118,14 @@ class LocalForge:
             prerequisite=before,
         )
 
-    def comment(self, proposal: Proposal, key: str, text: str) -> None:
-        """Say `text` on the proposal, unless a comment with the same `key` stands there already."""
+    @_COMMENT
+    def comment(self, proposal: Proposal, key: str, text: str) -> bool:
+        """Say `text` on the proposal, unless a comment with the same `key` stands there; whether it was said now."""
         with self._database.writing():
             now = self._ledger.get(proposal.id)
-            self._ledger.say(now, self._actor(), local_input.machine_prose(text), local_input.machine_prose(key))
+            return self._ledger.say(now, self._actor(), local_input.machine_prose(text), local_input.machine_prose(key))
 
+    @_STATUS
     def set_status(self, proposal: Proposal, status: Status) -> None:
         """Set a status other than Merged and Approved, which need a revision.
 
@@ -119,9 +140,19 @@ class LocalForge:
             else:
                 _log.info("proposal %s is %s by now, and stays so", now.id, now.status)
 
+    @_MERGED
     def mark_merged(self, proposal: Proposal, revision: str) -> None:
-        """Set the status to Merged with the trunk's `revision`. A proposal that is Merged already stays as it is."""
-        self.change_status(proposal.id, Status.MERGED, revision=revision)
+        """Set the status to Merged with the trunk's `revision`. A proposal that is Merged already stays as it is.
+
+        So does one of which another revision than `proposal` tells has been approved since: it is still to land.
+        """
+        given = local_input.revision(revision)
+        with self._database.writing():
+            now = self._ledger.get(proposal.id)
+            if now.status is Status.APPROVED and now.approved_revision != proposal.approved_revision:
+                _log.info("another revision of proposal %s is approved by now, and stays so", now.id)
+            else:
+                self._change(now, Status.MERGED, given, self._actor())
 
     # What people do.
 

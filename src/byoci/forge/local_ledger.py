@@ -126,8 +126,8 @@ class Ledger:
         details = {"vote": vote.value.value, "type": vote.review_type, "revision": vote.revision or ""}
         self._record(now, actor, "voted", **details)
 
-    def say(self, now: Proposal, actor: Actor, text: str, key: str | None = None) -> None:
-        """Add a comment; one with a key that stands there already is left out."""
+    def say(self, now: Proposal, actor: Actor, text: str, key: str | None = None) -> bool:
+        """Add a comment; one with a key that stands there already is left out. Whether it was added."""
         cursor = self._database.execute(
             "INSERT INTO comment (proposal, author, at, text, key, recorded_by) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (proposal, key) DO NOTHING",
@@ -135,6 +135,7 @@ class Ledger:
         )
         if cursor.rowcount:
             self._record(now, actor, "commented")
+        return bool(cursor.rowcount)
 
     def replace(self, old: Proposal, new: Proposal, actor: Actor) -> None:
         """Link a superseded proposal to the one that took its place, which gets its requests."""

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from byoci import effects
 from byoci.errors import NothingToDoError, TrunkMovedError, UsageError
 from byoci.gate import land
 from byoci.gate.stopped import Stopped
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from byoci.gate.land import Merged
     from byoci.gate.plan import Gate
     from byoci.model import Lease, Proposal
+
+_NOTE = effects.declare(
+    "byhand.note", "what is merged by hand", half="The note is as it was before.", done="It is gone on with."
+)
+_EMPTY = effects.declare(
+    "byhand.empty", "what is in a tree that was merged by hand is removed", half="The rest is removed."
+)
+_FORGET = effects.declare("byhand.forget", "the note of a merge by hand that was pushed is removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,8 @@ def refresh(gate: Gate, state: Path, workdir: Path) -> ByHand | None:
     note = current(gate, state)
     if note.workdir != str(workdir.absolute()):
         return None
-    tree.clear(workdir)
+    with _EMPTY:
+        tree.clear(workdir)
     gate.vcs.export(note.candidate, workdir)
     return note
 
@@ -106,7 +116,8 @@ def push(gate: Gate, lease: Lease, state: Path) -> Stopped:
     if isinstance(rechecked, Stopped):
         return rechecked
     stopped = land.report(gate, land.publish(gate, rechecked, lease), lease)
-    _place(gate, state).unlink(missing_ok=True)
+    with _FORGET:
+        _place(gate, state).unlink(missing_ok=True)
     return stopped
 
 
@@ -125,6 +136,7 @@ def _place(gate: Gate, state: Path) -> Path:
     return state / "byhand" / f"{gate.project.name}.json"
 
 
+@_NOTE
 def _write(gate: Gate, state: Path, note: ByHand) -> None:
     place = _place(gate, state)
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

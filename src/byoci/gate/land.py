@@ -152,7 +152,7 @@ def merge(gate: Gate, approved: Approved, _lease: Lease) -> Merged | Stopped:
     meta = MergeMeta(
         committer_name=project.committer_name,
         committer_email=project.committer_email,
-        at=proposal.approved_at or proposal.created_at,
+        at=dated(proposal),
         project=project.name,
         proposal=proposal.id,
         landing_id=landing_id(project.name, proposal.id, approved.revision),
@@ -166,6 +166,11 @@ def merge(gate: Gate, approved: Approved, _lease: Lease) -> Merged | Stopped:
         gate.store.record_attempt(stopped.landing, result)
         return stopped
     return _already_merged(gate, proposal, result)
+
+
+def dated(proposal: Proposal) -> datetime:
+    """When its approval was, which dates its candidate."""
+    return proposal.approved_at or proposal.created_at
 
 
 def message_of(proposal: Proposal) -> str:
@@ -298,6 +303,6 @@ def _already_merged(gate: Gate, proposal: Proposal, found: AlreadyMerged) -> Sto
         return stopped
     refresh_index(gate, found.base)
     ours = gate.store.find(str(gate.project.trunk), landing_id(name, proposal.id, found.revision))
-    if ours is not None:
+    if ours is not None and ours.revision == found.by:  # the index may hold a landing that trunk no longer does
         return stopping.landed_before(name, proposal, ours)
     return stopping.merged_by_others(name, proposal, found)

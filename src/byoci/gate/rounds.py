@@ -155,26 +155,45 @@ def recover(gate: Gate) -> list[Told]:
             certifying.shelve(gate, landed.revision)
             gate.store.mark_reported(trunk, landed.landing_id)
             continue
-        stopped = stopping.landed_before(gate.project.name, proposal, landed)
-        stopping.report_stopped(gate, stopped)
+        row = _report(gate, proposal, landed)
         certifying.shelve(gate, landed.revision)
         gate.store.mark_reported(trunk, landed.landing_id)
-        rows.append(Told(stopped.landing))
+        rows += [row] if row else []
     return rows
 
 
+def _report(gate: Gate, proposal: Proposal, landed: LandedRevision) -> Told | None:
+    """Tell the forge of a landing; None where it knew: people have gone on since, and what they decided stays.
+
+    The comment comes first. Where it stands and the approval is still the one that landed, the status is missing.
+    """
+    stopped = stopping.landed_before(gate.project.name, proposal, landed)
+    key, text = stopped.note or ("", "")
+    new = gate.forge.comment(proposal, key, text)
+    if not new and not _lacks_status(proposal, landed):
+        return None
+    gate.forge.mark_merged(dataclasses.replace(proposal, approved_revision=landed.approved_revision), landed.revision)
+    return Told(stopped.landing)
+
+
+def _lacks_status(proposal: Proposal, landed: LandedRevision) -> bool:
+    at = landed.approved_at and int(landed.approved_at.timestamp())
+    approval = (proposal.status, proposal.approved_revision, int(land.dated(proposal).timestamp()))
+    return approval == (Status.APPROVED, landed.approved_revision, at)
+
+
 def _unreported(gate: Gate) -> list[LandedRevision]:
-    """Landings that trunk holds now and that have no report yet."""
+    """Landings that trunk holds now and that have no report yet, as trunk tells them."""
     trunk = gate.project.trunk
     found = gate.store.unreported(str(trunk))
     if not found:
         return []
     # The index only grows. Somebody may have rewound trunk since: what is to be told now must be there now.
-    there = {landed.revision for landed in gate.vcs.landings(trunk)}
+    there = {landed.revision: landed for landed in gate.vcs.landings(trunk)}
     for landed in found:
         if landed.revision not in there:
             gate.store.forget(str(trunk), landed.landing_id)
-    return [landed for landed in found if landed.revision in there]
+    return [there[landed.revision] for landed in found if landed.revision in there]
 
 
 def _chosen(gate: Gate, only: str | None) -> list[Proposal]:

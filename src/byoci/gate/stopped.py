@@ -44,13 +44,13 @@ def report_stopped(gate: Gate, stopped: Stopped) -> None:
         gate.forge.set_status(stopped.proposal, stopped.status)
 
 
-def landed_text(revision: str, verdict: Verdict | None) -> str:
-    """The comment on a proposal that landed."""
+def landed_note(revision: str, verdict: Verdict | None) -> tuple[str, str]:
+    """The comment on a proposal that landed. One that lands again, as when a person rewound trunk, gets another."""
     lines = [f"Landed as {revision}."]
     if verdict is not None:
         lines.append(f"Tested in {verdict.seconds:.1f} s: {verdict.reason}.")
         lines.append(f"Log: {verdict.log}")
-    return "\n".join(lines)
+    return f"landed {revision}", "\n".join(lines)
 
 
 def waiting(project: str, proposal: Proposal, reasons: tuple[str, ...]) -> Stopped:
@@ -61,14 +61,14 @@ def waiting(project: str, proposal: Proposal, reasons: tuple[str, ...]) -> Stopp
 def landed(project: str, proposal: Proposal, candidate: Candidate, verdict: Verdict) -> Stopped:
     """It was tested and published."""
     landing = Landing(project, proposal.id, proposal.title, Outcome.LANDED, candidate.id, (verdict.reason,))
-    return Stopped(landing, proposal, (candidate.landing_id, landed_text(candidate.id, verdict)), merged=candidate.id)
+    return Stopped(landing, proposal, landed_note(candidate.id, verdict), merged=candidate.id)
 
 
 def landed_before(project: str, proposal: Proposal, found: LandedRevision) -> Stopped:
     """Trunk holds its landing, which a run before this one, or another lander, published."""
     reasons = ("published by an earlier run, reported now",)
     landing = Landing(project, proposal.id, proposal.title, Outcome.LANDED, found.revision, reasons)
-    return Stopped(landing, proposal, (found.landing_id, landed_text(found.revision, None)), merged=found.revision)
+    return Stopped(landing, proposal, landed_note(found.revision, None), merged=found.revision)
 
 
 def merged_by_others(project: str, proposal: Proposal, found: AlreadyMerged) -> Stopped:
@@ -76,7 +76,7 @@ def merged_by_others(project: str, proposal: Proposal, found: AlreadyMerged) -> 
     revision = found.by or found.base
     reason = f"merged by others as {found.by}" if found.by else "trunk contains it already"
     landing = Landing(project, proposal.id, proposal.title, Outcome.LANDED, revision, (reason,))
-    return Stopped(landing, proposal, (f"merged {found.revision}", reason), merged=revision)
+    return Stopped(landing, proposal, (f"merged {found.revision} {revision}", reason), merged=revision)
 
 
 def nothing_to_merge(project: str, proposal: Proposal, found: AlreadyMerged) -> Stopped:

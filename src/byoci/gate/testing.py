@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import RejectedError
 from byoci.model import Verdict
 from byoci.worker import results, tree
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from byoci.gate.plan import Gate, TestPlan
     from byoci.model import TestSummary
     from byoci.worker.base import ExitStatus, Setup, Worker
+
+_LOG = effects.declare(
+    "log.make", "an empty log", half="It stays, empty.", done="It stays, empty; the next has another name."
+)
+_UNLOG = effects.declare("log.remove", "the log of a test that need not be run again is removed")
+_SAY = effects.declare("log.write", "what setup and tests print", half="What was written stays.", done="It stays.")
+_EMPTY = effects.declare("workdir.empty", "what a job's working folder held is removed", half="The rest is removed.")
 
 
 _SHOWN: Final = 80  # characters of a command that a reason shows
@@ -150,6 +158,7 @@ def _run(worker: Worker, workspace: Path, plan: TestPlan, output: OutputSummary)
     return Ran(not failed, reason_of(failed, status, tests), tests, status)
 
 
+@_EMPTY
 def _emptied(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     tree.clear(folder)
@@ -167,11 +176,13 @@ class Tree:
 class _Log:
     """What setup and tests print, as it comes: whoever reads along, or after a crash, finds all that was said."""
 
+    @_LOG
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = path.open("xb")
         self._digest = hashlib.sha256()
 
+    @_SAY
     def __call__(self, chunk: bytes) -> None:
         self._file.write(chunk)
         self._file.flush()
@@ -197,7 +208,8 @@ def verdict(gate: Gate, tree_: Tree, setup: Setup | None, log_path: Path) -> Ver
         key = key_of(tree_.digest, plan, worker.fingerprint()) if plan.reuse and ran is None else None
         before = gate.store.find_passed(key) if key is not None and gate.workdir is None else None
         if before is not None:
-            log_path.unlink()
+            with _UNLOG:
+                log_path.unlink()
             return dataclasses.replace(before, reason=f"{before.reason}, on the same tree before")
         if ran is None:
             workspace = worker.workspace() if gate.workdir is None else _emptied(gate.workdir)

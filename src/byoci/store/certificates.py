@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from byoci import proc
+from byoci import effects, proc
 from byoci.errors import ProgramError, ProgramMissingError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +27,30 @@ _SECONDS: Final = 30.0
 _FAILED: Final = "failed"
 _TAIL: Final = 8  # characters at an id's end that name it
 _FAILED_KEPT: Final = 100  # of a project
+
+_DRAFT: Final = "A draft has one name, and is written over."
+_KEY = effects.declare(
+    "certificate.key",
+    "the landing key, where there is none",
+    half="The private half is there whole or not at all; the public half follows from it.",
+    done="It is used.",
+)
+_SIGN = effects.declare("certificate.sign", "`ssh-keygen -Y sign` signs what is to be published")
+_WRITE = effects.declare(
+    "certificate.write", "a certificate, on the disk before anybody sees its candidate", half=_DRAFT
+)
+_DROP = effects.declare(
+    "certificate.drop",
+    "the certificate of a candidate that trunk did not take is removed",
+    half="It is removed, or stays: an audit counts it as one of a candidate that is elsewhere.",
+)
+_FORGET = effects.declare(
+    "certificate.forget", "the oldest records of failed tests are removed", half="The rest is removed."
+)
 _LARGEST: Final = 16 * 1024**2  # bytes; a statement holds a proposal's description
 
 
+@_KEY
 def make_key(key: Path, comment: str) -> bool:
     """Make the landing key, and beside it its public half, unless they are there; whether it was made.
 
@@ -70,8 +91,9 @@ class CertificateStore:
         path = self.place(project, candidate, passed=passed)
         signed = statement + b"\n" + self._sign(statement)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _write_durably(path, signed)
+            with _WRITE:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _write_durably(path, signed)
         except OSError as error:
             raise UnavailableError(
                 f"the certificate of {candidate} cannot be written",
@@ -82,6 +104,7 @@ class CertificateStore:
             _forget_oldest(path.parent)
         return path
 
+    @_DROP
     def drop(self, project: str, candidate: str) -> None:
         """Remove the certificate of a candidate that was not published."""
         with contextlib.suppress(FileNotFoundError):
@@ -112,8 +135,10 @@ class CertificateStore:
         return (folder if passed else folder / _FAILED) / quote(candidate, safe="")
 
     def _sign(self, statement: bytes) -> bytes:
-        make_key(self._key, "byoci landing key")
-        return _keygen("-q", "-Y", "sign", "-f", str(self._key), "-n", NAMESPACE, stdin=statement)
+        if not self._key.exists() or not self.public_key.exists():
+            make_key(self._key, "byoci landing key")
+        with _SIGN:
+            return _keygen("-q", "-Y", "sign", "-f", str(self._key), "-n", NAMESPACE, stdin=statement)
 
 
 def in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -195,6 +220,7 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
+@_FORGET
 def _forget_oldest(folder: Path) -> None:
     kept = sorted((path.stat().st_mtime_ns, path) for path in folder.iterdir() if not path.name.startswith("."))
     for _, path in kept[:-_FAILED_KEPT]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci import effects
 from byoci.model import Candidate, LandedRevision, Outcome, TestSummary, Verdict
 from byoci.sqlite import open_database
 
@@ -56,6 +57,33 @@ MIGRATIONS: Final = (
 PASSED_COUNTS: Final = 7 * 86400.0  # seconds
 _KEPT: Final = 20  # attempts of a proposal
 _COLUMNS: Final = "landing_id, revision, project, proposal, approved_revision"
+
+_NOT_WRITTEN: Final = "One transaction: it was not written."
+_INDEX = effects.declare(
+    "cache.index",
+    "landings that trunk holds, and how far it was looked through",
+    half=_NOT_WRITTEN + " Trunk is looked through from where the index ends.",
+    done="Those that have no report are reported.",
+)
+_REPORTED = effects.declare(
+    "cache.reported",
+    "that the forge knows of a landing",
+    half=_NOT_WRITTEN + " The forge is asked, and says that it knows.",
+    done="Nothing is left to do.",
+)
+_FORGET = effects.declare("cache.forget", "a landing that a person took off trunk leaves the index", half=_NOT_WRITTEN)
+_ATTEMPT = effects.declare(
+    "cache.attempt",
+    "how a merge fared",
+    half=_NOT_WRITTEN + " It is tried again.",
+    done="A candidate that failed is not tested again, and told if it was not.",
+)
+_PASSED = effects.declare(
+    "cache.passed",
+    "that a tree passed, where a project lets that count again",
+    half=_NOT_WRITTEN + " The tree is tested again.",
+    done="An equal tree is not tested again.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +133,7 @@ class LandingStore:
             row = self._database.execute("SELECT tip FROM trunk WHERE name = ?", (trunk,)).fetchone()
         return row and str(row[0])
 
+    @_INDEX
     def add(self, trunk: str, landings: Iterable[LandedRevision], tip: str) -> None:
         """Index landings, newest first, as `Vcs.landings` gives them; from now on the index reaches up to `tip`.
 
@@ -143,6 +172,7 @@ class LandingStore:
             ).fetchall()
         return [LandedRevision(*row) for row in rows]
 
+    @_REPORTED
     def mark_reported(self, trunk: str, landing_id: str) -> None:
         """The forge knows of that landing. One that the index does not have is passed over."""
         with self._database.writing():
@@ -150,11 +180,13 @@ class LandingStore:
                 "UPDATE landing SET reported = 1 WHERE trunk = ? AND landing_id = ?", (trunk, landing_id)
             )
 
+    @_FORGET
     def forget(self, trunk: str, landing_id: str) -> None:
         """Trunk does not hold that landing any more: it was rewound by a person."""
         with self._database.writing():
             self._database.execute("DELETE FROM landing WHERE trunk = ? AND landing_id = ?", (trunk, landing_id))
 
+    @_ATTEMPT
     def record_attempt(
         self, landing: Landing, merge: Candidate | Conflict | AlreadyMerged, verdict: Verdict | None = None
     ) -> None:
@@ -181,6 +213,7 @@ class LandingStore:
                 (*whose, *whose, _KEPT),
             )
 
+    @_PASSED
     def keep_passed(self, key: str, verdict: Verdict) -> None:
         """Remember that what `key` names passed its tests now. What passed too long ago to count is forgotten."""
         row = (key, time.time(), json.dumps(verdict.as_json()))

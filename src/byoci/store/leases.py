@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from byoci import effects
 from byoci.errors import LeaseHeldError, UnavailableError
 from byoci.model import Lease, Location
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 4096  # bytes of a lease file that are read
 _held: Final[set[int]] = set()
+
+_FREED: Final = "The kernel took the lock back: the next run has it at once."
+_TAKE = effects.declare("lease.take", "trunk's lease file is made and locked", half=_FREED, done=_FREED)
+_SIGN = effects.declare("lease.sign", "who holds the lease, for others to read", half=_FREED, done=_FREED)
+_RELEASE = effects.declare("lease.release", "the lease file is emptied and let go of", half=_FREED, done=_FREED)
 
 
 def _drop_in_child() -> None:
@@ -58,10 +64,11 @@ class Leases:
         try:
             yield Lease(trunk, _record(descriptor, name))
         finally:
-            _held.discard(descriptor)
-            with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, 0)
-            os.close(descriptor)
+            with _RELEASE:
+                _held.discard(descriptor)
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, 0)
+                os.close(descriptor)
 
 
 def _canonical(trunk: str) -> str:
@@ -74,6 +81,7 @@ def _canonical(trunk: str) -> str:
     return str(Location(url.rstrip("/") or "/", location.branch))
 
 
+@_TAKE
 def _locked(path: Path, trunk: str) -> int:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -100,6 +108,7 @@ def _locked(path: Path, trunk: str) -> int:
     return descriptor
 
 
+@_SIGN
 def _record(descriptor: int, trunk: str) -> str:
     """Write down who holds the lease, for the others' error message, and return it in words."""
     now = datetime.now(UTC).replace(microsecond=0).isoformat()

@@ -62,8 +62,8 @@ class BzrVcs:
         wanted = _id(revision) if revision is not None else None
         if trusted:
             with self._quiet():
-                opened = partial(self._opened, location, trusted=True)
-                fetched = bzr_fetch.fetch_trunk(self._store, opened, wanted)
+                self._store.tidy()
+                fetched = bzr_fetch.fetch_trunk(self._store, partial(self._recovered, location), wanted)
                 self._store.note_tip(str(location), fetched)
                 return fetched.decode()
         with bzr_bounds.fetching(shown(location.url)), self._quiet(), self._opened(location, trusted=False) as branch:
@@ -107,7 +107,7 @@ class BzrVcs:
         with self._quiet():
             known = False
             try:
-                with self._opened(location, trusted=True) as branch:
+                with self._recovered(location) as branch:
                     known = bzr_publish.publish(self._store, candidate, branch)
             except UnreachableError:
                 if not self._is_at(location, candidate.id):  # the connection ended before the server told what it did
@@ -157,6 +157,13 @@ class BzrVcs:
 
     def _opened(self, location: Location, *, trusted: bool) -> Any:
         return bzr_open.opened(location, self._policy, self._rewrite, self._store.private, trusted=trusted)
+
+    @contextmanager
+    def _recovered(self, location: Location) -> Iterator[Any]:
+        """Trunk's branch, without what a killed run left of it."""
+        with self._opened(location, trusted=True) as branch:
+            bzr_publish.recover(self._store, branch)
+            yield branch
 
     def _proposals(self, *revisions: bytes) -> dict[bytes, str]:
         """Where those that trunk does not have are found; `RevisionGoneError` for one that was never fetched."""

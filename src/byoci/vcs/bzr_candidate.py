@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 import breezy
 from breezy.config import MemoryStack
 
-from byoci import model
+from byoci import effects, model
 from byoci.errors import RejectedError
 from byoci.model import AlreadyMerged, Candidate, Conflict, LandedRevision, MergedHow
 from byoci.vcs.bzr_merge import CandidateBuilder, MergedTree, merged
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from byoci.model import MergeMeta
     from byoci.vcs.bzr_tree import Entry
 
+_COMMIT = effects.declare("bzr.commit", "the candidate's revision, in a repository of its own")
 TOOL: Final = f"breezy {breezy.__version__}"
 PREFIX: Final = b"byoci-"
 _PLAIN: Final = "".join(chr(code) for code in range(32, 127) if chr(code) != "%")
@@ -126,6 +127,7 @@ def _check_landed(repository: Any, fields: _Fields, tree: dict[str, Entry]) -> N
         )
 
 
+@_COMMIT
 def _commit(repository: Any, tree: MergedTree, fields: _Fields) -> None:
     builder = CandidateBuilder(
         repository,
@@ -158,4 +160,5 @@ def landed(revision: Any, committer_email: str) -> LandedRevision | None:
     landing = model.landing_id(project, proposal, approved)
     if properties.get("landing-id") != landing:
         return None
-    return LandedRevision(landing, revision.revision_id.decode(), project, proposal, approved)
+    at = datetime.fromtimestamp(revision.timestamp, UTC)
+    return LandedRevision(landing, revision.revision_id.decode(), project, proposal, approved, at)

@@ -8,6 +8,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci import effects
 from byoci.errors import ByociError, RejectedError, UnavailableError
 from byoci.log import printable
 from byoci.vcs.bzr_tree import files_of, inventory_of
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+_EXPORT = effects.declare(
+    "bzr.export", "the candidate's files, in a workspace", half="Another worker has another workspace."
+)
 EXPORT_LIMIT: Final = 64 * 1024**3  # bytes; beyond that somebody wants to fill the disk
 _FORBIDDEN: Final = ("", ".", "..", ".bzr")
 
 
+@_EXPORT
 def export(repository: Any, tree: Any, folder: Path) -> None:
     """Write all of a revision tree's entries to `folder`, which is empty or absent; see `Vcs.export`.
 

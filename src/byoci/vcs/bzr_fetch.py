@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from breezy import revision as bzr_revision
 from breezy.bzr.testament import StrictTestament3
 
+from byoci import effects
 from byoci.errors import RejectedError, RevisionGoneError, UnavailableError, UnreachableError
 from byoci.vcs import bzr_check, bzr_open, bzr_snapshot
 from byoci.vcs.bzr_history import mainline
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
     from byoci.vcs.bzr_store import Store
 
+_FETCH_TRUNK = effects.declare(
+    "bzr.fetch-trunk",
+    "trunk's new revisions, in our copy of it",
+    half="A pack is there whole or not at all; the rest is fetched.",
+    done="They are there.",
+)
+_FETCH_SOURCE = effects.declare(
+    "bzr.fetch-source", "a proposal's new revisions, in a scratch repository, where they are checked"
+)
 _STEP: Final = 1000  # revisions of the mainline that are fetched together
 
 
@@ -71,7 +81,7 @@ def _steps(trunk: Any, source: Any, wanted: bytes) -> list[bytes]:
 def _fetch_step(store: Store, source: Any, wanted: bytes) -> int:
     """Fetch a revision with what is missing of its history; how many revisions that were."""
     trunk = store.make_trunk()
-    with trunk.lock_write():
+    with store.writing(), _FETCH_TRUNK, trunk.lock_write():
         search = trunk.search_missing_revision_ids(source, revision_ids=[wanted], find_ghosts=False)
         trunk.fetch(source, fetch_spec=search)
     with trunk.lock_read():
@@ -107,7 +117,7 @@ def fetch_proposal(store: Store, branch: Any, revision: bytes | None) -> bytes:
 def _fetch_apart(store: Store, source: Any, wanted: bytes) -> None:
     with store.work() as work:
         apart = store.create(work / "repository")
-        with apart.lock_write():
+        with _FETCH_SOURCE, apart.lock_write():
             search = apart.search_missing_revision_ids(source, revision_ids=[wanted], find_ghosts=False)
             apart.fetch(source, fetch_spec=search)
             bzr_check.check_new(store, apart, wanted, frozenset(search.get_keys()))

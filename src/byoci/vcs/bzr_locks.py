@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from breezy import errors as bzr_errors
-from breezy import lockdir, osutils
+from breezy import lockdir
 
+from byoci import effects
 from byoci.errors import UnavailableError
 from byoci.log import printable
 
@@ -19,43 +21,119 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 5  # seconds that a living holder gets to finish
 
+_OURS: Final = "The lock is known as a dead run's, and broken."
+_BREAK = effects.declare(
+    "bzr.break-lock", "a lock that a dead run of ours held is broken", half="It is broken, or broken now."
+)
+_LOCK = effects.declare("bzr.lock", "trunk's branch is locked, and a checkout's files", half=_OURS, done=_OURS)
+_NOTE = effects.declare(
+    "bzr.note-lock", "which lock we hold, for where its holder cannot be asked", half=_OURS, done=_OURS
+)
+_UNLOCK = effects.declare(
+    "bzr.unlock",
+    "trunk's branch is unlocked",
+    half=_OURS + " The landing is found on trunk and reported.",
+    done="The landing is found on trunk and reported.",
+)
+
 
 def be_patient() -> None:
     """How long breezy waits for a lock, in this process."""
     lockdir._DEFAULT_TIMEOUT_SECONDS = PATIENCE  # noqa: SLF001 - `brz serve` sets it the same way, there is no other
 
 
-def break_dead(lockable: Any) -> None:
-    """Break the lock of a local branch, repository or working tree if a dead process of ours left it."""
+def break_dead(lockable: Any, *, alone: bool = False) -> None:
+    """Break the lock of a local branch, repository or working tree if a dead process of ours left it.
+
+    alone   whether it is known that nobody but ourselves could hold it
+    """
     files = getattr(lockable, "control_files", None) or lockable._control_files  # noqa: SLF001 - a working tree's
     lock = files._lock  # noqa: SLF001 - the only way to ask who holds it
     if isinstance(lock, lockdir.LockDir):
         holder = lock.peek()
-        if holder is not None and holder.is_lock_holder_known_dead():
-            lock.force_break(holder)
+        if holder is not None and (alone or holder.is_lock_holder_known_dead()):
+            with _BREAK:
+                lock.force_break(holder)
+
+
+@dataclass(slots=True)
+class Held:
+    """A write lock while it is held. Its holder sets `behind` where his work is not done: that is left to `recover`."""
+
+    behind: bool = False
 
 
 @contextmanager
-def held(branch: Any, tree: Any, note: Path) -> Iterator[None]:
-    """Hold a branch's write lock, local or through a server, after recovering it from a killed run of ours.
+def held(branch: Any, tree: Any, note: Path) -> Iterator[Held]:
+    """Hold a branch's write lock, local or through a server. See `recover` for one of a killed run of ours.
 
     tree   the branch's working tree, to be locked too; None for none
-    note   a file that tells which lock we hold: on a server its holder is the server's process, dead or alive
+    note   a file that tells which lock we hold, itself locked as long as this process lives: who holds a branch on a
+           server is the server's process, dead or alive, and what a process id says ends with a container
     Raises `UnavailableError` with who holds it where somebody else does.
     """
-    _recover(branch, note)
-    locked = branch if tree is None else tree
     try:
-        token = getattr(locked.lock_write(), "token", None)
+        with _LOCK:
+            token = _lock(branch, tree)
     except bzr_errors.LockContention as error:
         raise _contention(branch) from error
+    descriptor, holding = -1, Held()
     try:
         if token:
-            _write_note(note, token)
-        yield
+            descriptor = _write_note(note, token)
+        yield holding
     finally:
-        locked.unlock()
-        note.unlink(missing_ok=True)
+        with _UNLOCK:
+            if tree is not None:
+                tree.unlock()
+            branch.unlock()
+            if descriptor >= 0:
+                # breezy says nothing of it where it cannot unlock.
+                if not (holding.behind or _stays_locked(tree) or _stays_locked(branch)):
+                    note.unlink()
+                os.close(descriptor)
+
+
+def _lock(branch: Any, tree: Any) -> bytes | None:
+    """Lock both; the branch's token, where its kind has one."""
+    token: bytes | None = getattr(branch.lock_write(), "token", None)
+    try:
+        if tree is not None:
+            tree.lock_write()
+    except BaseException:
+        branch.unlock()
+        raise
+    return token
+
+
+def _stays_locked(lockable: Any) -> bool:
+    """Whether a lock of ours, that was to be released, is there still; False where it is a server's to tell."""
+    files = getattr(lockable, "control_files", None) or getattr(lockable, "_control_files", None)
+    return bool(getattr(getattr(files, "_lock", None), "is_held", False))
+
+
+def recover(branch: Any, note: Path) -> bool:
+    """Break what locks a killed run of ours left on a branch; whether there was such a run."""
+    local = branch.user_transport.base.startswith("file:")
+    nonce = _nonce(note)
+    if not local and nonce is None:
+        return False  # asking a server costs several round trips, and some do not tell
+    lock = _lock_of(branch)
+    holder = lock.peek()
+    ours = holder is not None and (holder.get("nonce") == nonce or holder.is_lock_holder_known_dead())
+    if ours:
+        with _BREAK:
+            lock.force_break(holder)
+    if local:
+        break_dead(branch.repository)
+    return ours or nonce is not None
+
+
+def forget(note: Path) -> None:
+    """Nothing is left of the run that wrote the note."""
+    if note.exists():
+        with _UNLOCK:
+            note.unlink(missing_ok=True)
 
 
 def _lock_of(branch: Any) -> lockdir.LockDir:
@@ -63,34 +141,24 @@ def _lock_of(branch: Any) -> lockdir.LockDir:
     return lockdir.LockDir(branch.controldir.get_branch_transport(None, branch.name), "lock")
 
 
-def _recover(branch: Any, note: Path) -> None:
-    local = branch.user_transport.base.startswith("file:")
-    if not local and not note.exists():
-        return  # asking a server costs several round trips, and some do not tell
-    lock = _lock_of(branch)
-    holder = lock.peek()
-    if holder is not None and (holder.is_lock_holder_known_dead() or _is_ours(holder, note)):
-        lock.force_break(holder)
-    if local:
-        break_dead(branch.repository)
-
-
-def _is_ours(holder: lockdir.LockHeldInfo, note: Path) -> bool:
-    """Whether the lock is the one that `note` tells of, and its writer is gone."""
+def _nonce(note: Path) -> str | None:
+    """What lock a note tells of, if its writer is gone; "" where he was killed before he had written it down."""
     try:
-        written = json.loads(note.read_bytes())
-        return holder.get("nonce") == written["token"] and _gone(int(written["pid"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        with note.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return opened.read().decode("ascii", "replace")
+    except (FileNotFoundError, BlockingIOError):
+        return None
 
 
-def _gone(pid: int) -> bool:
-    return pid == os.getpid() or bool(osutils.is_local_pid_dead(pid))
-
-
-def _write_note(note: Path, token: bytes) -> None:
+@_NOTE
+def _write_note(note: Path, token: bytes) -> int:
+    """Write the note; the descriptor that holds it."""
     note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps({"token": token.decode(), "pid": os.getpid()}))
+    descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.write(descriptor, token)
+    return descriptor
 
 
 def _contention(branch: Any) -> UnavailableError:

@@ -22,6 +22,7 @@ from breezy.merge import Merge3Merger, Merger
 from breezy.transform import FinalPaths
 from vcsgraph.graph import CachingParentsProvider, Graph
 
+from byoci import effects
 from byoci.errors import ByociError, RejectedError, UnavailableError
 from byoci.log import printable
 from byoci.model import Conflict
@@ -29,6 +30,9 @@ from byoci.vcs.bzr_tree import Digests, Entry, entries_of, files_of, inventory_o
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_MERGE = effects.declare("bzr.merge", "new content of a merge, in a scratch folder")
+_MERGED = effects.declare("bzr.merged", "the content of a merge that was committed is removed")
 
 
 class _Preview(TransformPreview):  # type: ignore[misc]
@@ -191,8 +195,9 @@ def merged(
     with ExitStack() as stack:
         stack.enter_context(tree.lock_read())
         worker = merger.make_merger()
-        transform = worker.make_preview_transform()
-        stack.callback(transform.finalize)
+        with _MERGE:
+            transform = worker.make_preview_transform()
+        stack.callback(_MERGED(transform.finalize))
         if worker.cooked_conflicts:
             yield _conflict(this, other, worker.cooked_conflicts)
         else:

@@ -25,6 +25,7 @@ from breezy.bzr import BzrProber, RemoteBzrProber
 from breezy.library_state import BzrLibraryState
 from breezy.url_policy_open import BranchLoopError, BranchOpener, BranchOpenPolicy
 
+from byoci import effects
 from byoci.errors import ByociError, RejectedError, UnavailableError, UnreachableError, of_system
 from byoci.log import printable
 from byoci.vcs import bzr_locks, bzr_ssh, urls
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 LAUNCHPAD: Final = "bzr+ssh://bazaar.launchpad.net/"
+_HOME = effects.declare("bzr.home", "an empty home folder for breezy", done="It is used.")
 SILENCE: Final = 300.0  # seconds that a server may say nothing
 _SCP: Final = re.compile(r"(?P<host>(?:[^/]*@)?(?:\[[^\]]+\]|[^:/]+)):(?P<path>.*)", re.DOTALL)
 
@@ -104,7 +106,9 @@ def quiet(home: Path, ssh_config: Path | None) -> Iterator[None]:
     """Use breezy without anybody's configuration; `home` is an empty folder that stands for the user's."""
     _initialise()
     bzr_ssh.use(ssh_config)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not home.is_dir():
+        with _HOME:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = dict(os.environ)
     timeout = socket.getdefaulttimeout()
     for name in [name for name in before if name.startswith(("BRZ_", "BZR_")) or name == "EMAIL"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from breezy import errors as bzr_errors
 
+from byoci import effects
 from byoci.errors import PublishRefusedError, RejectedError, RevisionGoneError, TrunkMovedError
 from byoci.log import printable
 from byoci.vcs import bzr_locks, bzr_snapshot, bzr_worktree, urls
@@ -17,11 +18,25 @@ from byoci.vcs.bzr_store import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from byoci.model import Candidate, Lease, Location
     from byoci.vcs.bzr_store import Store
 
 _log = logging.getLogger(__name__)
+
+_PUSH = effects.declare(
+    "bzr.push", "the candidate and what it merges, in trunk's repository", half="Revisions that no branch refers to."
+)
+_MOVE = effects.declare(
+    "bzr.move",
+    "trunk's tip moves to the candidate",
+    half="It has moved or it has not. The landing is found on trunk and reported, or made again.",
+    done="The landing is found on trunk and reported.",
+)
+_REMEMBER = effects.declare(
+    "bzr.remember", "the candidate, in our copy of trunk", half="It is fetched from trunk.", done="It is there."
+)
 
 _REFUSALS = (
     bzr_errors.LockFailed,
@@ -50,11 +65,10 @@ def publish(store: Store, candidate: Candidate, branch: Any) -> bool:
     Raises `TrunkMovedError`, `PublishRefusedError`, or `UnavailableError` for a lock that somebody else holds; nothing
     that anybody can see has changed then.
     """
-    note = store.private / "locks" / name_of(branch.user_url)
     made = candidate.id.encode()
     tree = bzr_worktree.tree_of(branch)
     branch = branch if tree is None else tree.branch
-    with _refusing(branch), bzr_locks.held(branch, tree, note):
+    with _refusing(branch), bzr_locks.held(branch, tree, _note(store, branch)) as held:
         revno, tip = branch.last_revision_info()
         if tip != candidate.base.encode():
             raise _moved(branch.user_url, candidate.base)
@@ -68,10 +82,28 @@ def publish(store: Store, candidate: Candidate, branch: Any) -> bool:
             if tree is not None:
                 bzr_worktree.check_clean(tree, repository.revision_tree(made))
             _push(store, repository, made, branch.repository)
-        branch.set_last_revision_info(revno + 1, made)
+        with _MOVE:
+            branch.set_last_revision_info(revno + 1, made)
         if tree is not None:
-            bzr_worktree.bring_up_to_date(tree)
+            held.behind = not bzr_worktree.bring_up_to_date(tree)
     return _remember(store, repository, made)
+
+
+def recover(store: Store, branch: Any) -> None:
+    """Finish what a killed run of ours left of a publish: trunk's lock, and the files of one that is checked out.
+
+    Whether the tip had moved is trunk's own to tell.
+    """
+    note = _note(store, branch)
+    if bzr_locks.recover(branch, note):
+        tree = bzr_worktree.tree_of(branch)
+        if tree is not None:
+            bzr_worktree.catch_up(tree)
+        bzr_locks.forget(note)
+
+
+def _note(store: Store, branch: Any) -> Path:
+    return store.private / "locks" / name_of(branch.user_url)
 
 
 def _push(store: Store, source: Any, candidate: bytes, target: Any) -> None:
@@ -83,9 +115,9 @@ def _push(store: Store, source: Any, candidate: bytes, target: Any) -> None:
     new = frozenset(search.get_keys())
     there = frozenset(target.get_parent_map(new))
     _check_same(source, target, there)
-    target.fetch(
-        source, fetch_spec=target.search_missing_revision_ids(source, revision_ids=[candidate], find_ghosts=False)
-    )
+    with _PUSH:
+        wanted = target.search_missing_revision_ids(source, revision_ids=[candidate], find_ghosts=False)
+        target.fetch(source, fetch_spec=wanted)
     suspicious = new if target.user_transport.base.startswith("file:") else there
     _check_same(source, target, suspicious)
     _check_texts(store, source, target, candidate, suspicious)
@@ -120,7 +152,7 @@ def _remember(store: Store, repository: Any, candidate: bytes) -> bool:
     """Trunk has it, so our copy of trunk may too: the next fetch need not bring it. Only a help, so never an error."""
     try:
         trunk = store.make_trunk()
-        with trunk.lock_write():
+        with store.writing(), _REMEMBER, trunk.lock_write():
             search = trunk.search_missing_revision_ids(repository, revision_ids=[candidate], find_ghosts=False)
             trunk.fetch(repository, fetch_spec=search)
         bzr_snapshot.keep_fresh(store, candidate, len(search.get_keys()))

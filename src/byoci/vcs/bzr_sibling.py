@@ -15,6 +15,7 @@ from breezy.controldir import ControlDir, format_registry
 from breezy.revision import NULL_REVISION
 from breezy.transport import get_transport
 
+from byoci import effects
 from byoci.errors import PublishRefusedError, UnreachableError
 from byoci.model import Location
 from byoci.vcs import bzr_locks, bzr_open, urls
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = "-certificates"
 _ROOT: Final = b"TREE_ROOT"
+_MAKE = effects.declare(
+    "sibling.make", "the branch beside trunk, empty", half="What is whole of it is used.", done="It is used."
+)
+_COMMIT = effects.declare(
+    "sibling.commit",
+    "a certificate, in the branch beside trunk",
+    half="It is there or it is not; that is seen, and it is committed if need be.",
+    done="That it is there is seen.",
+)
 
 
 class BzrSibling:
@@ -53,12 +63,18 @@ class BzrSibling:
         name = quote(revision, safe="")
         with bzr_open.quiet(self._private / "home", self._ssh_config):
             self._make(trunk)
-            with self._opened(trunk) as branch, bzr_locks.held(branch, None, self._note(branch)):
-                basis = branch.basis_tree()
-                with basis.lock_read():
-                    known = basis.is_versioned(name)
-                    if not (known and basis.get_file_text(name) == content):
-                        _commit(branch, basis, name, content, self._committer)
+            with self._opened(trunk) as branch:
+                note = self._note(branch)
+                if bzr_locks.recover(branch, note):
+                    bzr_locks.forget(note)
+                with bzr_locks.held(branch, None, note):
+                    self._put(branch, name, content)
+
+    def _put(self, branch: Any, name: str, content: bytes) -> None:
+        basis = branch.basis_tree()
+        with basis.lock_read():
+            if not (basis.is_versioned(name) and basis.get_file_text(name) == content):
+                _commit(branch, basis, name, content, self._committer)
 
     def all(self, trunk: Location) -> Iterator[tuple[str, bytes]]:
         """See `Shelf.all`."""
@@ -92,6 +108,7 @@ class BzrSibling:
                 return False
             raise
 
+    @_MAKE
     def _make(self, trunk: Location) -> None:
         if self._is_there(trunk):
             return
@@ -99,9 +116,32 @@ class BzrSibling:
         with bzr_open.unreachable(place, self._private), _refusing(place):
             transport = get_transport(bzr_open.as_breezy_url(place))
             transport.ensure_base()
-            ControlDir.create_branch_convenience(
-                transport.base, force_new_tree=False, format=format_registry.make_controldir("2a")
-            )
+            _remove_halves(transport)
+            control = _control(transport)
+            try:
+                control.find_repository()
+            except bzr_errors.NoRepositoryPresent:
+                control.create_repository()
+            control.create_branch()
+
+
+def _remove_halves(transport: Any) -> None:
+    """Remove what a killed run left of a branch that it was about to make: breezy writes the name of a format last."""
+    if not transport.has(".bzr"):
+        return
+    parts = [part for part in ("repository", "branch") if transport.has(f".bzr/{part}")]
+    for part in parts:
+        if not transport.has(f".bzr/{part}/format"):
+            transport.delete_tree(f".bzr/{part}")
+    if not parts and not transport.has(".bzr/branch-format"):
+        transport.delete_tree(".bzr")
+
+
+def _control(transport: Any) -> Any:
+    try:
+        return ControlDir.open_from_transport(transport)
+    except bzr_errors.NotBranchError:
+        return format_registry.make_controldir("2a").initialize_on_transport(transport)
 
 
 class _OneFile:
@@ -119,6 +159,7 @@ class _OneFile:
         return file_id
 
 
+@_COMMIT
 def _commit(branch: Any, basis: Any, name: str, content: bytes, committer: str) -> None:
     """Commit one file to a branch that is locked. breezy's own tree in memory cannot commit in version 3.3."""
     revno, tip = branch.last_revision_info()

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from breezy.bzr import chk_map
 
+from byoci import effects
+
 if TYPE_CHECKING:
     from byoci.vcs.bzr_store import Store
 
+_COPY = effects.declare("bzr.snapshot", "a copy of trunk's newest tree, apart")
 STALE: Final = 200  # new revisions of trunk, after which the copy is made anew
 
 
@@ -26,7 +29,7 @@ def keep_fresh(store: Store, tip: bytes, new: int) -> None:
     trunk = store.trunk()
     with store.work() as work, trunk.lock_read():
         copy = store.create_bare(work / "repository")
-        with copy.lock_write():
+        with _COPY, copy.lock_write():
             copy.start_write_group()
             _copy(trunk, copy, tip)
             copy.commit_write_group()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from breezy.transport import ssh
 
-from byoci import proc
+from byoci import effects, proc
 
 if TYPE_CHECKING:
     import subprocess
@@ -26,6 +26,12 @@ _OPTIONS: Final = (
     "-oServerAliveInterval=30",
 )
 
+_CONNECT = effects.declare(
+    "bzr.connect",
+    "ssh is started, with bzr on the other end",
+    half="It ends when byoci is gone.",
+    done="It ends when byoci is gone.",
+)
 
 _connections: list[_Connection] = []
 
@@ -66,8 +72,8 @@ class _Connection(ssh.SSHConnection):  # type: ignore[misc]
         environment = proc.base_environment() | {
             name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ
         }
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the connection
-        with theirs:
+        with _CONNECT, theirs:
+            self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the connection
             self._process: subprocess.Popen[bytes] = proc.start(
                 argv, env=environment, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._words.fileno()
             )

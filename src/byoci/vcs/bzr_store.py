@@ -19,25 +19,44 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 import time
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from breezy.controldir import ControlDir, format_registry
 from breezy.transport import get_transport_from_url
 
+from byoci import effects
 from byoci.errors import UnavailableError
 from byoci.vcs import bzr_locks
 from byoci.vcs.bzr_index import keep_pages
 from byoci.vcs.bzr_open import borrow
+from byoci.vcs.scratch import alone, discard, in_use, reap, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
 _FORMAT: Final = format_registry.make_controldir("2a")
+
+_UNUSED: Final = "It is not found; the folder work/ is emptied."
+_MAKE_TRUNK = effects.declare("bzr.make-trunk", "our copy of trunk, empty, by a rename", done="It is used.")
+_REPOSITORY = effects.declare("bzr.repository", "an empty repository in a scratch folder", half=_UNUSED, done=_UNUSED)
+_KEEP_CANDIDATE = effects.declare("bzr.keep-candidate", "a candidate's repository gets its place, by a rename")
+_KEEP_PROPOSAL = effects.declare("bzr.keep-proposal", "a proposal's checked revisions get their place, by a rename")
+_COUNT = effects.declare("bzr.count-snapshot", "how old the copy of trunk's newest tree is", done="It is known.")
+_KEEP_SNAPSHOT = effects.declare("bzr.keep-snapshot", "a copy of trunk's newest tree gets its place, by a rename")
+_USE = effects.declare("bzr.use-proposal", "that a proposal's revisions are used now", done="They stay longer.")
+_NOTE_TIP = effects.declare(
+    "bzr.note-tip", "where trunk is", half="The last one counts, until trunk is fetched.", done="It is known."
+)
+_NOTE_GHOSTS = effects.declare(
+    "bzr.note-ghosts", "revisions that trunk's history mentions and lacks", done="They are known."
+)
+_DROP = effects.declare(
+    "bzr.drop-candidate", "a candidate that trunk has now is removed", done="Nothing is left to do."
+)
+_PRUNE = effects.declare("bzr.prune", "what nobody used for long is removed", half="The rest is removed.")
 KEEP_SECONDS: Final = 14 * 24 * 3600.0  # how long a proposal or candidate stays that nobody fetched or merged again
 
 
@@ -65,22 +84,31 @@ class Store:
         if not folder.exists():
             with self.work() as work:
                 self.create_bare(work / "repository")
-                (work / "repository").rename(folder)
-        repository = open_repository(folder)
-        bzr_locks.break_dead(repository)
-        return repository
+                with _MAKE_TRUNK:
+                    (work / "repository").rename(folder)
+        return open_repository(folder)
 
-    @contextmanager
-    def work(self) -> Iterator[Path]:
+    def tidy(self) -> None:
+        """Remove what killed runs left: scratch folders, and the lock of our copy of trunk."""
+        reap(self.unfinished)
+        if (self.private / "trunk" / ".bzr" / "repository" / "lock" / "held").exists():
+            with alone(self.unfinished) as nobody:
+                bzr_locks.break_dead(open_repository(self.private / "trunk"), alone=nobody)
+
+    def writing(self) -> AbstractContextManager[None]:
+        """While this lasts, nobody takes the lock on our copy of trunk for a killed run's."""
+        return in_use(self.unfinished)
+
+    @property
+    def unfinished(self) -> Path:
+        """Where `scratch` keeps what nobody looks for."""
+        return self.private / "work"
+
+    def work(self) -> AbstractContextManager[Path]:
         """A new folder, removed at the end with whatever is there then."""
-        base = self.private / "work"
-        base.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=base))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        return scratch(self.unfinished)
 
+    @_REPOSITORY
     def create_bare(self, folder: Path) -> Any:
         """A new, empty repository at `folder`."""
         folder.mkdir(parents=True)
@@ -125,42 +153,47 @@ class Store:
         """Where a candidate is, or will be."""
         return self.private / "candidates" / name_of(candidate_id)
 
+    @_KEEP_CANDIDATE
     def keep_candidate(self, made: Path, candidate_id: str, proposals: Iterable[str]) -> None:
         """Keep a finished candidate; an earlier one with this id was made from the same values and goes."""
         (made / "proposals").write_text("\n".join(proposals))
         self._replace(made, self.candidate_folder(candidate_id))
 
+    @_KEEP_PROPOSAL
     def keep_proposal(self, made: Path, revision: bytes, content: str) -> None:
         """Keep a checked proposal, and let its tip's id stand for it from now on."""
         name = f"{name_of(revision)}-{content[:16]}"
         self._replace(made, self.private / "proposals" / name)
-        _write(self.private / "approved" / name_of(revision), name)
+        self._write(self.private / "approved" / name_of(revision), name)
 
     def snapshot_behind(self) -> int | None:
         """How many revisions trunk got since the snapshot was made; None where there is none."""
         name, _, behind = (_read(self.private / "snapshot") or "").partition(" ")
         return int(behind) if name and (self.private / "snapshots" / name).exists() else None
 
+    @_COUNT
     def note_snapshot_behind(self, behind: int) -> None:
         """Remember that trunk moved on."""
         name, _, _ = (_read(self.private / "snapshot") or "").partition(" ")
-        _write(self.private / "snapshot", f"{name} {behind}")
+        self._write(self.private / "snapshot", f"{name} {behind}")
 
+    @_KEEP_SNAPSHOT
     def keep_snapshot(self, made: Path, tip: bytes) -> None:
         """Use a new copy of trunk's newest tree; the last one stays for who reads it, the one before that goes."""
         used, _, _ = (_read(self.private / "snapshot") or "").partition(" ")
         for folder in (self.private / "snapshots").glob("*"):
             if folder.name != used:
-                self._discard(folder)
+                discard(folder, self.unfinished)
         self._replace(made, self.private / "snapshots" / name_of(tip))
-        _write(self.private / "snapshot", f"{name_of(tip)} 0")
+        self._write(self.private / "snapshot", f"{name_of(tip)} 0")
 
     def proposal(self, revision: bytes) -> str | None:
         """The name of what was last fetched with the tip `revision`; None for nothing."""
         name = _read(self.private / "approved" / name_of(revision))
         if not name or not (self.private / "proposals" / name).exists():
             return None
-        os.utime(self.private / "proposals" / name)
+        with _USE:
+            os.utime(self.private / "proposals" / name)
         return name
 
     def proposal_repository(self, name: str) -> Any:
@@ -172,9 +205,10 @@ class Store:
         tip = _read(self.private / "tips" / name_of(location))
         return tip.encode() if tip else None
 
+    @_NOTE_TIP
     def note_tip(self, location: str, revision: bytes) -> None:
         """Remember where a location is."""
-        _write(self.private / "tips" / name_of(location), revision.decode())
+        self._write(self.private / "tips" / name_of(location), revision.decode())
 
     def ghosts(self) -> frozenset[bytes]:
         """Ids that trunk's history mentions but does not have."""
@@ -183,29 +217,35 @@ class Store:
     def note_ghosts(self, ghosts: frozenset[bytes]) -> None:
         """Remember these as well."""
         if not ghosts <= self.ghosts():
-            _write(self.private / "ghosts", b"\n".join(sorted(ghosts | self.ghosts())).decode())
+            with _NOTE_GHOSTS:
+                self._write(self.private / "ghosts", b"\n".join(sorted(ghosts | self.ghosts())).decode())
 
+    @_DROP
     def drop_candidate(self, candidate_id: str) -> None:
         """Forget a candidate that trunk has now."""
-        self._discard(self.candidate_folder(candidate_id))
+        discard(self.candidate_folder(candidate_id), self.unfinished)
 
+    @_PRUNE
     def prune(self) -> None:
-        """Remove proposals and candidates that have been of no use for long, and what killed runs left behind."""
+        """Remove proposals and candidates that have been of no use for long."""
         oldest = time.time() - KEEP_SECONDS
-        for kind in ("proposals", "candidates", "work"):
+        for kind in ("proposals", "candidates"):
             for folder in (self.private / kind).glob("*"):
                 if folder.stat().st_mtime < oldest:
-                    self._discard(folder)
+                    discard(folder, self.unfinished)
+
+    def _write(self, path: Path, text: str) -> None:
+        """Write a file, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self.work() as work:
+            (work / path.name).write_text(text, encoding="utf-8")
+            (work / path.name).replace(path)
 
     def _replace(self, made: Path, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self._discard(folder)
+        if folder.exists():
+            discard(folder, self.unfinished)
         made.rename(folder)
-
-    def _discard(self, folder: Path) -> None:
-        """Remove a folder. It goes at once: who is killed meanwhile leaves no half of it where it is looked for."""
-        with self.work() as work, suppress(FileNotFoundError):
-            folder.rename(work / "gone")
 
 
 def _without_copies(repository: Any) -> None:
@@ -231,11 +271,3 @@ def _read(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import PublishRefusedError, RevisionGoneError, UnreachableError
 from byoci.model import Candidate
 from byoci.vcs import git_checkout, git_export, git_history, git_merge, git_objects, git_publish, git_remote
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 FRESH: Final = 5.0  # seconds for which `fetch` believes what `tip` was told
 PACKS: Final = 50  # packs in the private repository, one a fetch, before they are joined
+
+_JOIN = effects.declare(
+    "git.join-packs",
+    "small packs of the private repository become one",
+    half="Git removes a pack when the new one is there.",
+)
 
 
 class GitVcs:
@@ -56,6 +63,7 @@ class GitVcs:
         self._tips: dict[tuple[str, str], tuple[float, Tip]] = {}
         self._heads: dict[str, str] = {}
         self._made: dict[str, str] = {}
+        self._tidied = False
 
     def tip(self, location: Location) -> str:
         """See `Vcs.tip`. The next `fetch` of the same branch relies on the answer, where nothing is left to bring."""
@@ -72,6 +80,9 @@ class GitVcs:
         if revision is not None:
             require_id(revision)
         told = self._just_told(branch) or git_remote.look(branch)
+        if trusted and not self._tidied:
+            self._git.tidy()
+            self._tidied = True
         if not self._git.exists():
             told = told or git_remote.ask(self._git, branch)
             self._git.create(len(told.revision))
@@ -114,12 +125,12 @@ class GitVcs:
         first_parent = self._made.get(candidate.id) or self._objects.identify([f"{candidate.id}^1"])[0]
         if expected_tip != first_parent:
             raise git_publish.moved(branch.place, expected_tip)
+        self._tips.pop(_key(branch), None)  # it moves now, or has moved
         if folder := git_checkout.checkout_of(branch):
             git_checkout.publish_checked_out(self._git, candidate, branch, expected_tip, folder)
         else:
             git_publish.push(self._git, candidate, branch, expected_tip)
         self._made.pop(candidate.id, None)
-        self._tips.pop(_key(branch), None)
         private_ref = self._branch(location, trusted=True).private_ref
         with contextlib.suppress(OSError):  # trunk has moved, and the next fetch writes it too
             git_remote.write_ref(self._git, private_ref, candidate.id)
@@ -181,7 +192,8 @@ class GitVcs:
         packs = self._git.repository / "objects" / "pack"
         if sum(entry.name.endswith(".pack") for entry in os.scandir(packs)) > PACKS:
             self._objects.close()  # it may have packs open that go now
-            self._git.run(["repack", "--geometric=2", "-d", "--quiet"])
+            with _JOIN:
+                self._git.run(["repack", "--geometric=2", "-d", "--quiet"])
 
 
 def _key(branch: Branch) -> tuple[str, str]:

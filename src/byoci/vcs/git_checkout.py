@@ -11,9 +11,9 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
-from byoci import proc
+from byoci import effects, proc
 from byoci.errors import PublishRefusedError
 from byoci.log import printable
 from byoci.vcs.git_publish import moved, persons_environment, refused
@@ -27,13 +27,43 @@ if TYPE_CHECKING:
     from byoci.vcs.git_remote import Branch
     from byoci.vcs.git_run import Git
 
+_UNLOCKS: Final = "Git lets go of the branch when byoci is gone; it has not moved."
+_FIND = effects.declare(
+    "checkout.find", "`git worktree list` is asked where trunk is checked out", half=effects.READ_ONLY
+)
+_FETCH = effects.declare(
+    "checkout.fetch", "the candidate's objects, in trunk's repository", half="Objects that nothing refers to."
+)
+_LOOK = effects.declare("checkout.look", "`git status` or `git diff` compares a person's files", half=effects.READ_ONLY)
+_LOCK = effects.declare(
+    "checkout.lock", "trunk's ref is locked, by a process that ends with byoci", half=_UNLOCKS, done=_UNLOCKS
+)
+_FILES = effects.declare(
+    "checkout.files",
+    "the files of a person's checkout become the candidate's",
+    half="Files and index that are the candidate's already are taken for ours.",
+    done="They are taken for ours, and trunk moves.",
+)
+_MOVE = effects.declare(
+    "checkout.move",
+    "trunk's ref moves to the candidate",
+    half="It has moved or it has not.",
+    done="The landing is found on trunk and reported.",
+)
+_BACK = effects.declare(
+    "checkout.back",
+    "the files become trunk's again, where trunk did not move",
+    half="Files and index that are the candidate's are taken for ours.",
+)
+
 
 def checkout_of(branch: Branch) -> Path | None:
     """Where a local trunk's branch is checked out, linked working trees included; None where it is not."""
     path = branch.place.path
     if path is None or _plainly_bare(path):
         return None
-    result = _git(path, "worktree", "list", "--porcelain", "-z")
+    with _FIND:
+        result = _git(path, "worktree", "list", "--porcelain", "-z")
     if result.status:
         raise unreachable(branch.place, result.stderr.decode("utf-8", "replace"))
     for record in result.text.split("\0\0"):
@@ -54,27 +84,32 @@ def _plainly_bare(path: Path) -> bool:
 def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected: str, folder: Path) -> None:
     """Move a checked-out branch and its files to the candidate, if it is at `expected` and nothing is uncommitted."""
     place = branch.place
-    result = _git(
-        folder, "-c", "protocol.version=2", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
-        "--no-recurse-submodules", "--no-auto-maintenance", "--refmap=", f"{git.repository}/.", candidate.id,
-    )  # fmt: skip
+    with _FETCH:
+        result = _git(
+            folder, "-c", "protocol.version=2", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
+            "--no-recurse-submodules", "--no-auto-maintenance", "--refmap=", f"{git.repository}/.", candidate.id,
+        )  # fmt: skip
     if result.status:
         raise refused(place, said(result.stderr.decode("utf-8", "replace")))
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+    with _LOOK:
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
     if changed.status:
         raise refused(place, said(changed.stderr.decode("utf-8", "replace")))
     if changed.text and not _left_by_a_killed_lander(folder, candidate):
         raise _dirty(folder, changed.text)
     with _locked(branch, folder, candidate.id, expected) as finish:
-        updated = _git(folder, "read-tree", "-m", "-u", expected, candidate.id)
+        with _FILES:
+            updated = _git(folder, "read-tree", "-m", "-u", expected, candidate.id)
         if updated.status:
             words = updated.stderr.decode("utf-8", "replace")
             in_the_way = "overwritten" in words or "uptodate" in words
             raise _dirty(folder, words) if in_the_way else refused(place, said(words))
         try:
-            finish()
+            with _MOVE:
+                finish()
         except BaseException:
-            _git(folder, "read-tree", "-m", "-u", candidate.id, expected)
+            with _BACK:
+                _git(folder, "read-tree", "-m", "-u", candidate.id, expected)
             raise
 
 
@@ -84,9 +119,10 @@ def _locked(branch: Branch, folder: Path, new: str, old: str) -> Iterator[Callab
 
     The lock is held by `git update-ref`, which lets go of it when its input ends, also where byoci is killed.
     """
-    with tempfile.TemporaryFile() as stderr:
+    with _temporary() as stderr:
         argv = [*_argv(folder), "update-ref", "-m", "byoci: landed", "--stdin"]
-        process = proc.start(argv, env=persons_environment(), stdin=subprocess.PIPE, stderr=stderr.fileno())
+        with _LOCK:
+            process = proc.start(argv, env=persons_environment(), stdin=subprocess.PIPE, stderr=stderr.fileno())
         assert process.stdin is not None
         assert process.stdout is not None
 
@@ -100,7 +136,8 @@ def _locked(branch: Branch, folder: Path, new: str, old: str) -> Iterator[Callab
                 raise _not_moved(branch, folder, old, stderr)
 
         try:
-            tell(f"start\nupdate {branch.ref} {new} {old}\nprepare\n", b"prepare: ok\n")
+            with _LOCK:
+                tell(f"start\nupdate {branch.ref} {new} {old}\nprepare\n", b"prepare: ok\n")
             yield lambda: tell("commit\n", b"commit: ok\n")
         finally:
             with contextlib.suppress(BrokenPipeError):  # it may have ended with what it was told unread
@@ -109,13 +146,21 @@ def _locked(branch: Branch, folder: Path, new: str, old: str) -> Iterator[Callab
             process.stdout.close()
 
 
+@_LOCK
+def _temporary() -> IO[bytes]:
+    return tempfile.TemporaryFile()
+
+
 def _not_moved(branch: Branch, folder: Path, old: str, stderr: IO[bytes]) -> TrunkMovedError | PublishRefusedError:
     stderr.seek(0)
-    if _git(folder, "rev-parse", "--verify", "--quiet", branch.ref).text != old:
+    with _LOOK:
+        tip = _git(folder, "rev-parse", "--verify", "--quiet", branch.ref).text
+    if tip != old:
         return moved(branch.place, old)
     return refused(branch.place, said(stderr.read().decode("utf-8", "replace")))
 
 
+@_LOOK
 def _left_by_a_killed_lander(folder: Path, candidate: Candidate) -> bool:
     """Whether files and index are the candidate's already: he who made it before died just before moving the branch."""
     same = ("diff", "--quiet", "--no-ext-diff", "--ignore-submodules=all", candidate.id)

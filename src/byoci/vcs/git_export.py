@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import RejectedError, UnavailableError
 from byoci.log import printable
 from byoci.vcs.export_owner import owner_of
@@ -23,6 +24,9 @@ EXPORT_ENTRIES: Final = 1_000_000
 _DEPTH: Final = 200  # folders within folders; each is an open file while it is written
 _LINK_BYTES: Final = 4095  # PATH_MAX without its end
 _CHUNK: Final = 1 << 20
+_EXPORT = effects.declare(
+    "git.export", "the candidate's files, in a workspace", half="Another worker has another workspace."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Folder:
     entries: Sequence[Entry]
 
 
+@_EXPORT
 def export(objects: Objects, revision: str, folder: Path) -> None:
     """Write exactly the files of a revision; see `Vcs.export`. After an error `folder` is as empty as it was."""
     (tree,) = objects.identify([f"{revision}^{{tree}}"])

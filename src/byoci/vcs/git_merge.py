@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import ByociError, ProgramError, ProgramTimeoutError, RejectedError, RevisionGoneError
 from byoci.log import printable
 from byoci.model import AlreadyMerged, Candidate, Conflict, MergedHow, MergeMeta
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from byoci.vcs.git_run import Git
 
 _SECONDS: Final = 300.0  # for one merge; git gives up on finding renames long before
+_UNUSED: Final = "Objects that nothing refers to; the merge is made again."
+_MERGE = effects.declare("git.merge", "a merge's tree, as objects of the private repository", half=_UNUSED)
+_COMMIT = effects.declare("git.commit", "the candidate's commit, as an object of the private repository", half=_UNUSED)
 _NOBODY: Final = MergeMeta("byoci", "byoci@localhost", datetime.fromtimestamp(0, UTC), "", "", "")
 
 
@@ -42,7 +46,8 @@ def merge_trees(git: Git, ours: str, theirs: str) -> str | Conflict:
     """The tree of a merge of two commits, or where they conflict."""
     argv = ["merge-tree", "--write-tree", "-z", "--name-only", ours, theirs]
     try:
-        result = git.run_on_strangers(argv, timeout=_SECONDS)
+        with _MERGE:
+            result = git.run_on_strangers(argv, timeout=_SECONDS)
     except ProgramTimeoutError as error:
         raise RejectedError(f"{theirs} cannot be merged within {_SECONDS:g} seconds") from error
     if result.status not in (0, 1):
@@ -87,6 +92,7 @@ def _conflicts(messages: bytes) -> tuple[list[str], list[str]]:
     return paths, sentences
 
 
+@_COMMIT
 def commit_tree(git: Git, tree: str, parents: tuple[str, ...], message: str, meta: MergeMeta) -> str:
     """Store a commit whose id follows from the arguments alone."""
     at = meta.at if meta.at.tzinfo else meta.at.replace(tzinfo=UTC)

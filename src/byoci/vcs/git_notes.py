@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import PublishRefusedError
 from byoci.vcs import git_objects, git_remote
 from byoci.vcs.git_objects import Objects
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
     from byoci.vcs.urls import UrlPolicy
 
 REF: Final = "refs/notes/byoci"
+_ASK = effects.declare("notes.ask", "`git ls-remote` asks where trunk's notes are", half=effects.READ_ONLY)
+_RESET = effects.declare("notes.reset", "our copy of notes that trunk does not have is removed")
+_SHOW = effects.declare("notes.show", "`git notes show` reads what is kept for a landing", half=effects.READ_ONLY)
+_ADD = effects.declare(
+    "notes.add",
+    "a certificate, as a note in our copy of trunk's notes",
+    half="Our copy is made trunk's own before it is added to.",
+)
+_PUSH = effects.declare(
+    "notes.push",
+    "trunk's notes get a certificate",
+    half="They have it or they do not; that is seen, and it is pushed if need be.",
+    done="That it is there is seen.",
+)
 _TRIES: Final = 5  # others may add notes at the same moment
 
 
@@ -54,13 +69,12 @@ class GitNotes:
             if self._kept(branch, revision) == content:
                 return
             self._add(branch, revision, content)
-            result = self._git.run_remote(
-                branch.place,
-                [
-                    "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags",
-                    f"--force-with-lease={REF}:{tip or ''}", *destination(branch.place), f"{branch.private_ref}:{REF}",
-                ],
-            )  # fmt: skip
+            argv = [
+                "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags",
+                f"--force-with-lease={REF}:{tip or ''}", *destination(branch.place), f"{branch.private_ref}:{REF}",
+            ]  # fmt: skip
+            with _PUSH:
+                result = self._git.run_remote(branch.place, argv)
             if result.status == 0:
                 return
             report = f"{result.text}\n{said(result.stderr.decode('utf-8', 'replace'))}"
@@ -87,6 +101,7 @@ class GitNotes:
         # git takes notes from refs below refs/notes/ only.
         return replace(Branch.of(place, None, trusted=True), ref=REF, private_ref=f"refs/notes/{digest[:40]}")
 
+    @_ASK
     def _tip(self, branch: Branch) -> str | None:
         """Where trunk's notes are now; None where it has none."""
         asked = ["ls-remote", *git_remote.address(branch.place), REF]
@@ -99,15 +114,18 @@ class GitNotes:
         """Make our copy of the notes trunk's own."""
         tip = self._tip(branch)
         if tip is None:
-            (self._git.repository / branch.private_ref).unlink(missing_ok=True)
+            with _RESET:
+                (self._git.repository / branch.private_ref).unlink(missing_ok=True)
         elif git_remote.read_ref(self._git, branch.private_ref) != tip:
             git_remote.fetch(self._git, branch, trusted=True)
         return tip
 
+    @_SHOW
     def _kept(self, branch: Branch, revision: str) -> bytes | None:
         shown = self._git.run(["notes", f"--ref={branch.private_ref}", "show", revision], ok=(0, 1))
         return shown.stdout if shown.status == 0 else None
 
+    @_ADD
     def _add(self, branch: Branch, revision: str, content: bytes) -> None:
         """Add a note to our copy, byte for byte: `-F` would tidy it up."""
         blob = self._git.run(["hash-object", "-w", "--stdin"], stdin=content).text

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Final
 
-from byoci import proc
+from byoci import effects, proc
 from byoci.errors import RejectedError, RevisionGoneError, UnavailableError
 from byoci.log import printable
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 READ_LIMIT: Final = 64 * 1024**2  # bytes of one object that is read into memory
 _WINDOW: Final = 256  # requests written before answers are read; two windows fit into a pipe of 64 KiB
 _BUFFER: Final = 1 << 20
+_READ = effects.declare("git.read-objects", "`git cat-file` is started", half=effects.READ_ONLY)
 
 TREE: Final = b"40000"
 LINK: Final = b"120000"
@@ -131,7 +132,8 @@ class Objects:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
-            process = self._git.start(["cat-file", "--batch-command", "--buffer"], stdin=subprocess.PIPE)
+            with _READ:
+                process = self._git.start(["cat-file", "--batch-command", "--buffer"], stdin=subprocess.PIPE)
             assert process.stdout is not None
             with contextlib.suppress(OSError):  # more than this user may have
                 fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _BUFFER)  # so that neither waits for the other

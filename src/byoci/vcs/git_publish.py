@@ -7,7 +7,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Final
 
-from byoci import proc
+from byoci import effects, proc
 from byoci.errors import PublishRefusedError, TrunkMovedError
 from byoci.vcs.git_remote import address, ask
 from byoci.vcs.git_run import said
@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 
 _REPORT: Final = re.compile(r"^([ +\-*=!])\t[^\t]*\t(.*)$", re.MULTILINE)  # git-push(1), OUTPUT, --porcelain
 
+_PUSH = effects.declare(
+    "git.push",
+    "trunk's ref moves to the candidate",
+    half="The server moves the ref, or it does not. The landing is found on trunk and reported, or made again.",
+    done="The landing is found on trunk and reported.",
+)
+
 
 def push(git: Git, candidate: Candidate, branch: Branch, expected: str) -> None:
     """Push the candidate with a lease on the branch's expected tip, which is its first parent."""
-    result = git.run_remote(
-        branch.place,
-        [
-            "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no",
-            f"--force-with-lease={branch.ref}:{expected}", *destination(branch.place), f"{candidate.id}:{branch.ref}",
-        ],
-    )  # fmt: skip
+    argv = [
+        "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no",
+        f"--force-with-lease={branch.ref}:{expected}", *destination(branch.place), f"{candidate.id}:{branch.ref}",
+    ]  # fmt: skip
+    with _PUSH:
+        result = git.run_remote(branch.place, argv)
     report = _REPORT.search(result.stdout.decode("utf-8", "replace"))
     stderr = result.stderr.decode("utf-8", "replace")
     if report is None:

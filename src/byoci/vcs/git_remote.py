@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import RejectedError, RevisionGoneError, UnreachableError
 from byoci.vcs.git_local import read_tip
 from byoci.vcs.git_run import ASK_SECONDS, STRANGERS, said, unreachable
+from byoci.vcs.scratch import in_use, scratch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from byoci.proc import Result
     from byoci.vcs.git_run import Git
     from byoci.vcs.urls import Url
@@ -23,6 +24,34 @@ _ID: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _FSCK: Final = re.compile(r"^error: object ([0-9a-f]{40,64}): (\w+): (.*)$", re.MULTILINE)
 _BAD_REF: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|[/.]$|^[-./]|^@$")
 _EXEMPTIONS: Final = 50  # how many old objects of trunk one fetch may bring again and have exempted, one a try
+
+_PACKS: Final = "Git keeps a pack when all of it was checked, then moves the ref; it is fetched again."
+_ASK = effects.declare("git.ask", "`git ls-remote` asks for a branch's tip", half=effects.READ_ONLY)
+_OFFERS = effects.declare("git.offers", "`git ls-remote` asks for all that a server has", half=effects.READ_ONLY)
+_FETCH_TRUNK = effects.declare(
+    "git.fetch-trunk", "trunk's new commits, in the private repository", half=_PACKS, done="They are there."
+)
+_FETCH_SOURCE = effects.declare(
+    "git.fetch-source",
+    "a proposal's new commits, checked, in the private repository",
+    half=_PACKS,
+    done="They are there.",
+)
+_CHECK_PACK = effects.declare("git.check-pack", "`git index-pack` checks what came over http, apart")
+_TAKE_PACKS = effects.declare(
+    "git.take-packs",
+    "what was checked goes to the private repository",
+    half="Whole packs stay; it is fetched again.",
+    done="They are there.",
+)
+_TIDY = effects.declare("git.tidy", "what a failed fetch left is removed", half="The rest is removed.")
+_EXEMPT = effects.declare("git.exempt", "an old object of trunk is exempt from checks", done="It is exempt.")
+_NOTE_TIP = effects.declare(
+    "git.note-tip",
+    "where trunk is, as a ref of the private repository",
+    half="Trunk is asked, and fetched.",
+    done="Nothing needs to be fetched.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +116,8 @@ def ask(git: Git, branch: Branch) -> Tip:
     if seen := look(branch):
         return seen
     asked = ["ls-remote", "--symref", *address(branch.place), branch.ref]
-    result = git.run_remote(branch.place, asked, timeout=ASK_SECONDS, limits=STRANGERS)
+    with _ASK:
+        result = git.run_remote(branch.place, asked, timeout=ASK_SECONDS, limits=STRANGERS)
     if result.status != 0:
         raise unreachable(branch.place, result.stderr.decode("utf-8", "replace"))
     symref, revision = "", ""
@@ -122,6 +152,11 @@ def fetch(git: Git, branch: Branch, *, trusted: bool) -> str:
     Every object that a source sends is checked, but those which the private repository holds are exempt: they are
     trunk's own, or were checked when they came.
     """
+    with in_use(git.unfinished), _FETCH_TRUNK if trusted else _FETCH_SOURCE:
+        return _fetched(git, branch, trusted=trusted)
+
+
+def _fetched(git: Git, branch: Branch, *, trusted: bool) -> str:
     for _ in range(_EXEMPTIONS):
         if not trusted and branch.place.scheme in ("http", "https"):
             result = _fetch_by_quarantine(git, branch)
@@ -146,18 +181,20 @@ def read_ref(git: Git, private_ref: str) -> str | None:
         return None
 
 
+@_NOTE_TIP
 def write_ref(git: Git, private_ref: str, revision: str) -> None:
     """Let one of our own refs point to a commit that the private repository holds; whole or not at all."""
     path = git.repository / private_ref
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=git.private, delete=False) as file:
-        file.write(f"{revision}\n")
-    Path(file.name).rename(path)
+    with scratch(git.unfinished) as folder:
+        (folder / "ref").write_text(f"{revision}\n")
+        (folder / "ref").rename(path)
 
 
 def offers(git: Git, place: Url, revision: str) -> str | None:
     """The ref by which a server offers exactly `revision`, if any."""
-    result = git.run_remote(place, ["ls-remote", *address(place)], timeout=ASK_SECONDS, limits=STRANGERS)
+    with _OFFERS:
+        result = git.run_remote(place, ["ls-remote", *address(place)], timeout=ASK_SECONDS, limits=STRANGERS)
     for line in result.text.split("\n"):
         value, _, name = line.partition("\t")
         if value == revision and name.startswith("refs/") and not _BAD_REF.search(name):
@@ -197,8 +234,7 @@ def _fetch_by_quarantine(git: Git, branch: Branch) -> Result:
     What comes is kept apart, has to be packs (a walk leaves single objects), and is checked by ourselves.
     """
     objects = git.repository / "objects"
-    incoming = Path(tempfile.mkdtemp(prefix="incoming.", dir=git.private))
-    try:
+    with scratch(git.unfinished) as incoming:
         env = {"GIT_OBJECT_DIRECTORY": str(incoming), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects)}
         result = _fetch(git, branch, [branch.ref], trusted=False, env=env)
         if result.status != 0:
@@ -213,16 +249,16 @@ def _fetch_by_quarantine(git: Git, branch: Branch) -> Result:
         skip = f"=skiplist={_skip_list(git)}" if _skip_list(git).exists() else ""
         for pack in (incoming / "pack").glob("*.pack"):
             argv = ["index-pack", f"--strict{skip}", "-o", str(incoming / "x.idx"), str(pack)]
-            result = git.run_on_strangers(argv, env=env)
+            with _CHECK_PACK:
+                result = git.run_on_strangers(argv, env=env)
             if result.status != 0:
                 return result
-        for suffix in (".pack", ".rev", ".idx"):  # git looks at a pack when it sees its index
-            for file in (incoming / "pack").glob(f"*{suffix}"):
-                file.rename(objects / "pack" / file.name)
+        with _TAKE_PACKS:
+            for suffix in (".pack", ".rev", ".idx"):  # git looks at a pack when it sees its index
+                for file in (incoming / "pack").glob(f"*{suffix}"):
+                    file.rename(objects / "pack" / file.name)
         write_ref(git, branch.private_ref, revision)
         return result
-    finally:
-        shutil.rmtree(incoming, ignore_errors=True)
 
 
 def _skip_list(git: Git) -> Path:
@@ -232,12 +268,13 @@ def _skip_list(git: Git) -> Path:
 def _explain(git: Git, branch: Branch, result: Result) -> None:
     """Raise what a failed fetch means; return where an object was exempted and fetching again may do."""
     stderr = result.stderr.decode("utf-8", "replace")
-    for leftover in (git.repository / "objects" / "pack").glob("tmp_*"):
-        leftover.unlink(missing_ok=True)
+    with _TIDY:
+        for leftover in (git.repository / "objects" / "pack").glob("tmp_*"):
+            leftover.unlink(missing_ok=True)
     if found := _FSCK.search(stderr):
         name, rule, text = found.groups()
         if git.run(["cat-file", "-e", name], ok=None).status == 0:
-            with _skip_list(git).open("a") as exempt:
+            with _EXEMPT, _skip_list(git).open("a") as exempt:
                 exempt.write(f"{name}\n")
             return
         raise RejectedError(

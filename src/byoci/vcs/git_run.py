@@ -7,19 +7,18 @@ import os
 import re
 import resource
 import shlex
-import shutil
 import subprocess
-import tempfile
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from byoci import proc
+from byoci import effects, proc
 from byoci.errors import ProgramError, ProgramMissingError, UnavailableError, UnreachableError, of_full_disk
+from byoci.vcs.scratch import reap, scratch
 from byoci.vcs.urls import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from byoci.vcs.urls import Url
 
@@ -40,6 +39,7 @@ _EMPTY_TREE: Final = {
 _PINNED: Final = {
     "core.attributesFile": "/dev/null",
     "core.bigFileThreshold": "512m",
+    "core.filesRefLockTimeout": "5000",  # a fetch or push that its lander did not outlive may be at the end of its work
     "core.fsmonitor": "false",
     "core.hooksPath": "/dev/null",
     "core.useReplaceRefs": "false",
@@ -88,6 +88,15 @@ _FOR_REMOTES: Final = (
 # The names that git itself gives to the schemes of a URL policy.
 _PROTOCOL: Final = {"git+ssh": "ssh"}
 
+_VERSION = effects.declare("git.version", "`git version` is started", half=effects.READ_ONLY)
+_CREATE = effects.declare(
+    "git.create",
+    "the private repository, by a rename",
+    half="It is made anew; what is unfinished is removed.",
+    done="It is used.",
+)
+_HOME = effects.declare("git.home", "an empty home folder for git", done="It is used.")
+
 
 def version_of(text: str) -> tuple[int, ...]:
     """The numbers of what `git version` says, for example (2, 39, 5)."""
@@ -105,12 +114,14 @@ class Git:
     def __init__(self, private: Path, ssh_config: Path | None = None) -> None:
         self.private = private
         self.repository = private / "objects.git"
+        self.unfinished = private / "work"
         self._ssh_config = ssh_config
 
     @cached_property
     def tool(self) -> str:
         """The version that candidates name, for example "git 2.39.5"; `ProgramMissingError` where it is too old."""
-        said = proc.run(["git", "version"], env=proc.base_environment(), timeout=LOCAL_SECONDS).text
+        with _VERSION:
+            said = proc.run(["git", "version"], env=proc.base_environment(), timeout=LOCAL_SECONDS).text
         version = version_of(said)
         if version < OLDEST:
             raise ProgramMissingError(
@@ -124,30 +135,36 @@ class Git:
         """Whether the private repository has been made."""
         return (self.repository / "HEAD").exists()
 
+    def tidy(self) -> None:
+        """Remove what killed runs left: scratch folders, packs that are not whole, locks of our own refs."""
+        packs, refs = self.repository / "objects" / "pack", self.repository / "refs" / "byoci"
+        reap(self.unfinished, *packs.glob("tmp_*"), *packs.glob(".tmp-*"), *refs.glob("*/*.lock"))
+
+    @_CREATE
     def create(self, id_length: int) -> None:
         """Make the private repository, whole or not at all, for object ids of this many digits."""
-        self.private.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix="objects.", dir=self.private))
         kind = "sha256" if id_length == 64 else "sha1"
         try:
-            # HEAD stays unborn: some versions read attributes from it.
-            self.run(
-                ["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", "--initial-branch=unborn"],
-                env={"GIT_DIR": str(scratch)},
-            )
-            scratch.rename(self.repository)
+            with scratch(self.unfinished) as made:
+                # HEAD stays unborn: some versions read attributes from it.
+                self.run(
+                    ["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", "--initial-branch=unborn"],
+                    env={"GIT_DIR": str(made)},
+                )
+                made.rename(self.repository)
         except OSError:
             if not self.exists():  # otherwise another process was faster, with the same result
                 raise
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
             self.__dict__.pop("_environment", None)  # it knows the empty tree's id, which follows from the kind
 
     @cached_property
     def _environment(self) -> dict[str, str]:
         _ = self.tool
         home = self.private / "home"
-        home.mkdir(parents=True, exist_ok=True)
+        if not home.is_dir():
+            with _HOME:
+                home.mkdir(parents=True, exist_ok=True)
         sha256 = self.exists() and "sha256" in (self.repository / "config").read_text()
         return {
             **proc.base_environment(),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import RejectedError, UnavailableError, UnsealableError, UsageError
 from byoci.worker import folders, images, launch, layers, sealed, tree
 from byoci.worker.layered import Layered
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from byoci.worker.base import ExitStatus, Limits, Setup
+
+_GOES: Final = "It is in the folder of a dead run, which is removed."
+_SETUP = effects.declare("worker.setup", "the folders and files that a setup sees", half=_GOES, done=_GOES)
+_OWN = effects.declare("worker.own", "a folder of the worker's user", half=_GOES, done=_GOES)
+_HAND_OVER = effects.declare("worker.hand-over", "files change hands, to the worker's user", half=_GOES, done=_GOES)
+_REMOVE = effects.declare(
+    "worker.remove", "what a worker wrote is removed", half="The rest is removed, with the folder of a dead run."
+)
 
 
 class BubblewrapWorker:
@@ -67,9 +76,10 @@ class BubblewrapWorker:
         assert self._image is not None
         folder = self._folder("setup")
         home, work = folder / "home", folder / "work"
-        for path in (home, work):
-            path.mkdir(mode=0o700)
-        layers.write_inputs(setup.inputs, work)
+        with _SETUP:
+            for path in (home, work):
+                path.mkdir(mode=0o700)
+            layers.write_inputs(setup.inputs, work)
         self._hand_over(home)
         box = Box(
             image=self._image,
@@ -96,9 +106,10 @@ class BubblewrapWorker:
     def workspace(self) -> Path:
         """See `Worker.workspace`."""
         path = self._folder("workspace")
-        path.chmod(0o700)
-        if self._base.uid is not None:
-            os.chown(path, self._base.uid, self._base.uid)
+        with _OWN:
+            path.chmod(0o700)
+            if self._base.uid is not None:
+                os.chown(path, self._base.uid, self._base.uid)
         return path
 
     def run(
@@ -132,7 +143,8 @@ class BubblewrapWorker:
             layered = self._layered.put_below(box, scratch) if own else self._layered.copy_below(box)
             return self._run(layered, workspace, on_output)
         finally:
-            tree.remove(scratch)
+            with _REMOVE:
+                tree.remove(scratch)
 
     def _run(self, box: Box, workspace: Path, on_output: Callable[[bytes], None]) -> ExitStatus:
         """Run a box that works on `workspace`, wherever that is shown."""
@@ -172,10 +184,12 @@ class BubblewrapWorker:
         if path is None:
             path = self._folder("own")
         else:
-            path.mkdir(mode=0o700)
+            with _OWN:
+                path.mkdir(mode=0o700)
         self._hand_over(path)
         return path
 
+    @_HAND_OVER
     def _hand_over(self, path: Path) -> None:
         with tree.opened(path) as fd:
             if self._base.uid is not None:
@@ -214,6 +228,7 @@ class BubblewrapWorker:
             if self._sandbox is None:
                 self._remove()
 
+    @_REMOVE
     def _remove(self) -> None:
         for guard, _ in self._given.values():
             guard.close()

@@ -24,6 +24,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ _REMOVE_SECONDS: Final = 5.0  # the kernel may need a moment after a group's las
 _KEPT: Final = 16  # groups for workers to come
 _HELD: Final = 64 << 20  # bytes of disk cache and the like that a group may hold and still be kept
 _numbers = itertools.count()
+
+_LEFT: Final = "The next run removes the groups of dead ones, with all that runs in them."
+_GROUP = effects.declare("worker.group", "a control group, and its limits", half=_LEFT, done=_LEFT)
+_UNGROUP = effects.declare("worker.ungroup", "a control group is removed, with what runs in it", half=_LEFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,10 @@ class Group:
         name = f"{_PREFIX}{_identity()}-{next(_numbers)}"
         self._folders = [f"{folder}/{name}" for folder in home.folders]
         try:
-            for folder in self._folders:
-                os.mkdir(folder)  # noqa: PTH102 -- on the way of every worker, pathlib takes longer than the kernel
-            self._set(limits)
+            with _GROUP:
+                for folder in self._folders:
+                    os.mkdir(folder)  # noqa: PTH102 -- on the way of every worker, pathlib takes longer than the kernel
+                self._set(limits)
         except OSError as error:
             self.close()
             raise UnavailableError("a worker's control group could not be made", details=str(error)) from error
@@ -115,6 +121,7 @@ class Group:
         """The same of the groups that this process is in, to come back to from a passable group."""
         return list(map(self._opened, self._home.folders))
 
+    @_GROUP
     def _opened(self, folder: str | Path) -> FileIO:
         name = "tasks" if self.passable else "cgroup.procs"
         return FileIO(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CLOEXEC), "wb")
@@ -197,6 +204,7 @@ def _read(path: str) -> bytes:
         os.close(fd)
 
 
+@_UNGROUP
 def _remove(folder: str) -> None:
     deadline = time.monotonic() + _REMOVE_SECONDS
     while True:

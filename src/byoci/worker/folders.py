@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import UnavailableError, UnsealableError, UsageError
 from byoci.worker import tree
 
@@ -50,6 +51,27 @@ _UIDS: Final = range(60706, 61184)  # Debian and systemd give these to nobody; t
 _GET_FLAGS: Final = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 _SET_FLAGS: Final = 1 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 2
 _TOP_FOLDER: Final = 0x20000
+
+_BASE = effects.declare("worker.base", "the folder of a site's workers, and those above it", half="The rest is made.")
+_REAP = effects.declare("worker.reap", "folders of dead runs are removed", half="The rest is removed.")
+_CLAIM = effects.declare(
+    "worker.claim",
+    "a folder for this run's workers, with a lock",
+    half="It is removed: nobody holds its lock.",
+    done="It is removed: nobody holds its lock.",
+)
+_FOLDER = effects.declare(
+    "worker.folder", "a folder of one worker's", half="It goes with the run's.", done="It goes with the run's."
+)
+_DISCARD = effects.declare(
+    "worker.discard", "a worker's folders are set aside", half="They go with the run's.", done="They go with the run's."
+)
+_SWEEP = effects.declare(
+    "worker.sweep", "what was set aside is removed, while other things go on", half="The rest goes with the run's."
+)
+_LEAVE = effects.declare(
+    "worker.leave", "this run's folder is removed", half="The rest is removed.", done="Nothing is left to do."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +107,9 @@ def base_of(state: Path) -> Base:
 @functools.lru_cache(maxsize=64)
 def _base_of(state: Path, user: int) -> Base:
     if user != 0:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = state.resolve() / "workers"
-        path.mkdir(mode=0o700, exist_ok=True)
+        with _BASE:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tree.opened(path) as fd:
             _own(path, os.fstat(fd))
         return Base(path, None, path)
@@ -110,6 +132,7 @@ def _check_exists(uid: int) -> None:
         )
 
 
+@_BASE
 def _make_chain(path: Path) -> None:
     """Make folders from the root on, each of them root's own and passable for others, none of them a link."""
     fd = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
@@ -182,11 +205,13 @@ class Session:
         self._remover = ThreadPoolExecutor(1, "remove workers' folders")  # the interpreter waits for it before it ends
         self._room = threading.BoundedSemaphore(_REMOVALS)
         live = base.path / "live"
-        live.mkdir(mode=0o711, exist_ok=True)
+        if not live.is_dir():
+            with _BASE:
+                live.mkdir(mode=0o711, exist_ok=True)
         _reap(live)
         self.path, self._lock = _claim(live)
-        _spread(self.path)
 
+    @_FOLDER
     def new_folder(self, kind: str) -> Path:
         """A new folder, which others may pass through."""
         path = self.path / f"{next(self._numbers)}-{kind}-{self.path.name}"
@@ -200,22 +225,25 @@ class Session:
         Where it is told of every block that becomes free (`mount -o discard`), it takes milliseconds for each folder.
         """
         hidden = []
-        for path in paths:
-            hidden.append(path.with_name(f"removed-{path.name}"))
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(hidden[-1])
+        with _DISCARD:
+            for path in paths:
+                hidden.append(path.with_name(f"removed-{path.name}"))
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(hidden[-1])
         self._room.acquire()
         self._remover.submit(self._remove, hidden)
 
     def _remove(self, paths: Sequence[Path]) -> None:
         try:
-            for path in paths:
-                tree.remove(path)
+            with _SWEEP:
+                for path in paths:
+                    tree.remove(path)
         except UnavailableError as error:
             _log.warning("%s", error)  # `close` tries again
         finally:
             self._room.release()
 
+    @_LEAVE
     def close(self) -> None:
         """Remove the folder with all that is in it."""
         if self._lock >= 0 and self.owner == os.getpid():
@@ -225,13 +253,22 @@ class Session:
             os.close(self._lock)
             self._lock = -1
 
+    def end(self) -> None:
+        """The same as the last thing that a process does: what cannot be removed is left to the next one."""
+        try:
+            self.close()
+        except (UnavailableError, OSError) as error:
+            _log.warning("%s; the next run removes it", error)
 
+
+@_CLAIM
 def _claim(live: Path) -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=live))
         lock = _locked(path)
         if lock is not None:
             path.chmod(0o711)
+            _spread(path)
             return path, lock
 
 
@@ -263,6 +300,7 @@ def _spread(path: Path) -> None:
         fcntl.ioctl(fd, _SET_FLAGS, struct.pack("i", flags | _TOP_FOLDER))
 
 
+@_REAP
 def _reap(live: Path) -> None:
     """Remove the folders of processes that are gone."""
     for path in live.iterdir():
@@ -284,5 +322,5 @@ def session(base: Base) -> Session:
         key = (os.getpid(), base.path)
         if key not in _sessions or not _sessions[key].path.exists():
             _sessions[key] = Session(base)
-            atexit.register(_sessions[key].close)
+            atexit.register(_sessions[key].end)
         return _sessions[key]

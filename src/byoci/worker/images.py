@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import ConfigError
 from byoci.worker import network
 
@@ -38,6 +39,11 @@ _HOST_ETC: Final = """
 """What tools read and none of which is a place for secrets. Files that not everybody may read are left out anyway."""
 _BUNDLES: Final = ("ssl/certs/ca-certificates.crt", "pki/tls/certs/ca-bundle.crt", "ssl/cert.pem")
 _FRESH_SECONDS: Final = 60
+_ETC = effects.declare(
+    "worker.etc",
+    "what an image's /etc shows, where that has changed",
+    half="An unfinished copy stays, under a name that nobody looks for.",
+)
 _SYSTEM_USERS: Final = (
     "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 )
@@ -157,7 +163,13 @@ def _snapshot(files: dict[str, Path | str], base: Path) -> Path:
     folder = base / f"etc-{digest.hexdigest()[:16]}"
     if folder.is_dir():
         return folder
-    building = Path(tempfile.mkdtemp(prefix="building-", dir=base))
+    _make_snapshot(files, folder)
+    return folder
+
+
+@_ETC
+def _make_snapshot(files: dict[str, Path | str], folder: Path) -> None:
+    building = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
     building.chmod(0o755)
     for name, source in files.items():
         target = building / name
@@ -171,7 +183,6 @@ def _snapshot(files: dict[str, Path | str], base: Path) -> Path:
         building.rename(folder)
     except OSError:  # another process was faster
         shutil.rmtree(building)
-    return folder
 
 
 def _signature(path: Path) -> str:

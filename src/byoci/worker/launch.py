@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from byoci import proc
+from byoci import effects, proc
 from byoci.errors import UnavailableError
 from byoci.worker import tree
 
@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 _BOOT: Final = (
     "import json, sys; sys.path.append(sys.argv[1])\n"
     "from byoci.worker import guard; guard.main(*json.loads(sys.argv[2]))"
+)
+_GUARD = effects.declare(
+    "worker.guard",
+    "the process that starts sandboxes is started",
+    half="It ends with byoci.",
+    done="It ends with byoci.",
+)
+_START = effects.declare(
+    "worker.start",
+    "a sandbox is started",
+    half="Its guard ends it, with all that it started.",
+    done="Its guard ends it, with all that it started.",
 )
 _END_SECONDS: Final = 60.0  # how long a killed sandbox may take to be gone; more means a process the kernel cannot end
 
@@ -122,7 +134,7 @@ class Guard:
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with contextlib.ExitStack() as stack:
+        with _GUARD, contextlib.ExitStack() as stack:
             stack.enter_context(theirs)
             folders = [(stack.enter_context(tree.opened(source)), str(source), str(target)) for source, target in binds]
             arguments = json.dumps([theirs.fileno(), uid, folders])
@@ -140,6 +152,7 @@ class Guard:
         """Whether it still runs, and was started by this very process."""
         return self._owner == os.getpid() and self._process.poll() is None
 
+    @_START
     def start(self, request: Request, cgroups: Sequence[FileIO], files: Sequence[FileIO]) -> Sandbox:
         """Start a program; it gets `files` as its descriptors 1, 2, 3 and so on, and what `Request` tells."""
         life, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

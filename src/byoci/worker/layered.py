@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from typing import TYPE_CHECKING
 
+from byoci import effects
 from byoci.errors import UnavailableError, UnsealableError
 from byoci.worker.base import Limits
 from byoci.worker.sandbox_args import BELOW, Overlay
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from byoci.worker.base import ExitStatus
     from byoci.worker.layers import Layer
     from byoci.worker.sandbox_args import Box
+
+_GOES = "It is in the folder of a dead run, which is removed."
+_TRIAL = effects.declare("worker.trial", "a folder to see whether overlays work in", half=_GOES, done=_GOES)
 
 _overlays_work: dict[Path, bool] = {}
 _lock = threading.Lock()
@@ -69,8 +73,9 @@ class Layered:
         with _lock:
             if self._base not in _overlays_work:
                 trial = scratch / "trial"
-                trial.mkdir()
-                trial.chmod(0o711)
+                with _TRIAL:
+                    trial.mkdir()
+                    trial.chmod(0o711)
                 workspace = self._own(trial / "workspace")
                 trial_box = dataclasses.replace(box, command="true", workspace=workspace, network=False, environment={})
                 try:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from byoci import effects
 from byoci.errors import ConfigError, RejectedError, UnavailableError
 from byoci.worker import tree
 
@@ -37,6 +38,21 @@ _TOTAL_BYTES: Final = 20 * 1024**3
 _GONE: Final = ".gone-"
 _CHUNK: Final = 1024**2
 _LONG_WORD: Final = 16
+_STORE = effects.declare("layer.store", "the folder of layers")
+_LOCK = effects.declare(
+    "layer.lock",
+    "a layer's lock file is made and locked",
+    half="The kernel took the lock back.",
+    done="The kernel took the lock back.",
+)
+_USE = effects.declare("layer.use", "that a layer is used now", done="It stays longer.")
+_KEEP = effects.declare(
+    "layer.keep",
+    "what a setup made becomes a layer",
+    half="It is a layer, whole, or in the folder of a dead run.",
+    done="It is used.",
+)
+_PRUNE = effects.declare("layer.prune", "layers that nobody uses are removed", half="The rest is removed.")
 _HOST: Final = re.compile(rb"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
@@ -81,7 +97,8 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(mode=0o711, exist_ok=True)
+        with _STORE:
+            folder.mkdir(mode=0o711, exist_ok=True)
 
     def get(self, key: str, make: Callable[[], Path]) -> Layer:
         """The layer `key`; where there is none, `make` is called for a folder that becomes it.
@@ -96,14 +113,18 @@ class Store:
             lock = self._lock(key, fcntl.LOCK_EX)
             try:
                 if not (self._folder / key).is_dir():
-                    made = make()
-                    (made / "size").write_text(str(_size(made)))
-                    os.sync()  # a layer that a crash of the machine left half written would look like a whole one
-                    made.rename(self._folder / key)
+                    self._keep(make(), key)
                     self.prune()
             finally:
                 os.close(lock)
 
+    @_KEEP
+    def _keep(self, made: Path, key: str) -> None:
+        (made / "size").write_text(str(_size(made)))
+        os.sync()  # a layer that a crash of the machine left half written would look like a whole one
+        made.rename(self._folder / key)
+
+    @_USE
     def _use(self, key: str) -> bool:
         """Note that the layer is used now; False where there is none."""
         try:
@@ -112,6 +133,7 @@ class Store:
             return False
         return True
 
+    @_LOCK
     def _lock(self, key: str, kind: int) -> int:
         """A descriptor that holds the lock of a key; `BlockingIOError` where `kind` asks not to wait for it."""
         path = self._folder / f"{key}.lock"
@@ -128,6 +150,7 @@ class Store:
                 raise
             os.close(lock)
 
+    @_PRUNE
     def prune(self) -> None:
         """Remove layers that nobody used for a month, and the least used ones while all together are too large."""
         layers = []

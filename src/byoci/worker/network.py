@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from byoci import proc
+from byoci import effects, proc
 from byoci.errors import UnavailableError, UnsealableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # One network for both programs, in the range that IETF protocols keep for themselves (RFC 6890): it is nobody's.
 _SUBNET: Final = "192.0.0.0/24"
@@ -39,6 +36,8 @@ _CLOSED: Final = (
     "240.0.0.0/4",  # reserved, and broadcast
     _SUBNET,
 )
+
+_ADDRESSES = effects.declare("worker.addresses", "`ip` is asked for this host's own addresses", half=effects.READ_ONLY)
 
 
 def program() -> str:
@@ -98,7 +97,8 @@ def closing() -> str:
     return "\n".join([*lines, *(rule.format(addresses, 2, "block") for addresses in (*_CLOSED, *_own_addresses()))])
 
 
-def _own_addresses() -> Iterator[str]:
+@_ADDRESSES
+def _own_addresses() -> list[str]:
     """The host's own IPv4 addresses, whatever range they are in: what listens on them counts on being inside.
 
     Raises `UnavailableError` where there is no IPv4 route to the Internet.
@@ -111,6 +111,5 @@ def _own_addresses() -> Iterator[str]:
             details="this host has no IPv4 default route",
             resolution="Connect the host, or set tests.network and setup.network to false.",
         )
-    for route in json.loads(proc.run([*ip, "table", "local", "type", "local"], env=environment).text or "[]"):
-        if not str(route["dst"]).startswith("127."):
-            yield str(route["dst"])
+    routes = json.loads(proc.run([*ip, "table", "local", "type", "local"], env=environment).text or "[]")
+    return [str(route["dst"]) for route in routes if not str(route["dst"]).startswith("127.")]

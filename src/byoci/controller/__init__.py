@@ -1,0 +1,1 @@
+"""The embedded controller: a server that Jenkins' own clients cannot tell from Jenkins."""

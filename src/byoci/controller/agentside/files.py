@@ -1,0 +1,146 @@
+"""Files on an agent: Ant's patterns, properties, removal and collection, none of which follows a link."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the agent's side loads no more than it needs
+    from collections.abc import Iterable, Iterator, Mapping
+
+# What Ant leaves out by default: the files of version control and editors, and what is in folders of these names.
+_FOLDERS = ("CVS", "SCCS", ".svn", ".git", ".hg", ".bzr")
+_FILES = (
+    ".cvsignore vssver.scc .DS_Store .gitattributes .gitignore .gitmodules .hgignore .hgsub .hgsubstate .hgtags",
+    ".bzrignore *~ #*# .#* %*% ._*",
+)
+_DEFAULT_EXCLUDES = [f"**/{name}" for name in (*" ".join(_FILES).split(), *_FOLDERS)] + [
+    f"**/{name}/**" for name in _FOLDERS
+]
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{([\w.-]+)\})", re.ASCII)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
+_LINE = re.compile(r"((?:\\.|[^\\=:\s])*)\s*[=:]?\s*(.*)", re.DOTALL)
+
+
+def _regex(pattern: str) -> str:
+    pattern = pattern.strip().replace("\\", "/").lstrip("/")
+    if pattern.endswith("/"):
+        pattern += "**"
+    words = re.split(r"(\*\*/|/\*\*$|\*\*|\*|\?)", pattern)
+    return "".join(_WORDS.get(word) or re.escape(word) for word in words)
+
+
+_WORDS = {"**/": "(?:[^/]+/)*", "/**": "(?:/.*)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def matching(folder: str, includes: Iterable[str], excludes: Iterable[str]) -> list[str]:
+    """Paths, relative to `folder`, of the regular files that one of `includes` matches and none of `excludes`."""
+    wanted = re.compile("|".join(f"(?:{_regex(pattern)})" for pattern in includes) or r"(?!)", re.DOTALL)
+    unwanted = re.compile("|".join(f"(?:{_regex(pattern)})" for pattern in (*excludes, *_DEFAULT_EXCLUDES)), re.DOTALL)
+    return sorted(path for path in _regular(folder) if wanted.fullmatch(path) and not unwanted.fullmatch(path))
+
+
+def _regular(folder: str) -> Iterator[str]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not os.path.islink(os.path.join(root, name))]
+        for name in names:
+            path = os.path.join(root, name)
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISREG(os.lstat(path).st_mode):
+                    yield os.path.relpath(path, folder)
+
+
+def open_inside(folder: str, path: str) -> int:
+    """A descriptor of a regular file in `folder`; `OSError` where a part of the way is a link, or it is none."""
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        *folders, name = path.split("/")
+        for part in folders:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            os.close(at)
+            at = below
+        # A pipe in its place must not make anybody wait.
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    finally:
+        os.close(at)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(f"{path} is no file")
+    return file
+
+
+def collect(folder: str, paths: Iterable[str], target: str) -> None:
+    """Copy files of `folder` below `target`; one that disappears meanwhile is left out."""
+    for path in paths:
+        place = os.path.join(target, path)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        try:
+            source = open_inside(folder, path)
+        except OSError:
+            continue
+        with open(source, "rb") as reader, open(place, "wb") as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+
+
+def empty(folder: str) -> list[str]:
+    """Remove everything in `folder`, which stays; gives the paths that could not be removed."""
+    left: list[str] = []
+
+    def unlock(call: object, path: str, error: object) -> None:
+        del call, error
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.chmod(path, 0o700)
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+        if os.path.lexists(path):
+            left.append(path)
+
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, onerror=unlock)
+            else:
+                try:
+                    os.unlink(entry.path)
+                except OSError:
+                    unlock(None, entry.path, None)
+    return left
+
+
+def read_properties(text: str) -> dict[str, str]:
+    """Lines NAME=VALUE as Java's properties have them: comments, escapes, and a backslash at the end of a line."""
+    joined = re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*", r"\1", text)
+    found = {}
+    for line in map(str.lstrip, joined.splitlines()):
+        match = _LINE.match(line)
+        if line and line[0] not in "#!" and match and match[1]:
+            name, value = (_unescape(part) for part in match.groups())
+            found[name] = value
+    return found
+
+
+def _unescape(text: str) -> str:
+    def one(match: re.Match[str]) -> str:
+        return chr(int(match[1], 16)) if match[1] else _ESCAPES.get(match[2], match[2])
+
+    return re.sub(r"\\(?:u([0-9a-fA-F]{4})|(.))", one, text, flags=re.DOTALL)
+
+
+def fill_in(text: str, environment: Mapping[str, str]) -> str:
+    """`text` with `$NAME` and `${NAME}` filled in; names that are not in `environment` stay as they are."""
+    return _VARIABLE.sub(lambda match: environment.get(match[1] or match[2], match[0]), text)
+
+
+def inject(text: str, environment: dict[str, str]) -> dict[str, str]:
+    """The variables that `text` sets; they are put into `environment`, each filled in with those before it."""
+    found = {}
+    for name, value in read_properties(text).items():
+        found[name] = environment[name] = fill_in(value, environment)
+    return found

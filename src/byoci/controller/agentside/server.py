@@ -1,0 +1,233 @@
+"""The agent's end of a connection: answers one controller on its standard input and output, and ends with it.
+
+A message is a line of JSON; where it has `bytes`, so many raw bytes follow. The first line that it writes is
+`READY`, whatever a login shell printed before that. A request says in `do` which of the methods `do_…` of `Server` it
+means; what these tell:
+
+- of a build's log, from an offset on: `{"build": NAME, "log": OFFSET, "bytes": N}`, as often as there is more of it,
+  and last `{"build": NAME, "ended": STATUS}`;
+- of its files: `{"build": NAME, "file": PATH, "bytes": N}`, several for a large one, and last
+  `{"build": NAME, "fetched": true}`;
+- where something failed, `{"build": NAME, "error": TEXT}`.
+
+A status is as `build` writes it; `{"lost": REASON}` where the supervisor is gone without having told an end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import sys
+
+from byoci.controller.agentside.build import boot_id, start_of, supervise
+from byoci.controller.agentside.files import empty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the agent's side loads no more than it needs
+    from typing import Any
+
+READY = "byoci agent 1"
+_CHUNK = 1 << 18
+_LOOK = 1.0  # seconds between looks at whether supervisors are alive
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+class Followed:
+    """A build whose log is being told."""
+
+    def __init__(self, folder: str, offset: int) -> None:
+        self.folder = folder
+        self.offset = offset
+        self.wake = os.open(f"{folder}/wake", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.log = -1
+
+    def read(self) -> bytes:
+        """What the log has beyond what was told, as far as a message goes."""
+        if self.log < 0:
+            try:
+                self.log = os.open(f"{self.folder}/log", os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return b""
+        data = os.pread(self.log, _CHUNK, self.offset)
+        self.offset += len(data)
+        return data
+
+    def status(self) -> dict[str, Any] | None:
+        """How it ended; None while it runs."""
+        try:
+            with open(f"{self.folder}/status") as file:
+                status: dict[str, Any] = json.load(file)
+        except FileNotFoundError:
+            return None  # it is being started
+        if "result" in status or "error" in status:
+            return status
+        if status["boot"] != boot_id():
+            return {"lost": "the agent was restarted"}
+        if start_of(status["pid"]) != status["start"]:
+            with open(f"{self.folder}/status") as file:  # it may have ended since
+                status = json.load(file)
+            return status if "result" in status or "error" in status else {"lost": "the supervisor was killed"}
+        return None
+
+    def close(self) -> None:
+        """Stop following."""
+        for descriptor in (self.wake, self.log):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+class Server:
+    """See the module. `root` is the folder of all builds on this agent."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._followed: dict[str, Followed] = {}
+        self._received = b""
+        os.makedirs(root, mode=0o700, exist_ok=True)
+
+    def serve(self) -> None:
+        """Answer until the other end is closed."""
+        self._send_raw(f"\n{READY}\n".encode())
+        while True:
+            wakes = [followed.wake for followed in self._followed.values()]
+            ready, _, _ = select.select([0, *wakes], [], [], _LOOK)
+            for wake in ready:
+                if wake:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(wake, 1 << 16)
+            if 0 in ready and not self._receive():
+                return
+            for name in list(self._followed):
+                self._tell(name)
+
+    def _receive(self) -> bool:
+        data = os.read(0, 1 << 20)
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            answer = getattr(self, f"do_{request.pop('do')}")
+            try:
+                answer(**request)
+            except OSError as error:
+                self._send({**{key: request[key] for key in ("build",) if key in request}, "error": str(error)})
+        return bool(data)
+
+    def _folder(self, build: str) -> str:
+        if not _NAME.fullmatch(build) or build.startswith("."):
+            raise OSError(f"{build[:100]!r} cannot be a build's name")
+        return f"{self._root}/{build}"
+
+    def do_start(self, build: str, plan: Any, offset: int = 0) -> None:
+        """Start a build whose folder is not there, and follow it."""
+        folder = self._folder(build)
+        if not os.path.isdir(folder):
+            new = f"{folder}.new"
+            shutil.rmtree(new, ignore_errors=True)
+            os.mkdir(new, 0o700)
+            os.mkfifo(f"{new}/wake", 0o600)
+            os.rename(new, folder)
+            self._detach(folder, plan)
+        self.do_follow(build, offset)
+
+    def _detach(self, folder: str, plan: Any) -> None:
+        """A process that neither the connection's end nor ours reaches."""
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            return
+        try:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            null = os.open("/dev/null", os.O_RDWR)
+            for place in (0, 1, 2):
+                os.dup2(null, place)
+            os.closerange(3, min(1 << 16, os.sysconf("SC_OPEN_MAX")))
+            supervise(folder, plan)
+        finally:
+            os._exit(70)
+
+    def do_follow(self, build: str, offset: int = 0) -> None:
+        """Tell a build's log and end."""
+        if build in self._followed:
+            self._followed.pop(build).close()
+        folder = self._folder(build)
+        if os.path.isdir(folder):
+            self._followed[build] = Followed(folder, offset)
+        else:
+            self._send({"build": build, "ended": {"lost": "the agent does not know it"}})
+
+    def do_abort(self, build: str) -> None:
+        """Ask the supervisor to end its build; one that is gone is left alone."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"{self._folder(build)}/status") as file:
+                status = json.load(file)
+            if status["boot"] == boot_id() and start_of(status["pid"]) == status["start"]:
+                os.kill(status["pid"], signal.SIGTERM)
+
+    def do_fetch(self, build: str) -> None:
+        """Send what was kept of a build."""
+        kept = f"{self._folder(build)}/files"
+        for root, _, names in os.walk(kept):
+            for name in sorted(names):
+                path = os.path.join(root, name)
+                with open(path, "rb") as file:
+                    data = file.read(_CHUNK)
+                    while True:
+                        self._send({"build": build, "file": os.path.relpath(path, kept)}, data)
+                        data = file.read(_CHUNK)
+                        if not data:
+                            break
+        self._send({"build": build, "fetched": True})
+
+    def do_forget(self, build: str) -> None:
+        """Remove what is kept of a build."""
+        if build in self._followed:
+            self._followed.pop(build).close()
+        shutil.rmtree(self._folder(build), ignore_errors=True)
+
+    def do_wipe(self, path: str) -> None:
+        """Empty a folder."""
+        self._send({"wiped": path, "left": empty(path)[:20]})
+
+    def do_ping(self, number: int) -> None:
+        """Answer."""
+        self._send({"pong": number})
+
+    def _tell(self, build: str) -> None:
+        followed = self._followed[build]
+        status = followed.status()  # before the log: what was written before the end is read after it is known
+        while True:
+            offset = followed.offset
+            data = followed.read()
+            if not data:
+                break
+            self._send({"build": build, "log": offset}, data)
+        if status is not None:
+            self._followed.pop(build).close()
+            self._send({"build": build, "ended": status})
+
+    def _send(self, message: dict[str, Any], data: bytes | None = None) -> None:
+        if data is not None:
+            message["bytes"] = len(data)
+        self._send_raw(json.dumps(message).encode() + b"\n" + (data or b""))
+
+    @staticmethod
+    def _send_raw(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(1, view) :]
+
+
+def main(root: str) -> None:
+    """Serve the controller on standard input and output; `~` is the home folder."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    Server(os.path.abspath(os.path.expanduser(root))).serve()
+    sys.exit(0)

@@ -1,0 +1,163 @@
+"""The ASGI application: lets people in, finds the handler of an address, and turns errors into answers."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+from starlette.requests import Request as HttpRequest
+
+from byoci.controller.access import CRUMB_FIELD
+from byoci.controller.api import builds, http, items, site
+from byoci.controller.api.shapes import root_bean
+from byoci.controller.beans import Bean
+from byoci.controller.catalog import MissingError
+from byoci.errors import ByociError, UsageError, of_bug, of_system
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
+
+    from byoci.controller.access import Access
+    from byoci.controller.api.http import Call
+    from byoci.controller.controller import Controller
+
+_log = logging.getLogger(__name__)
+_LONGEST: Final = 8000  # characters of a path
+_METHODS: Final = {"GET": "GET", "HEAD": "GET", "POST": "POST"}
+
+
+class App:
+    """See the module. It serves below the path of the controller's address."""
+
+    def __init__(self, controller: Controller, access: Access) -> None:
+        self._controller = controller
+        self._access = access
+        parts = urlsplit(controller.url)
+        self._start = parts.path
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = HttpRequest(scope, receive)
+        try:
+            answer = await self._answer(request)
+        except ByociError as error:
+            answer = http.refused(error)
+        except OSError as error:
+            answer = http.refused(of_system(error))
+        except Exception as error:  # noqa: BLE001 - a bug in one address must not end the others
+            _log.exception("a request failed")
+            answer = http.refused(of_bug(error))
+        answer.headers["X-Jenkins"] = http.VERSION
+        answer.headers.setdefault("X-Content-Type-Options", "nosniff")
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: HttpRequest) -> Response:
+        method = _METHODS.get(request.method)
+        path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
+        if method is None:
+            raise http.MethodError(f"{request.method[:20]!a} is no method that the controller knows")
+        if len(path) > _LONGEST or not f"{path}/".startswith(self._start):
+            raise MissingError("there is nothing at this address")
+        words = [unquote(word, errors="surrogateescape") for word in path[len(self._start) :].split("/") if word]
+        call = await self._read(request, method)
+        if call.caller is None and not self._by_job_token(call, words):
+            return _who_are_you()
+        self._check_post(call)
+        return await _find(call, words)
+
+    async def _read(self, request: HttpRequest, method: str) -> Call:
+        body = bytearray()
+        if method == "POST":
+            async for part in request.stream():
+                body += part
+                if len(body) > http.MOST_BODY:
+                    raise UsageError(f"a request of more than {http.MOST_BODY} bytes is too large")
+        headers = request.headers
+        query = http.read_fields(request.scope["query_string"].decode("latin-1"))
+        caller = self._access.caller(headers.get("authorization", ""))
+        form = http.read_form(bytes(body), headers.get("content-type", ""))
+        return http.Call(self._controller, self._access, method, query, headers, bytes(body), caller, form)
+
+    def _by_job_token(self, call: Call, words: list[str]) -> bool:
+        """Whether the address starts a job and carries that job's own token."""
+        given = call.value("token")
+        if not given or words[-1:] not in (["build"], ["buildWithParameters"]):
+            return False
+        folders, names = words[:-1:2], words[1:-1:2]
+        job = self._controller.catalog.jobs.get("/".join(names)) if set(folders) == {"job"} else None
+        return bool(
+            job and job.token and hmac.compare_digest(job.token.encode(), given.encode("utf-8", "surrogateescape"))
+        )
+
+    def _check_post(self, call: Call) -> None:
+        """Refuse what a browser sends for another site's page, and a crumb that is not the caller's."""
+        if call.method != "POST" or call.caller is None:
+            return
+        origin = call.headers.get("origin", self._origin)
+        if origin != self._origin:
+            raise http.ForbiddenError("posts from other sites are refused", details=origin[:200])
+        crumb = call.headers.get(CRUMB_FIELD) or call.form.get(CRUMB_FIELD)
+        if crumb is not None and not self._access.is_crumb(call.caller, crumb):
+            raise http.ForbiddenError("No valid crumb was included in the request")
+
+
+def _who_are_you() -> Response:
+    answer = http.text("Who are you? Send a user name with an API token in place of a password.\n", 401)
+    answer.headers["WWW-Authenticate"] = 'Basic realm="byoci"'
+    return answer
+
+
+async def _find(call: Call, words: list[str]) -> Response:
+    """Follow an address: through views and folders to an item, and there to what is asked of it."""
+    path = ""
+    while len(words) >= 2 and words[0] in ("job", "view"):
+        if words[0] == "view":
+            if len(words) < 3 or words[2] != "job":
+                return items.view(call, path, words[1], words[2:])
+        else:
+            path = items.join(path, words[1])
+        words = words[2:]
+    if not path:
+        return await _root(call, words)
+    if words and not call.controller.catalog.item(path).folder and (row := builds.find(call, path, words[0])):
+        return await builds.build(call, row, words[1:])
+    return await items.item(call, path, words)
+
+
+async def _root(call: Call, words: list[str]) -> Response:
+    match words:
+        case []:
+            return http.text("byoci's controller\n")
+        case ["api", "json" | "xml" as kind]:
+            return http.tell(call, root_bean(call.controller), kind)
+        case ["crumbIssuer", "api", "json"]:
+            return site.crumb(call)
+        case ["me", "api", "json"]:
+            return site.me(call)
+        case ["whoAmI", "api", "json"]:
+            return site.who_am_i(call)
+        case ["user", name, *rest]:
+            return site.user(call, name, rest)
+        case ["queue", *rest]:
+            return site.queue(call, rest)
+        case ["computer", *rest]:
+            return site.computer(call, rest)
+        case ["createItem"]:
+            return items.create_item(call, "")
+        case ["createView"]:
+            return items.create_view(call, "")
+        case ["quietDown" | "cancelQuietDown" as verb]:
+            return site.quiet_down(call, quiet=verb == "quietDown")
+        case ["restart" | "safeRestart"]:
+            return site.restart(call)
+        case ["pluginManager", "api", "json" | "xml" as kind]:
+            return http.tell(call, Bean("hudson.LocalPluginManager", {"plugins": []}), kind)
+        case ["scriptText"]:
+            return await site.script(call)
+    raise MissingError("there is nothing at this address")

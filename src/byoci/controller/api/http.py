@@ -1,0 +1,146 @@
+"""What all handlers share: the request with its parameters, answers in Jenkins' ways, and errors as status codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import parse_qsl, quote
+
+from starlette.responses import RedirectResponse, Response
+
+from byoci.controller.beans import Bean, answer
+from byoci.controller.catalog import MissingError
+from byoci.controller.controller import DisabledError
+from byoci.controller.jobxml import JobRefusedError
+from byoci.controller.render import as_json, as_xml
+from byoci.errors import ByociError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from byoci.controller.access import Access
+    from byoci.controller.controller import Controller
+
+VERSION: Final = "2.440.3"  # of the Jenkins whose API this is; clients choose their ways by it
+MOST_BODY: Final = 4 * 1024**2  # bytes
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was let in.
+
+    method  GET or POST; a HEAD is a GET whose body is not sent
+    query   parameters of the address and, of a post, of its form
+    caller  None where the address lets anybody in
+    """
+
+    controller: Controller
+    access: Access
+    method: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+    caller: str | None = None
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def user(self) -> str:
+        """Who asks."""
+        return self.caller or "anonymous"
+
+    def value(self, name: str, default: str = "") -> str:
+        """A parameter of the address or the form."""
+        return self.query.get(name, self.form.get(name, default))
+
+    def needed(self, name: str) -> str:
+        """The same of a parameter that must be there. Raises `UsageError`."""
+        value = self.value(name)
+        if not value:
+            raise UsageError(f"the parameter {name} is missing")
+        return value
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Response] | Response]
+
+
+class ForbiddenError(UsageError):
+    """Who asks is known, and may not do that."""
+
+
+class MethodError(UsageError):
+    """The address takes posts only."""
+
+
+def read_form(body: bytes, content_type: str) -> dict[str, str]:
+    """The fields of a form; none where the body is none."""
+    if content_type.partition(";")[0].strip().lower() != _FORM:
+        return {}
+    return read_fields(body.decode("utf-8", "replace"))
+
+
+def read_fields(text: str) -> dict[str, str]:
+    """Names and values of a form or of an address. Raises `UsageError` where they are no UTF-8, or very many."""
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=10_000))
+    except ValueError as error:
+        raise UsageError("the parameters cannot be read", details=str(error)) from error
+
+
+def only_post(call: Call) -> None:
+    """Raises `MethodError` for anything but a post: what changes something must not be a link."""
+    if call.method != "POST":
+        raise MethodError("this address takes posts only")
+
+
+def tell(call: Call, bean: Bean, kind: str) -> Response:
+    """The answer of `api/json` or `api/xml`."""
+    told = answer(bean, tree=call.value("tree") or None, depth=call.value("depth") or None)
+    if kind == "xml":
+        if call.value("xpath") or call.value("wrapper"):
+            raise UsageError("xpath is not known to the controller", resolution="Use tree, or api/json.")
+        return Response(as_xml(told), media_type="application/xml")
+    return Response(as_json(told, pretty="pretty" in call.query), media_type="application/json")
+
+
+def go_to(call: Call, path: str) -> Response:
+    """The answer to a post that was done; the client looks there next. `path` is from the controller's address on."""
+    return RedirectResponse(call.controller.url + path, status_code=302)
+
+
+def xml(data: bytes) -> Response:
+    """A config.xml."""
+    return Response(data, media_type="application/xml")
+
+
+def text(words: str, status: int = 200) -> Response:
+    """Words."""
+    return Response(words.encode("utf-8", "backslashreplace"), status, media_type="text/plain; charset=utf-8")
+
+
+def done() -> Response:
+    """Nothing to say."""
+    return Response(b"", 200)
+
+
+def as_data(value: object) -> Response:
+    """JSON of an answer that is no bean."""
+    return Response(json.dumps(value).encode(), media_type="application/json")
+
+
+def refused(error: ByociError) -> Response:
+    """An error as an answer: its status is what clients act on, its words are for people."""
+    statuses: tuple[tuple[type[ByociError], int], ...] = (
+        (JobRefusedError, 500),  # as Jenkins does; of a 500 alone python-jenkins shows its user the words
+        (MissingError, 404),
+        (ForbiddenError, 403),
+        (MethodError, 405),
+        (DisabledError, 409),
+        (UsageError, 400),
+    )
+    status = next((status for kind, status in statuses if isinstance(error, kind)), 503)
+    answer_ = text(str(error), status)
+    answer_.headers["X-Error"] = quote(error.brief[:300], safe=" !#$&'()*+,/:;=?@[]")
+    return answer_

@@ -1,0 +1,358 @@
+"""Jobs, builds, queue items and nodes as beans: what Jenkins' API tells of each, under Jenkins' names."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from byoci.controller.beans import Bean
+from byoci.controller.job import ParameterKind, Result
+from byoci.controller.plans import job_url
+from byoci.controller.state import LAST
+from byoci.controller.triggers import related
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from byoci.controller.beans import Value
+    from byoci.controller.controller import Controller
+    from byoci.controller.job import Parameter
+    from byoci.controller.nodexml import Node
+    from byoci.controller.rows import BuildRow, Item, Queued, Request
+
+_BUILDS_TOLD: Final = 100  # as many as Jenkins tells in `builds`; `allBuilds` are all
+_ETA_FROM: Final = 6  # builds whose durations make the estimate
+_COLORS: Final = {
+    Result.SUCCESS: "blue",
+    Result.UNSTABLE: "yellow",
+    Result.FAILURE: "red",
+    Result.ABORTED: "aborted",
+    Result.NOT_BUILT: "notbuilt",
+}
+_JOB: Final = "hudson.model.FreeStyleProject"
+_BUILD: Final = "hudson.model.FreeStyleBuild"
+_FOLDER: Final = "com.cloudbees.hudson.plugins.folder.Folder"
+
+
+def item_bean(controller: Controller, item: Item) -> Bean:
+    """A job or a folder."""
+    if item.folder:
+        return folder_bean(controller, item)
+    url = controller.url + job_url(item.path)
+    brief: dict[str, Value] = {"name": item.name, "url": url, "color": color_of(controller, item)}
+    return Bean(_JOB, brief, lambda: _job(controller, item), {"allBuilds": lambda: _builds(controller, item.path, -1)})
+
+
+def folder_bean(controller: Controller, item: Item) -> Bean:
+    """A folder and what is directly in it."""
+    url = controller.url + job_url(item.path)
+
+    def full() -> Mapping[str, Value]:
+        return {
+            "description": _description(item),
+            "displayName": item.name,
+            "fullName": item.path,
+            "fullDisplayName": item.path.replace("/", " » "),
+            "jobs": [item_bean(controller, child) for child in controller.catalog.below(item.path)],
+            "views": _views(controller, item.path),
+            "primaryView": _all_view(controller, item.path),
+        }
+
+    return Bean(_FOLDER, {"name": item.name, "url": url}, full)
+
+
+def _description(item: Item) -> str:
+    from byoci.controller.jobxml import parse_xml
+
+    return parse_xml(item.config).findtext("description") or ""
+
+
+def _views(controller: Controller, folder: str) -> list[Value]:
+    named = [view_bean(controller, folder, name) for name in controller.catalog.views(folder)]
+    return [_all_view(controller, folder), *named]
+
+
+def _all_view(controller: Controller, folder: str) -> Bean:
+    url = controller.url + (job_url(folder) if folder else "")
+
+    def full() -> Mapping[str, Value]:
+        jobs: list[Value] = [item_bean(controller, item) for item in controller.catalog.below(folder)]
+        return {"jobs": jobs, "description": None}
+
+    return Bean("hudson.model.AllView", {"name": "all", "url": url}, full)
+
+
+def view_bean(controller: Controller, folder: str, name: str) -> Bean:
+    """A view and the jobs in it."""
+    if name == "all":
+        return _all_view(controller, folder)
+    url = f"{controller.url}{job_url(folder) if folder else ''}view/{quote(name, safe='')}/"
+
+    def full() -> Mapping[str, Value]:
+        jobs: list[Value] = [item_bean(controller, item) for item in controller.catalog.shown_in(folder, name)]
+        return {"jobs": jobs, "description": None, "property": []}
+
+    controller.catalog.view(folder, name)
+    return Bean("hudson.model.ListView", {"name": name, "url": url}, full)
+
+
+def root_bean(controller: Controller) -> Bean:
+    """The controller itself."""
+
+    def full() -> Mapping[str, Value]:
+        return {
+            "mode": "NORMAL",
+            "nodeDescription": "the controller's own host",
+            "nodeName": "",
+            "numExecutors": controller.nodes[""].executors,
+            "description": None,
+            "jobs": [item_bean(controller, item) for item in controller.catalog.below("")],
+            "primaryView": _all_view(controller, ""),
+            "quietDownReason": None,
+            "quietingDown": controller.quiet,
+            "slaveAgentPort": -1,
+            "url": controller.url,
+            "useCrumbs": True,
+            "useSecurity": True,
+            "views": _views(controller, ""),
+        }
+
+    return Bean("hudson.model.Hudson", {}, full)
+
+
+def color_of(controller: Controller, item: Item) -> str:
+    """A job's ball: the last result, `_anime` while it is being built."""
+    last = controller.state.last(item.path, "lastCompletedBuild")
+    color = _COLORS[last.result] if last and last.result else "notbuilt"
+    if controller.catalog.job(item.path).disabled:
+        color = "disabled"
+    running = any(running.row.job == item.path for running in controller.running.values())
+    return f"{color}_anime" if running else color
+
+
+def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
+    job = controller.catalog.job(item.path)
+    waiting = [queued for queued in controller.state.waiting() if queued.job == item.path]
+    above, below = related(controller.catalog, item.path)
+    known = controller.catalog.item
+    return {
+        "actions": [],
+        "description": job.description,
+        "displayName": job.display_name or item.name,
+        "displayNameOrNull": job.display_name or None,
+        "fullDisplayName": item.path.replace("/", " » "),
+        "fullName": item.path,
+        "buildable": not job.disabled,
+        "builds": _builds(controller, item.path, _BUILDS_TOLD),
+        **{name: _last(controller, item.path, name) for name in LAST},
+        "firstBuild": _first(controller, item.path),
+        "healthReport": [],
+        "inQueue": bool(waiting),
+        "keepDependencies": False,
+        "nextBuildNumber": controller.state.following(item.path),
+        "property": _properties(job.parameters),
+        "queueItem": queued_bean(controller, waiting[0]) if waiting else None,
+        "concurrentBuild": job.concurrent,
+        "disabled": job.disabled,
+        "downstreamProjects": [item_bean(controller, known(path)) for path in below],
+        "upstreamProjects": [item_bean(controller, known(path)) for path in above],
+        "labelExpression": job.labels or None,
+        "scm": Bean("hudson.scm.NullSCM"),
+    }
+
+
+def _properties(parameters: tuple[Parameter, ...]) -> list[Value]:
+    if not parameters:
+        return []
+    found: list[Value] = [_definition(parameter) for parameter in parameters]
+    return [Bean("hudson.model.ParametersDefinitionProperty", {"parameterDefinitions": found})]
+
+
+def _definition(parameter: Parameter) -> Bean:
+    kind = f"{parameter.kind}ParameterDefinition"
+    default: Value = parameter.default
+    if parameter.kind is ParameterKind.BOOLEAN:
+        default = parameter.default == "true"
+    if parameter.kind is ParameterKind.PASSWORD:
+        default = None
+    value = Bean(f"hudson.model.{parameter.kind}ParameterValue", {"name": parameter.name, "value": default})
+    fields: dict[str, Value] = {
+        "name": parameter.name,
+        "type": kind,
+        "description": parameter.description,
+        "defaultParameterValue": value,
+    }
+    if parameter.choices:
+        fields["choices"] = list(parameter.choices)
+    return Bean(f"hudson.model.{kind}", fields)
+
+
+def _builds(controller: Controller, path: str, most: int) -> list[Value]:
+    return [build_bean(controller, build) for build in controller.state.builds(path, most)]
+
+
+def _last(controller: Controller, path: str, name: str) -> Value:
+    build = controller.state.last(path, name)
+    return build_bean(controller, build) if build else None
+
+
+def _first(controller: Controller, path: str) -> Value:
+    build = controller.state.first(path)
+    return build_bean(controller, build) if build else None
+
+
+def build_url(controller: Controller, build: BuildRow) -> str:
+    """A build's address."""
+    return f"{controller.url}{job_url(build.job)}{build.number}/"
+
+
+def build_bean(controller: Controller, build: BuildRow) -> Bean:
+    """A build."""
+    brief: dict[str, Value] = {"number": build.number, "url": build_url(controller, build)}
+    return Bean(_BUILD, brief, lambda: _build(controller, build))
+
+
+def _build(controller: Controller, build: BuildRow) -> Mapping[str, Value]:
+    facts = build.facts or {}
+    running = build.ended is None
+    artifacts: list[Value] = [
+        Bean("", {"displayPath": path, "fileName": path.rpartition("/")[2], "relativePath": path})
+        for _, path in facts.get("artifacts", ())
+    ]
+    prints: list[Value] = [
+        Bean("hudson.model.Fingerprint", {"fileName": path.rpartition("/")[2], "hash": digest})
+        for path, digest in facts.get("fingerprints", {}).items()
+    ]
+    actions = _actions(build.request)
+    if tests := facts.get("tests"):
+        counts = {"failCount": tests["failed"], "skipCount": tests["skipped"], "totalCount": tests["total"]}
+        actions.append(Bean("hudson.tasks.junit.TestResultAction", {**counts, "urlName": "testReport"}))
+    return {
+        "actions": actions,
+        "artifacts": artifacts,
+        "building": running,
+        "inProgress": running,
+        "description": None,
+        "displayName": f"#{build.number}",
+        "duration": 0 if build.ended is None else round((build.ended - build.began) * 1000),
+        "estimatedDuration": estimate(controller, build.job),
+        "executor": Bean("hudson.model.Executor", {"number": build.executor}) if running else None,
+        "fingerprint": prints,
+        "fullDisplayName": f"{build.job.replace('/', ' » ')} #{build.number}",
+        "id": str(build.number),
+        "keepLog": False,
+        "queueId": build.queued,
+        "result": str(build.result) if build.result else None,
+        "timestamp": round(build.began * 1000),
+        "builtOn": build.node,
+        "changeSet": Bean("hudson.scm.EmptyChangeLogSet", {"items": [], "kind": None}),
+        "culprits": [],
+        "nextBuild": _beside(controller, build, later=True),
+        "previousBuild": _beside(controller, build, later=False),
+    }
+
+
+def _beside(controller: Controller, build: BuildRow, *, later: bool) -> Value:
+    other = controller.state.beside(build, later=later)
+    return build_bean(controller, other) if other else None
+
+
+def estimate(controller: Controller, path: str) -> int:
+    """How many milliseconds a build of the job may take, told by the last ones; -1 where there are none."""
+    builds = controller.state.builds(path, _ETA_FROM)
+    times = [(b.ended - b.began) * 1000 for b in builds if b.ended is not None and b.result is not Result.ABORTED]
+    return round(statistics.fmean(times)) if times else -1
+
+
+def _actions(request: Request) -> list[Value]:
+    cause: dict[str, Value] = {"shortDescription": request.cause}
+    if request.user:
+        cause |= {"userId": request.user, "userName": request.user}
+    actions: list[Value] = [Bean("hudson.model.CauseAction", {"causes": [Bean(request.kind, cause)]})]
+    if request.parameters:
+        values: list[Value] = [
+            Bean("hudson.model.StringParameterValue", {"name": name, "value": value})
+            if name not in request.secrets
+            else Bean("hudson.model.PasswordParameterValue", {"name": name})
+            for name, value in request.parameters.items()
+        ]
+        actions.append(Bean("hudson.model.ParametersAction", {"parameters": values}))
+    return actions
+
+
+def queued_bean(controller: Controller, queued: Queued) -> Bean:
+    """What waits in the queue, or left it not long ago."""
+    import time
+
+    shown = [(name, value) for name, value in queued.request.parameters.items() if name not in queued.request.secrets]
+    fields: dict[str, Value] = {
+        "id": queued.id,
+        "url": f"queue/item/{queued.id}/",
+        "actions": _actions(queued.request),
+        "inQueueSince": round(queued.since * 1000),
+        "params": "".join(f"\n{name}={value}" for name, value in shown),
+        "stuck": False,
+        "task": item_bean(controller, controller.catalog.item(queued.job)),
+    }
+    if queued.build is not None or queued.cancelled:
+        build = controller.state.build_by_id(queued.build) if queued.build is not None else None
+        fields |= {"blocked": False, "buildable": False, "why": None, "cancelled": queued.cancelled}
+        fields["executable"] = build_bean(controller, build) if build else None
+        return Bean("hudson.model.Queue$LeftItem", fields)
+    waiting = queued.due > time.time()
+    fields |= {
+        "blocked": waiting,
+        "buildable": not waiting,
+        "why": controller.reasons.get(queued.id, "Waiting for next available executor"),
+    }
+    if waiting:
+        fields["timestamp"] = round(queued.due * 1000)
+        return Bean("hudson.model.Queue$WaitingItem", fields)
+    return Bean("hudson.model.Queue$BuildableItem", {**fields, "buildableStartMilliseconds": round(queued.due * 1000)})
+
+
+def node_bean(controller: Controller, node: Node) -> Bean:
+    """A node and its executors."""
+    agent = controller.agents[node.name]
+    builds = {
+        running.row.executor: running.row for running in controller.running.values() if running.row.node == node.name
+    }
+    taken = controller.offline.get(node.name)
+    reason = taken if taken is not None else agent.reason
+
+    def full() -> Mapping[str, Value]:
+        executors: list[Value] = [
+            Bean(
+                "hudson.model.Executor",
+                {
+                    "currentExecutable": build_bean(controller, builds[number]) if number in builds else None,
+                    "idle": number not in builds,
+                    "number": number,
+                    "progress": -1,
+                },
+            )
+            for number in range(node.executors)
+        ]
+        return {
+            "actions": [],
+            "assignedLabels": [Bean("", {"name": name}) for name in sorted(node.label_set)],
+            "description": node.description,
+            "executors": executors,
+            "icon": "symbol-computer",
+            "idle": not builds,
+            "jnlpAgent": False,
+            "launchSupported": True,
+            "loadStatistics": Bean("hudson.model.Label$1"),
+            "manualLaunchAllowed": True,
+            "monitorData": Bean(""),
+            "numExecutors": node.executors,
+            "offlineCause": Bean("hudson.slaves.OfflineCause", {"description": reason}) if reason else None,
+            "offlineCauseReason": reason,
+            "oneOffExecutors": [],
+            "temporarilyOffline": taken is not None,
+        }
+
+    kind = "hudson.slaves.SlaveComputer" if node.name else "hudson.model.Hudson$MasterComputer"
+    offline = taken is not None or not agent.online
+    return Bean(kind, {"displayName": node.shown, "offline": offline}, full)

@@ -1,0 +1,250 @@
+"""Jobs, folders and views: what there is, kept in memory and in the state alike."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from byoci.controller.jobxml import JobRefusedError, parse_xml, root_part
+from byoci.controller.jobxml_freestyle import ROOTS, read_job
+from byoci.controller.places import check_name
+from byoci.controller.rows import Item
+from byoci.errors import UsageError
+
+if TYPE_CHECKING:
+    from byoci.controller.job import Job
+    from byoci.controller.places import Places
+    from byoci.controller.state import State
+
+FOLDER: Final = "com.cloudbees.hudson.plugins.folder.Folder"
+LIST_VIEW: Final = "hudson.model.ListView"
+ALL_VIEW: Final = "all"
+_LONGEST: Final = 1000  # characters of a path, which bounds how deep folders nest
+
+
+class MissingError(UsageError):
+    """There is no such job, folder, view, build or node."""
+
+
+class TakenError(UsageError):
+    """The name is taken."""
+
+
+class Catalog:
+    """See the module. Paths are names with slashes between them; "" is the root.
+
+    Errors: `MissingError` and `TakenError`; `UsageError` for names and configurations that cannot be.
+    """
+
+    def __init__(self, state: State, places: Places) -> None:
+        self._state = state
+        self._places = places
+        self._items = {item.path: item for item in state.items()}
+        self._jobs: dict[str, Job] = {
+            path: read_job(item.config) for path, item in self._items.items() if not item.folder
+        }
+        self._views = state.views()
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """All jobs by path. Not to be changed."""
+        return self._jobs
+
+    def item(self, path: str) -> Item:
+        """The item of that path."""
+        try:
+            return self._items[path]
+        except KeyError:
+            raise MissingError(f"there is no job {path[:200]!a}") from None
+
+    def job(self, path: str) -> Job:
+        """The job of that path."""
+        if path not in self._jobs:
+            raise MissingError(f"there is no job {path[:200]!a}")
+        return self._jobs[path]
+
+    def below(self, folder: str) -> list[Item]:
+        """What is directly in a folder, by name."""
+        if folder and not self.item(folder).folder:
+            raise MissingError(f"{folder[:200]!a} is no folder")
+        start = f"{folder}/" if folder else ""
+        found = (item for path, item in self._items.items() if path.startswith(start) and "/" not in path[len(start) :])
+        return sorted(found, key=lambda item: item.path)
+
+    def create(self, folder: str, name: str, config: bytes) -> None:
+        """Make a job or a folder in `folder`."""
+        path = self._free(folder, check_name(name, "job"))
+        job = None if parse_xml(config).tag == FOLDER else read_job(config)
+        if job is None:
+            check_folder(config)
+        item = Item(path, folder=job is None, config=config, following=1)
+        self._state.save_item(item)
+        self._items[path] = item
+        if job is not None:
+            self._jobs[path] = job
+
+    def configure(self, path: str, config: bytes) -> None:
+        """Change the configuration of a job or folder."""
+        item = self.item(path)
+        if item.folder:
+            if parse_xml(config).tag != FOLDER:
+                raise UsageError("a folder cannot become anything else", details=path[:200])
+            check_folder(config)
+        job = None if item.folder else read_job(config)
+        changed = Item(path, item.folder, config, item.following)
+        self._state.save_item(changed)
+        self._items[path] = changed
+        if job is not None:
+            self._jobs[path] = job
+
+    def copy(self, folder: str, source: str, name: str) -> None:
+        """Make a job of another one's configuration. As in Jenkins, `source` may be in the same folder."""
+        path = self.resolve(source, folder)
+        item = self.item(path)
+        if item.folder:
+            raise UsageError("folders cannot be copied", details=path[:200])
+        self.create(folder, name, item.config)
+
+    def rename(self, path: str, name: str) -> str:
+        """Give an item another name in its folder, with all that is below it; gives its new path."""
+        self.item(path)
+        target = self._free(path.rpartition("/")[0], check_name(name, "job"))
+        self._state.move_item(path, target)
+        self._places.move(path, target)
+        self._reload()
+        return target
+
+    def delete(self, path: str) -> None:
+        """Remove an item with all that is below it, builds and files."""
+        self.item(path)
+        self._state.drop_item(path)
+        self._places.drop(self._places.job(path))
+        self._reload()
+
+    def enable(self, path: str, *, enabled: bool) -> None:
+        """Let a job be built, or not."""
+        root = parse_xml(self.item(path).config)
+        if root.tag not in ROOTS:
+            raise UsageError("only jobs can be enabled and disabled", details=path[:200])
+        element = root.find("disabled")
+        if element is None:
+            element = SubElement(root, "disabled")
+        element.text = "false" if enabled else "true"
+        self.configure(path, tostring(root, encoding="utf-8", xml_declaration=True))
+
+    def resolve(self, name: str, folder: str) -> str:
+        """The path that a job in `folder` means by `name`: beside it, else from the root, as with a leading slash."""
+        if name.startswith("/"):
+            return name.strip("/")
+        parts: list[str] = [part for part in folder.split("/") if part]
+        for part in name.split("/"):
+            if part == "..":
+                parts = parts[:-1]
+            elif part not in ("", "."):
+                parts.append(part)
+        beside = "/".join(parts)
+        return beside if beside in self._items else name.strip("/")
+
+    def _free(self, folder: str, name: str) -> str:
+        if folder and not self.item(folder).folder:
+            raise MissingError(f"{folder[:200]!a} is no folder")
+        path = f"{folder}/{name}" if folder else name
+        if len(path) > _LONGEST:
+            raise UsageError("folders nest too deep", details=f"A path has at most {_LONGEST} characters.")
+        if path in self._items:
+            raise TakenError(f"A job already exists with the name “{name}”")
+        return path
+
+    def _reload(self) -> None:
+        self._items = {item.path: item for item in self._state.items()}
+        self._jobs = {
+            path: self._jobs.get(path) or read_job(item.config) for path, item in self._items.items() if not item.folder
+        }
+        self._views = self._state.views()
+
+    # Views
+
+    def views(self, folder: str) -> list[str]:
+        """Names of the views of a folder, without the one that shows everything."""
+        start = f"{folder}/" if folder else ""
+        return [path[len(start) :] for path in self._views if path.startswith(start) and "/" not in path[len(start) :]]
+
+    def view(self, folder: str, name: str) -> bytes:
+        """A view's config.xml."""
+        try:
+            return self._views[f"{folder}/{name}" if folder else name]
+        except KeyError:
+            raise MissingError(f"there is no view {name[:200]!a}") from None
+
+    def save_view(self, folder: str, name: str, config: bytes, *, new: bool) -> None:
+        """Make or change a view."""
+        if folder and not self.item(folder).folder:
+            raise MissingError(f"{folder[:200]!a} is no folder")
+        if new:
+            check_name(name, "view")
+            if name in self.views(folder) or name == ALL_VIEW:
+                raise TakenError(f"A view already exists with the name “{name}”")
+        else:
+            self.view(folder, name)
+        _list_view(parse_xml(config))
+        path = f"{folder}/{name}" if folder else name
+        self._state.save_view(path, config)
+        self._views[path] = config
+
+    def drop_view(self, folder: str, name: str) -> None:
+        """Remove a view."""
+        self.view(folder, name)
+        path = f"{folder}/{name}" if folder else name
+        self._state.drop_view(path)
+        del self._views[path]
+
+    def shown_in(self, folder: str, name: str) -> list[Item]:
+        """The items that a view shows: those that it names, and those that its expression matches."""
+        names, expression = _list_view(parse_xml(self.view(folder, name)))
+        return [
+            item
+            for item in self.below(folder)
+            if item.name in names or (expression and expression.fullmatch(item.name))
+        ]
+
+
+def check_folder(config: bytes) -> None:
+    """Raises `JobRefusedError` with what a folder's config.xml asks for beyond a folder."""
+    part, refusals = root_part(parse_xml(config))
+    for name in ("description", "displayName", "primaryView"):
+        part.text(name)
+    for name in ("icon", "views", "folderViews", "viewsTabBar"):  # how it looks in Jenkins' own pages
+        part.part(name)
+    for name in ("actions", "properties", "healthMetrics", "triggers", "publishers", "buildWrappers", "builders"):
+        below = part.part(name)
+        if below is not None:
+            below.end()
+    for name in ("keepDependencies", "blockBuildWhenDownstreamBuilding", "blockBuildWhenUpstreamBuilding"):
+        part.only(name, "false")
+    part.only("concurrentBuild", "false")
+    part.only("canRoam", "true")
+    scm = part.part("scm")
+    if scm is not None and scm.name != "hudson.scm.NullSCM":
+        scm.refuse("is not known to the controller in a folder")
+    part.end()
+    if refusals:
+        raise JobRefusedError(tuple(refusals))
+
+
+def _list_view(root: Element) -> tuple[set[str], re.Pattern[str] | None]:
+    """What a list view shows. Raises `UsageError` for other kinds and for what the controller does not do."""
+    if root.tag != LIST_VIEW:
+        raise UsageError(
+            f"a view of the kind {root.tag[:100]} is not known to the controller", details="Use a list view."
+        )
+    if list(root.iterfind("jobFilters/*")) or (root.findtext("statusFilter") or "").strip():
+        raise UsageError("filters of views are not known to the controller", details="Name jobs, or use an expression.")
+    if (root.findtext("recurse") or "").strip() == "true":
+        raise UsageError("a view that looks into folders is not known to the controller")
+    names = (element.text or "" for element in root.iterfind("jobNames/string"))
+    text = (root.findtext("includeRegex") or "").strip()
+    try:
+        return set(names), re.compile(text) if text else None
+    except re.error as error:
+        raise UsageError("a view's expression cannot be read", details=f"{text[:200]}: {error}") from error

@@ -1,0 +1,252 @@
+"""A freestyle job as typed values: what the controller runs, read from a config.xml by `jobxml`."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Result(enum.StrEnum):
+    """How a build ended, the best first."""
+
+    SUCCESS = "SUCCESS"
+    UNSTABLE = "UNSTABLE"
+    FAILURE = "FAILURE"
+    NOT_BUILT = "NOT_BUILT"
+    ABORTED = "ABORTED"
+
+    @property
+    def rank(self) -> int:
+        """0 for the best, and more for each that is worse."""
+        return list(Result).index(self)
+
+
+class ParameterKind(enum.StrEnum):
+    """What a parameter's value may be."""
+
+    STRING = "String"
+    TEXT = "Text"
+    BOOLEAN = "Boolean"
+    CHOICE = "Choice"
+    PASSWORD = "Password"  # noqa: S105 - the name of a kind
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a build is asked for.
+
+    default  of a choice: its first
+    choices  of a choice only
+    trim     whether white space around a value is cut off
+    """
+
+    name: str
+    kind: ParameterKind
+    default: str = ""
+    description: str = ""
+    choices: tuple[str, ...] = ()
+    trim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Discarder:
+    """How long builds and their artifacts are kept: days, and how many; None is for ever and all."""
+
+    days: int | None = None
+    builds: int | None = None
+    artifact_days: int | None = None
+    artifact_builds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """A step: a shell script, which runs with `/bin/sh -xe` where it names no interpreter.
+
+    unstable_status  the exit status that makes the build unstable and lets it go on
+    """
+
+    script: str
+    unstable_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """A step: environment variables for what follows, as lines NAME=VALUE in which `$OTHER` is filled in.
+
+    file  path in the workspace of more such lines, which come first; "" for none
+    """
+
+    content: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How long a build may take.
+
+    idle   whether the time counts from its last output, not from its start
+    fails  whether the build has failed then; otherwise it was aborted
+    """
+
+    seconds: float
+    idle: bool = False
+    fails: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """Files of a workspace: patterns as Ant has them (`*`, `?`, `**`), less those that `excludes` match."""
+
+    includes: tuple[str, ...]
+    excludes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """Files that are kept with the build.
+
+    may_be_missing  whether a build without any is all right; otherwise it fails
+    """
+
+    files: Patterns
+    may_be_missing: bool = False
+    only_of_success: bool = False
+    fingerprint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TestReports:
+    """JUnit XML files in the workspace.
+
+    may_be_missing    whether a build without any is all right; otherwise it fails
+    never_unstable    whether failed tests leave the build's result alone
+    """
+
+    __test__ = False  # not a test class, whatever its name makes pytest think
+
+    files: Patterns
+    may_be_missing: bool = False
+    never_unstable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Downstream:
+    """Jobs that are started after the build, if its result is one of `results`.
+
+    parameters  lines NAME=VALUE in which `$OTHER` is filled in from the build's environment
+    inherit     whether the build's own parameters are handed on
+    bare        whether they are started although there is nothing to hand on; only where parameters were asked for
+    """
+
+    jobs: tuple[str, ...]
+    results: frozenset[Result]
+    parameters: str = ""
+    inherit: bool = False
+    bare: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Jobs after whose builds this one is started, if they ended at least as well as `worst`."""
+
+    jobs: tuple[str, ...]
+    worst: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """Removing a workspace's contents after a build, where its result is one of `results`."""
+
+    results: frozenset[Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """Who is told of failures, of builds that become unstable, and of the end of both.
+
+    every_unstable  whether also each further unstable build is told
+    """
+
+    to: tuple[str, ...]
+    every_unstable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """A branch of a git repository that builds check out.
+
+    folder      in the workspace; "" for the workspace itself
+    wipe        whether everything there is removed before
+    clean       whether what git does not know is removed after
+    submodules  "" for none, "yes", or "recursive" for those within them, too
+    retries     how often a failed checkout is tried again
+    """
+
+    url: str
+    branch: str
+    folder: str = ""
+    wipe: bool = False
+    clean: bool = False
+    submodules: str = ""
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bzr:
+    """A bzr branch that builds check out.
+
+    clean  whether everything in the workspace is removed before
+    light  whether the workspace is a lightweight checkout, not a branch of its own
+    """
+
+    url: str
+    clean: bool = False
+    light: bool = False
+    retries: int = 0
+
+
+Repository = Git | Bzr
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a freestyle project asks for.
+
+    labels       label expression of the nodes that it may run on; "" for any
+    workspace    path of its own, in which variables are filled in; "" for the agent's usual one
+    quiet        seconds to wait before a build starts; None for the controller's own
+    token        who knows it may start builds without signing in; "" for nobody
+    cron         lines of its timer; "" for none
+    scm          what its builds check out
+    poll         lines of the timer by which `scm` is looked at for new revisions; "" for none
+    environment  lines NAME=VALUE for all its builds
+    secrets      (name, value) of variables whose values are masked in the log
+    """
+
+    description: str = ""
+    display_name: str = ""
+    disabled: bool = False
+    concurrent: bool = False
+    wait_for_downstream: bool = False
+    wait_for_upstream: bool = False
+    labels: str = ""
+    workspace: str = ""
+    quiet: int | None = None
+    token: str = ""
+    cron: str = ""
+    scm: Repository | None = None
+    poll: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    discarder: Discarder = Discarder()
+    environment: tuple[Inject, ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+    limits: tuple[Limit, ...] = ()
+    timestamps: bool = False
+    clean_before: bool = False
+    steps: tuple[Shell | Inject, ...] = ()
+    artifacts: tuple[Artifacts, ...] = ()
+    tests: tuple[TestReports, ...] = ()
+    upstream: tuple[Upstream, ...] = ()
+    downstream: tuple[Downstream, ...] = ()
+    cleanup: tuple[Cleanup, ...] = ()
+    mailings: tuple[Mailing, ...] = ()

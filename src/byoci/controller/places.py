@@ -1,0 +1,71 @@
+"""Where the controller's files are, and which names jobs, views and nodes may have."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from byoci.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_UNSAFE: Final = re.compile(
+    r'[\x00-\x1f\x7f-\x9f?*/\\%!@#$^&|<>\[\]:;"\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
+)
+_LONGEST: Final = 200  # bytes of a name as a file's name
+
+
+def check_name(name: str, what: str) -> str:
+    """A name that a job, view or node may have; as in Jenkins, and no longer than a file's name can be.
+
+    Raises `UsageError`.
+    """
+    found = _UNSAFE.search(name)
+    if found:
+        raise UsageError(f"“{found[0]!a}” is an unsafe character in the name of a {what}")
+    if not name.strip() or name != name.strip() or set(name) <= {"."}:
+        raise UsageError(f"this cannot be the name of a {what}: {name[:50]!a}")
+    if len(quote(name)) > _LONGEST:
+        raise UsageError(f"the name of a {what} is too long", details=f"At most {_LONGEST} bytes, quoted as in a URL.")
+    return name
+
+
+class Places:
+    """The files of builds: `jobs/PATH/builds/NUMBER/{log,files/}` below the controller's state folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def job(self, path: str) -> Path:
+        """A job's or folder's files."""
+        folder = self.home
+        for name in path.split("/"):
+            folder = folder / "jobs" / quote(name, safe=" ()+,=~'")
+        return folder
+
+    def build(self, job: str, number: int) -> Path:
+        """A build's files."""
+        return self.job(job) / "builds" / str(number)
+
+    def log(self, job: str, number: int) -> Path:
+        """What a build printed."""
+        return self.build(job, number) / "log"
+
+    def files(self, job: str, number: int) -> Path:
+        """What a build kept: in folders 0, 1 …, one for each group of patterns of its plan."""
+        return self.build(job, number) / "files"
+
+    def drop(self, path: Path) -> None:
+        """Remove files; there is no harm where there are none."""
+        shutil.rmtree(path, ignore_errors=True)
+
+    def move(self, path: str, target: str) -> None:
+        """Rename a job's or folder's files."""
+        source = self.job(path)
+        if source.exists():
+            place = self.job(target)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(place)

@@ -1,0 +1,112 @@
+"""What an agent is told to do for a build: a `Plan` of the agent's side, made from the job and the request. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from byoci.controller.agentside.files import fill_in, read_properties
+from byoci.controller.checkout import checkout_steps
+from byoci.controller.job import Inject, ParameterKind, Shell
+from byoci.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from byoci.controller.job import Downstream, Job, Patterns
+    from byoci.controller.nodexml import Node
+    from byoci.controller.rows import BuildRow
+
+
+def job_url(path: str) -> str:
+    """A job's or folder's address, from the controller's own on: `job/FOLDER/job/NAME/`."""
+    return "".join(f"job/{quote(name, safe='')}/" for name in path.split("/"))
+
+
+def parameters_of(job: Job, given: Mapping[str, str], *, strict: bool = True) -> dict[str, str]:
+    """The values of a job's parameters: what was given, and otherwise the defaults; nothing else is let through.
+
+    strict  whether a value that a choice or a boolean does not have raises `UsageError`; otherwise it is as given
+    """
+    found = {}
+    for parameter in job.parameters:
+        value = given.get(parameter.name, parameter.default)
+        if parameter.trim:
+            value = value.strip()
+        if parameter.kind is ParameterKind.BOOLEAN:
+            value = "true" if value.lower() in ("true", "on") else "false"
+        if strict and parameter.kind is ParameterKind.CHOICE and value not in parameter.choices:
+            raise UsageError(
+                f"“{value[:50]}” is no choice of the parameter {parameter.name}",
+                details=f"Choices: {', '.join(parameter.choices)[:500]}",
+            )
+        found[parameter.name] = value
+    return found
+
+
+def secret_names(job: Job) -> tuple[str, ...]:
+    """The parameters whose values nobody is shown."""
+    return tuple(parameter.name for parameter in job.parameters if parameter.kind is ParameterKind.PASSWORD)
+
+
+def environment_of(build: BuildRow, node: Node, url: str) -> dict[str, str]:
+    """The variables that every build has, and its parameters; `url` is the controller's, with a slash at its end."""
+    address = job_url(build.job)
+    return {
+        "BUILD_NUMBER": str(build.number),
+        "BUILD_ID": str(build.number),
+        "BUILD_DISPLAY_NAME": f"#{build.number}",
+        "JOB_NAME": build.job,
+        "JOB_BASE_NAME": build.job.rpartition("/")[2],
+        "BUILD_TAG": f"jenkins-{build.job.replace('/', '-')}-{build.number}",
+        "EXECUTOR_NUMBER": str(build.executor),
+        "NODE_NAME": node.name or "built-in",
+        "NODE_LABELS": " ".join(sorted(node.label_set)),
+        "JENKINS_URL": url,
+        "JOB_URL": f"{url}{address}",
+        "BUILD_URL": f"{url}{address}{build.number}/",
+        "CI": "true",
+        **build.request.parameters,
+    }
+
+
+def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dict[str, Any]:
+    """What the agent does; `turn` is 1, or more for a job's further builds at once on one node."""
+    place = f"{node.root.rstrip('/')}/workspace/{build.job}"
+    workspace = job.workspace or place.replace("$", "_")
+    if job.workspace and not job.workspace.startswith(("/", "~", "$")):
+        workspace = f"{node.root.rstrip('/')}/{job.workspace}"
+    hidden = [build.request.parameters.get(name, "") for name in build.request.secrets]
+    return {
+        "header": f"{build.request.cause}\nBuilding on {node.shown} in workspace {{workspace}}",
+        "workspace": workspace + (f"@{turn}" if turn > 1 else ""),
+        "clean": job.clean_before,
+        "environment": environment_of(build, node, url) | dict(job.secrets),
+        "before": [inject.content for inject in job.environment],
+        "secrets": [value for value in (*hidden, *(value for _, value in job.secrets)) if value],
+        "timestamps": job.timestamps,
+        "limits": [{"seconds": limit.seconds, "idle": limit.idle, "fails": limit.fails} for limit in job.limits],
+        "steps": [*(checkout_steps(job.scm) if job.scm else ()), *map(_step, job.steps)],
+        "keep": [
+            *(_group(artifacts.files) for artifacts in job.artifacts),
+            *(_group(tests.files) for tests in job.tests),
+        ],
+    }
+
+
+def _step(step: Shell | Inject) -> dict[str, Any]:
+    if isinstance(step, Shell):
+        return {"shell": step.script, "unstable": step.unstable_status}
+    return {"inject": step.content, "file": step.file}
+
+
+def _group(patterns: Patterns) -> dict[str, list[str]]:
+    return {"includes": list(patterns.includes), "excludes": list(patterns.excludes)}
+
+
+def handed_on(downstream: Downstream, build: BuildRow, environment: Mapping[str, str]) -> dict[str, str] | None:
+    """The parameters for jobs downstream; None where they are not to be started, since there are none."""
+    found = dict(build.request.parameters) if downstream.inherit else {}
+    lines = read_properties(downstream.parameters)
+    found |= {name: fill_in(value, environment) for name, value in lines.items()}
+    return found if found or downstream.bare else None

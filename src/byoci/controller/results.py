@@ -1,0 +1,81 @@
+"""What a build's end means: its result, the files that it kept, its tests. Works on files; called in a thread."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from byoci.controller.checkout import REVISIONS
+from byoci.controller.job import Result
+from byoci.controller.testreports import read_reports
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from byoci.controller.job import Job
+
+
+def worse(one: Result, other: Result) -> Result:
+    """The worse of the two."""
+    return max(one, other, key=lambda result: result.rank)
+
+
+def judge(job: Job, ended: Mapping[str, Any], files: Path) -> tuple[Result, list[str], dict[str, Any]]:
+    """The build's result, lines for its log, and facts to remember.
+
+    ended  what the agent told at the end
+    files  the folder of what was kept
+    """
+    result = Result(ended["result"])
+    lines: list[str] = []
+    facts: dict[str, Any] = {"artifacts": [], "fingerprints": {}, "workspace": ended["workspace"]}
+    facts["revision"] = next((ended["variables"][name] for name in REVISIONS if name in ended["variables"]), "")
+    groups: list[list[str]] = ended["files"]
+    for number, (wish, found) in enumerate(zip(job.artifacts, groups, strict=False)):
+        if wish.only_of_success and result is not Result.SUCCESS:
+            continue
+        paths = [path for path in found if (files / str(number) / path).is_file()]
+        facts["artifacts"] += [[number, path] for path in paths]
+        if wish.fingerprint:
+            facts["fingerprints"] |= {path: _digest(files / str(number) / path) for path in paths}
+        if not paths and not wish.may_be_missing and result.rank <= Result.UNSTABLE.rank:
+            lines.append(f"No artifacts match “{', '.join(wish.files.includes)}”")
+            result = Result.FAILURE
+        else:
+            lines.append(f"Archived artifacts: {len(paths)}")
+    result, told, tests = _tests(job, groups, files, result)
+    if tests:
+        facts["tests"] = tests
+    return result, [*lines, *told], facts
+
+
+def _tests(
+    job: Job, groups: list[list[str]], files: Path, result: Result
+) -> tuple[Result, list[str], dict[str, int] | None]:
+    """The same of the tests: how many there were of each kind; what they are is in `files/tests.json`."""
+    lines: list[str] = []
+    first = len(job.artifacts)
+    sums: dict[str, int] | None = None
+    for number, wish in enumerate(job.tests, first):
+        paths = groups[number] if number < len(groups) else []
+        if not paths:
+            lines.append(f"No test reports match “{', '.join(wish.files.includes)}”")
+            if not wish.may_be_missing and result.rank <= Result.UNSTABLE.rank:
+                result = Result.FAILURE
+            continue
+        report = read_reports(files / str(number), paths)
+        lines += report.complaints
+        report.save(files / f"tests-{number}.json")
+        counts = report.counts
+        sums = {name: counts[name] + (sums or {}).get(name, 0) for name in counts}
+        lines.append(f"Tests: {counts['total']}, failed: {counts['failed']}, skipped: {counts['skipped']}")
+        if counts["failed"] and not wish.never_unstable:
+            result = worse(result, Result.UNSTABLE)
+    return result, lines, sums
+
+
+def _digest(path: Path) -> str:
+    """What Jenkins' clients call a file's fingerprint; it tells files apart and protects nothing."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

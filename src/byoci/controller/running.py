@@ -1,0 +1,118 @@
+"""A build that runs: what its agent tells is written to its log, what it kept is fetched, and its end is judged."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from byoci.controller.job import Result
+from byoci.controller.results import judge
+from byoci.log import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from byoci.controller.agents import Agent
+    from byoci.controller.job import Job
+    from byoci.controller.places import Places
+    from byoci.controller.rows import BuildRow
+
+
+class Running:
+    """One build. `ended` is set by `end`, whose outcome is None where the build was lost.
+
+    The log here is a copy of the agent's: its length tells from where on the agent goes on, so a controller that was
+    killed at any point leaves nothing out and writes nothing twice.
+    """
+
+    def __init__(self, row: BuildRow, job: Job, places: Places) -> None:
+        self.row = row
+        self.job = job
+        self.environment: dict[str, str] = {}
+        self.result = Result.NOT_BUILT  # until it has ended
+        self.turn = 1  # of several builds of the job on one node at once
+        self.stopping = ""  # who asked for its end
+        self.dropped = False  # its job was deleted meanwhile
+        self._log = places.log(row.job, row.number)
+        self._files = places.files(row.job, row.number)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(self._log, flags, 0o600)
+        self.size = os.fstat(self._descriptor).st_size
+        self._fetched = asyncio.Event()
+
+    async def start(self, agent: Agent, plan: dict[str, Any]) -> None:
+        """Have the agent start the build, or go on to tell of it, where it has been started."""
+        name = self.name
+        if self.size:
+            await agent.send(do="follow", build=name, offset=self.size)
+        else:
+            await agent.send(do="start", build=name, plan=plan)
+
+    @property
+    def name(self) -> str:
+        """What the agent calls it."""
+        return str(self.row.id)
+
+    def add_log(self, offset: int, data: bytes) -> None:
+        """A part of the agent's log."""
+        os.pwrite(self._descriptor, data, offset)
+        self.size = max(self.size, offset + len(data))
+
+    def add_file(self, path: str, data: bytes) -> None:
+        """A part of a file that was kept. Raises `ValueError` for a path that leads elsewhere."""
+        parts = path.split("/")
+        if not all(part not in ("", ".", "..") and "\0" not in part for part in parts) or len(parts) < 2:
+            raise ValueError(f"an agent sent a file {path!a}")
+        place = self._files.joinpath(*parts)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("ab") as file:
+            file.write(data)
+
+    def all_fetched(self) -> None:
+        """All files are here."""
+        self._fetched.set()
+
+    async def end(self, agent: Agent, ended: dict[str, Any]) -> tuple[Result, dict[str, Any]] | None:
+        """Fetch what was kept, judge, and complete the log."""
+        if "result" not in ended:
+            self._say(f"The build was lost: {ended.get('lost') or ended.get('error')}", self.size)
+            return None
+        self.size = ended["size"]
+        os.ftruncate(self._descriptor, self.size)  # what another process of the controller added at this point
+        await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)
+        self._fetched.clear()
+        if any(ended["files"]):
+            await agent.send(do="fetch", build=self.name)
+            await self._fetched.wait()
+        result, lines, facts = await asyncio.to_thread(judge, self.job, ended, self._files)
+        if result is Result.ABORTED and self.stopping:
+            lines.append(f"Aborted by {self.stopping}")
+        self.environment = ended["variables"]
+        self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
+        return result, facts
+
+    def _say(self, text: str, offset: int) -> None:
+        data = f"{shown(text) if chr(27) in text else text}\n".encode("utf-8", "backslashreplace")
+        os.pwrite(self._descriptor, data, offset)
+
+    def end_of_log(self, most: int = 100_000) -> bytes:
+        """The last bytes of the log."""
+        size = os.fstat(self._descriptor).st_size
+        return os.pread(self._descriptor, most, max(0, size - most))
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def log_size(path: Path) -> int:
+    """The length of a log; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,132 @@
+"""Which waiting builds start now, on which executors, and why the others wait. Pure: all that it knows is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from byoci.controller.labels import Expression, parse_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from byoci.controller.job import Job
+    from byoci.controller.rows import Queued
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node as the queue sees it.
+
+    labels     its own name is among them
+    exclusive  whether only jobs run here whose labels ask for it
+    ready      whether builds may start now
+    busy       numbers of the executors that are taken
+    """
+
+    name: str
+    labels: AbstractSet[str]
+    executors: int
+    ready: bool
+    exclusive: bool = False
+    busy: AbstractSet[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a waiting build starts now."""
+
+    queued: Queued
+    node: str
+    executor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Who starts, and by the queued one's id the reason why the others wait."""
+
+    seats: Sequence[Seat]
+    reasons: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """The jobs that a job's blocking settings look at: they must not be building."""
+
+    upstream: AbstractSet[str] = frozenset()
+    downstream: AbstractSet[str] = frozenset()
+
+
+def schedule(
+    waiting: Iterable[Queued],
+    jobs: Mapping[str, Job],
+    places: Sequence[Place],
+    building: Iterable[str],
+    now: float,
+    kin: Mapping[str, Kin],
+) -> Schedule:
+    """Go through the queue, the oldest first; each gets the first seat that its labels allow.
+
+    building  paths of the jobs that are being built
+    kin       of the jobs that wait for others
+    """
+    taken = {place.name: set(place.busy) for place in places}
+    active = set(building)
+    seats: list[Seat] = []
+    reasons: dict[int, str] = {}
+    for queued in waiting:
+        job = jobs[queued.job]
+        reason = _held_back(queued, job, active, now, kin.get(queued.job, Kin()))
+        if not reason:
+            fitting = [place for place in places if _fits(place, _expression(job.labels))]
+            seat = _free(queued, fitting, taken)
+            if seat:
+                seats.append(seat)
+                taken[seat.node].add(seat.executor)
+                active.add(queued.job)
+                continue
+            reason = _no_seat(job.labels, fitting)
+        reasons[queued.id] = reason
+    return Schedule(seats, reasons)
+
+
+def _held_back(queued: Queued, job: Job, active: AbstractSet[str], now: float, kin: Kin) -> str:
+    if queued.due > now:
+        return f"In the quiet period. Expires in {max(1, round(queued.due - now))} sec"
+    if queued.job in active and not job.concurrent:
+        return f"{queued.job} is being built already"
+    for wanted, others, what in (
+        (job.wait_for_upstream, kin.upstream, "Upstream"),
+        (job.wait_for_downstream, kin.downstream, "Downstream"),
+    ):
+        busy = sorted(others & active) if wanted else []
+        if busy:
+            return f"{what} project {busy[0]} is being built"
+    return ""
+
+
+def _expression(labels: str) -> Expression | None:
+    return parse_labels(labels) if labels else None
+
+
+def _fits(place: Place, expression: Expression | None) -> bool:
+    return expression.met_by(place.labels) if expression else not place.exclusive
+
+
+def _free(queued: Queued, places: Iterable[Place], taken: Mapping[str, AbstractSet[int]]) -> Seat | None:
+    for place in places:
+        if place.ready:
+            for executor in range(place.executors):
+                if executor not in taken[place.name]:
+                    return Seat(queued, place.name, executor)
+    return None
+
+
+def _no_seat(labels: str, fitting: Sequence[Place]) -> str:
+    on = f" on “{labels}”" if labels else ""
+    if not any(place.executors for place in fitting):
+        return f"There are no nodes with the label “{labels}”" if labels else "There are no nodes"
+    if not any(place.ready for place in fitting):
+        return f"All nodes of label “{labels}” are offline" if labels else "All nodes are offline"
+    return f"Waiting for next available executor{on}"

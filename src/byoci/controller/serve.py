@@ -1,0 +1,138 @@
+"""The controller as a process: from its state folder to an address that answers, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Final
+
+from byoci.controller.access import Access
+from byoci.controller.api.app import App
+from byoci.controller.connection import LocalLink
+from byoci.controller.controller import Controller
+from byoci.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import uvicorn
+
+    from byoci.controller.connection import Link
+    from byoci.controller.nodexml import Node
+
+_log = logging.getLogger(__name__)
+ADMINISTRATOR: Final = "admin"
+TOKEN_FILE: Final = "admin-token"  # noqa: S105 - a file's name
+ADDRESS_FILE: Final = "address"
+
+
+async def serve(home: Path, port: int) -> int | None:
+    """Serve on loopback until SIGTERM or SIGINT. `port` 0 is any that is free.
+
+    Gives the port to serve again on, where somebody asked for a restart; None where it was ended.
+
+    In `home` there are then `address`, the URL; `admin-token`, an API token of `admin`; and `pid`, locked while the
+    process lives. Raises `UsageError` where another controller has this folder, or somebody else the port.
+    """
+    with _alone(home), _listen(port) as listener:
+        used = int(listener.getsockname()[1])
+        url = f"http://127.0.0.1:{used}/"
+        controller = Controller(home, url, lambda node: _dial(home, node))
+        try:
+            access = Access(controller.state)
+            _first_person(home, access)
+            await controller.open()
+            _write(home / ADDRESS_FILE, url)
+            await _answer(controller, App(controller, access), listener)
+        finally:
+            await controller.close()
+        return used if controller.restart.is_set() else None
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the folder: the kernel gives it back however this process ends."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(home / "pid", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another controller is running on {home}", resolution="Stop it first: byoci down."
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _listen(port: int) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UsageError(
+                f"port {port} cannot be used", details=str(error.strerror), resolution="Choose another with --port."
+            ) from error
+        listener.listen(1024)
+        listener.setblocking(False)
+        yield listener
+
+
+def _first_person(home: Path, access: Access) -> None:
+    """Who administers, with a token that only this unix user can read; made again where it is gone or revoked."""
+    path = home / TOKEN_FILE
+    if not path.exists() or not access.is_token(ADMINISTRATOR, path.read_text(encoding="utf-8").strip()):
+        token, _ = access.make_token(ADMINISTRATOR, "made by the controller at its start")
+        _write(path, token)
+
+
+def _write(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{text}\n")
+    new.replace(path)
+
+
+async def _dial(home: Path, node: Node) -> Link:
+    if node.ssh is None:
+        return LocalLink(node.root, sys.executable)
+    from byoci.controller.ssh import dial
+
+    return await dial(home, node.ssh, node.root)
+
+
+async def _answer(controller: Controller, app: App, listener: socket.socket) -> None:
+    import uvicorn
+
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none")
+    server = uvicorn.Server(config)
+    # Python's own handlers, so that a signal ends the server and everything that is open here is closed in its order.
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    restarting = asyncio.create_task(_end_for_restart(controller, server))
+    try:
+        await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
+    except SystemExit as error:
+        raise UnavailableError("the server could not be started") from error
+    finally:
+        restarting.cancel()
+
+
+async def _end_for_restart(controller: Controller, server: uvicorn.Server) -> None:
+    await controller.restart.wait()
+    server.should_exit = True

@@ -1,0 +1,333 @@
+"""What the controller remembers, in one SQLite file: jobs and folders, views, the queue, builds, nodes.
+
+A build's status is not stored: it runs while `ended` is NULL. What builds printed and kept are files (see `places`).
+Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from byoci.controller.job import Result
+from byoci.controller.rows import BUILD_COLUMNS, BuildRow, Item, NodeRow, Queued, Request, build_row
+from byoci.sqlite import open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+KIND: Final = "controller"
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE item (
+        path TEXT PRIMARY KEY,           -- names from the root, with slashes between them
+        folder INTEGER NOT NULL,         -- whether it holds others; otherwise it is a job
+        config BLOB NOT NULL,            -- config.xml
+        following INTEGER NOT NULL       -- the next build's number
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE view (path TEXT PRIMARY KEY, config BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE node (
+        name TEXT PRIMARY KEY,           -- "" is the controller's own host
+        config BLOB NOT NULL,
+        offline TEXT                     -- why a person took it offline; NULL where nobody did
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE queued (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        job TEXT NOT NULL,
+        request TEXT NOT NULL,           -- JSON of a Request
+        since REAL NOT NULL,
+        due REAL NOT NULL,
+        build INTEGER,                   -- id of the build that it became
+        cancelled INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX queued_waiting ON queued (id) WHERE build IS NULL AND NOT cancelled;
+    CREATE TABLE build (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        job TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        queued INTEGER NOT NULL,
+        request TEXT NOT NULL,
+        node TEXT NOT NULL,
+        executor INTEGER NOT NULL,
+        began REAL NOT NULL,
+        plan TEXT,                       -- JSON, until it has ended
+        ended REAL,
+        result TEXT,
+        facts TEXT                       -- JSON of what is known since its end
+    ) STRICT;
+    CREATE UNIQUE INDEX build_number ON build (job, number);
+    CREATE INDEX build_running ON build (id) WHERE ended IS NULL;
+    CREATE INDEX build_result ON build (job, result, number);
+    CREATE TABLE token (
+        digest TEXT PRIMARY KEY,
+        person TEXT NOT NULL,
+        label TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE own (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+)
+_QUEUED_KEPT: Final = 10_000  # items that left the queue, for clients that ask what became of theirs
+
+
+class State:
+    """All of it. Order: none. Concurrency: for one thread of one process, the controller's.
+
+    Errors: `UnavailableError` where the file cannot be used; then nothing of the call was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # Not durable: waiting for the disk, several times a build, would take longer than short builds do. Nothing is
+        # lost with a killed process; a power failure can take the last moments with it, as it does the builds' own.
+        self._database = open_database(path, MIGRATIONS, kind=KIND, cache=False)
+
+    def close(self) -> None:
+        """Close the file. Nothing else may be called after that."""
+        self._database.close()
+
+    def own(self, name: str) -> str:
+        """A random value of this controller's, made when it is first asked for."""
+        with self._database.writing():
+            self._database.execute("INSERT OR IGNORE INTO own VALUES (?, ?)", (name, secrets.token_hex(16)))
+            (value,) = self._database.execute("SELECT value FROM own WHERE name = ?", (name,)).fetchone()
+        return str(value)
+
+    # People
+
+    def people(self) -> list[str]:
+        """The names of everybody who has a token."""
+        return [name for (name,) in self._database.execute("SELECT DISTINCT person FROM token ORDER BY person")]
+
+    def person_of_token(self, digest: str) -> str | None:
+        """Whose token has that digest."""
+        row = self._database.execute("SELECT person FROM token WHERE digest = ?", (digest,)).fetchone()
+        return row and str(row[0])
+
+    def save_token(self, digest: str, person: str, label: str) -> None:
+        """Remember a token."""
+        with self._database.writing():
+            self._database.execute("INSERT INTO token VALUES (?, ?, ?)", (digest, person, label))
+
+    def drop_token(self, person: str, start: str) -> None:
+        """Forget the token of a person whose digest begins so."""
+        with self._database.writing():
+            query = "DELETE FROM token WHERE person = ?1 AND substr(digest, 1, length(?2)) = ?2 AND length(?2) >= 32"
+            self._database.execute(query, (person, start))
+
+    # Jobs and folders
+
+    def items(self) -> list[Item]:
+        """All of them, by path."""
+        rows = self._database.execute("SELECT path, folder, config, following FROM item ORDER BY path")
+        return [Item(path, bool(folder), config, following) for path, folder, config, following in rows]
+
+    def save_item(self, item: Item) -> None:
+        """Make it, or change its configuration; its builds' numbers go on."""
+        with self._database.writing():
+            self._database.execute(
+                "INSERT INTO item VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET config = excluded.config",
+                (item.path, item.folder, item.config, item.following),
+            )
+
+    def move_item(self, path: str, target: str) -> None:
+        """Give an item another path, with all that is below it, its builds and what is queued."""
+        with self._database.writing():
+            for table, column in (("item", "path"), ("view", "path"), ("queued", "job"), ("build", "job")):
+                self._database.execute(
+                    f"UPDATE {table} SET {column} = ?2 || substr({column}, length(?1) + 1)"  # noqa: S608
+                    f" WHERE {column} = ?1 OR substr({column}, 1, length(?1) + 1) = ?1 || '/'",
+                    (path, target),
+                )
+
+    def drop_item(self, path: str) -> None:
+        """Remove an item, with all that is below it, its builds and what is queued."""
+        with self._database.writing():
+            for table, column in (("item", "path"), ("view", "path"), ("queued", "job"), ("build", "job")):
+                self._database.execute(
+                    f"DELETE FROM {table} WHERE {column} = ?1 OR substr({column}, 1, length(?1) + 1) = ?1 || '/'",  # noqa: S608
+                    (path,),
+                )
+
+    # Views and nodes
+
+    def views(self) -> dict[str, bytes]:
+        """Path → config.xml."""
+        return dict(self._database.execute("SELECT path, config FROM view ORDER BY path").fetchall())
+
+    def save_view(self, path: str, config: bytes) -> None:
+        """Make or change a view."""
+        with self._database.writing():
+            self._database.execute("INSERT OR REPLACE INTO view VALUES (?, ?)", (path, config))
+
+    def drop_view(self, path: str) -> None:
+        """Remove a view."""
+        with self._database.writing():
+            self._database.execute("DELETE FROM view WHERE path = ?", (path,))
+
+    def nodes(self) -> list[NodeRow]:
+        """All of them, by name."""
+        rows = self._database.execute("SELECT name, config, offline FROM node ORDER BY name")
+        return [NodeRow(*row) for row in rows]
+
+    def save_node(self, node: NodeRow) -> None:
+        """Make or change a node."""
+        with self._database.writing():
+            self._database.execute(
+                "INSERT OR REPLACE INTO node VALUES (?, ?, ?)", (node.name, node.config, node.offline)
+            )
+
+    def drop_node(self, name: str) -> None:
+        """Remove a node."""
+        with self._database.writing():
+            self._database.execute("DELETE FROM node WHERE name = ?", (name,))
+
+    # The queue
+
+    def enqueue(self, job: str, request: Request, due: float) -> Queued:
+        """Add a wish; it is the same one that waits already, where that asks for the same."""
+        text = request.as_json()
+        with self._database.writing():
+            for found in self._waiting():
+                if found.job == job and dict(found.request.parameters) == dict(request.parameters):
+                    return found
+            now = time.time()
+            cursor = self._database.execute(
+                "INSERT INTO queued (job, request, since, due) VALUES (?, ?, ?, ?)", (job, text, now, due)
+            )
+            assert cursor.lastrowid is not None
+            self._database.execute("DELETE FROM queued WHERE id < ?", (cursor.lastrowid - _QUEUED_KEPT,))
+            return Queued(cursor.lastrowid, job, request, now, due)
+
+    def waiting(self) -> list[Queued]:
+        """What waits, the oldest first."""
+        return list(self._waiting())
+
+    def _waiting(self) -> Iterator[Queued]:
+        query = "SELECT id, job, request, since, due FROM queued WHERE build IS NULL AND NOT cancelled ORDER BY id"
+        for id_, job, request, since, due in self._database.execute(query).fetchall():
+            yield Queued(id_, job, Request.from_json(request), since, due)
+
+    def queued(self, id_: int) -> Queued | None:
+        """A wish that waits, or that left the queue not long ago."""
+        query = "SELECT id, job, request, since, due, build, cancelled FROM queued WHERE id = ?"
+        row = self._database.execute(query, (id_,)).fetchone()
+        return row and Queued(row[0], row[1], Request.from_json(row[2]), row[3], row[4], row[5], bool(row[6]))
+
+    def cancel(self, id_: int) -> bool:
+        """Take a wish out of the queue; whether it was there."""
+        with self._database.writing():
+            query = "UPDATE queued SET cancelled = 1 WHERE id = ? AND build IS NULL AND NOT cancelled"
+            return self._database.execute(query, (id_,)).rowcount > 0
+
+    # Builds
+
+    def begin(self, queued: Queued, node: str, executor: int) -> BuildRow:
+        """Turn a wish into a build, which is running from now on."""
+        with self._database.writing():
+            query = "UPDATE item SET following = following + 1 WHERE path = ? RETURNING following - 1"
+            (number,) = self._database.execute(query, (queued.job,)).fetchone()
+            now = time.time()
+            cursor = self._database.execute(
+                "INSERT INTO build (job, number, queued, request, node, executor, began) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (queued.job, number, queued.id, queued.request.as_json(), node, executor, now),
+            )
+            assert cursor.lastrowid is not None
+            self._database.execute("UPDATE queued SET build = ? WHERE id = ?", (cursor.lastrowid, queued.id))
+        return BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
+
+    def save_plan(self, build: int, plan: Mapping[str, Any]) -> None:
+        """What the build does, so that another process of the controller can go on with it."""
+        with self._database.writing():
+            self._database.execute("UPDATE build SET plan = ? WHERE id = ?", (json.dumps(plan), build))
+
+    def plan(self, build: int) -> dict[str, Any] | None:
+        """What `save_plan` saved."""
+        row = self._database.execute("SELECT plan FROM build WHERE id = ?", (build,)).fetchone()
+        return json.loads(row[0]) if row and row[0] else None
+
+    def finish(self, build: BuildRow, result: Result, facts: Mapping[str, Any]) -> BuildRow:
+        """The build has ended."""
+        ended = max(time.time(), build.began)
+        with self._database.writing():
+            self._database.execute(
+                "UPDATE build SET ended = ?, result = ?, facts = ?, plan = NULL WHERE id = ?",
+                (ended, result.value, json.dumps(facts), build.id),
+            )
+        return replace(build, ended=ended, result=result, facts=facts)
+
+    def save_facts(self, build: int, facts: Mapping[str, Any]) -> None:
+        """Something became known of a build, or is there no more."""
+        with self._database.writing():
+            self._database.execute("UPDATE build SET facts = ? WHERE id = ?", (json.dumps(facts), build))
+
+    def running(self) -> list[BuildRow]:
+        """The builds that have not ended."""
+        return self._builds("ended IS NULL ORDER BY id")
+
+    def build(self, job: str, number: int) -> BuildRow | None:
+        """One build."""
+        return next(iter(self._builds("job = ? AND number = ?", job, number)), None)
+
+    def build_by_id(self, id_: int) -> BuildRow | None:
+        """One build."""
+        return next(iter(self._builds("id = ?", id_)), None)
+
+    def builds(self, job: str, most: int = -1) -> list[BuildRow]:
+        """A job's builds, the newest first."""
+        return self._builds("job = ? ORDER BY number DESC LIMIT ?", job, most)
+
+    def last(self, job: str, which: str) -> BuildRow | None:
+        """The newest build of those that `LAST` names so; None where there is none."""
+        results = LAST[which]
+        if results is None:
+            return next(iter(self._builds("job = ? ORDER BY number DESC LIMIT 1", job)), None)
+        query = "SELECT max(number) FROM build WHERE job = ? AND result = ?"  # one look into the index each
+        found = (self._database.execute(query, (job, result.value)).fetchone()[0] for result in results)
+        newest = max((number for number in found if number is not None), default=None)
+        return None if newest is None else self.build(job, newest)
+
+    def first(self, job: str) -> BuildRow | None:
+        """The oldest build."""
+        return next(iter(self._builds("job = ? ORDER BY number LIMIT 1", job)), None)
+
+    def beside(self, build: BuildRow, *, later: bool) -> BuildRow | None:
+        """The job's next build, or the one before."""
+        where = "number > ? ORDER BY number" if later else "number < ? ORDER BY number DESC"
+        return next(iter(self._builds(f"job = ? AND {where} LIMIT 1", build.job, build.number)), None)
+
+    def before(self, build: BuildRow, results: tuple[Result, ...]) -> BuildRow | None:
+        """The newest build before that one which ended in one of those ways."""
+        query = "SELECT max(number) FROM build WHERE job = ? AND result = ? AND number < ?"
+        found = (self._database.execute(query, (build.job, result, build.number)).fetchone()[0] for result in results)
+        newest = max((number for number in found if number is not None), default=None)
+        return None if newest is None else self.build(build.job, newest)
+
+    def following(self, job: str) -> int:
+        """The number of the job's next build."""
+        row = self._database.execute("SELECT following FROM item WHERE path = ?", (job,)).fetchone()
+        return int(row[0]) if row else 1
+
+    def drop_build(self, id_: int) -> None:
+        """Forget a build."""
+        with self._database.writing():
+            self._database.execute("DELETE FROM build WHERE id = ?", (id_,))
+
+    def _builds(self, where: str, *values: object) -> list[BuildRow]:
+        rows = self._database.execute(f"SELECT {BUILD_COLUMNS} FROM build WHERE {where}", values)  # noqa: S608
+        return [build_row(row) for row in rows]
+
+
+_ENDED: Final = tuple(Result)
+LAST: Final[Mapping[str, tuple[Result, ...] | None]] = {  # None: whatever the result is, and also without one
+    "lastBuild": None,
+    "lastCompletedBuild": _ENDED,
+    "lastSuccessfulBuild": (Result.SUCCESS, Result.UNSTABLE),
+    "lastStableBuild": (Result.SUCCESS,),
+    "lastUnstableBuild": (Result.UNSTABLE,),
+    "lastFailedBuild": (Result.FAILURE,),
+    "lastUnsuccessfulBuild": tuple(result for result in _ENDED if result is not Result.SUCCESS),
+}

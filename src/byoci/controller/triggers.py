@@ -1,0 +1,124 @@
+"""What starts builds by itself: timers, and the ends of other builds."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from byoci.controller.cron import parse_crontab
+from byoci.controller.plans import handed_on
+from byoci.controller.rows import Request
+from byoci.controller.schedule import Kin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from byoci.controller.catalog import Catalog
+    from byoci.controller.job import Job
+    from byoci.controller.rows import BuildRow
+
+_LATE = timedelta(minutes=1)  # what is due is started after a pause of the controller, unless it was a long one
+
+
+class Timers:
+    """Does something with jobs at their times.
+
+    spec   a job's lines of cron; "" for none
+    start  what is done with the job of a path when it is time
+    """
+
+    def __init__(self, catalog: Catalog, spec: Callable[[Job], str], start: Callable[[str], None]) -> None:
+        self._catalog = catalog
+        self._spec = spec
+        self._start = start
+
+    async def keep(self) -> None:
+        """Start what is due, minute after minute; where the clock is set back, no minute comes twice."""
+        done = datetime.now(UTC)
+        while True:
+            now = datetime.now(UTC)
+            await asyncio.sleep(60 - now.second - now.microsecond / 1e6 + 0.01)
+            now = datetime.now(UTC)
+            for path in self.due(max(done, now - _LATE), now):
+                self._start(path)
+            done = max(done, now)
+
+    def due(self, after: datetime, until: datetime) -> list[str]:
+        """The jobs that have a time in between, the end included."""
+        found = []
+        for path, job in self._catalog.jobs.items():
+            spec = self._spec(job)
+            if spec and not job.disabled:
+                following = parse_crontab(spec, path).next_after(after)
+                if following is not None and following <= until:
+                    found.append(path)
+        return found
+
+
+def started_by(
+    catalog: Catalog, job: Job, build: BuildRow, environment: Mapping[str, str]
+) -> Iterator[tuple[str, Mapping[str, str], Request]]:
+    """The jobs that are started since this build ended: their paths, parameters, and the reason.
+
+    environment  what the build set, which parameters for jobs downstream may name
+    """
+    assert build.result is not None
+    folder = build.job.rpartition("/")[0]
+    known = {**build.request.parameters, "BUILD_NUMBER": str(build.number), "JOB_NAME": build.job, **environment}
+    cause = f"Started by upstream project “{build.job}” build number {build.number}"
+    request = Request({}, cause, "hudson.model.Cause$UpstreamCause")
+    for downstream in job.downstream:
+        given = handed_on(downstream, build, known)
+        if build.result in downstream.results and given is not None:
+            for name in downstream.jobs:
+                yield catalog.resolve(name, folder), given, request
+    for path, other in catalog.jobs.items():
+        for upstream in other.upstream:
+            names = {catalog.resolve(name, path.rpartition("/")[0]) for name in upstream.jobs}
+            if build.job in names and build.result.rank <= upstream.worst.rank:
+                yield path, {}, request
+
+
+def kin_of(catalog: Catalog, paths: Iterable[str]) -> dict[str, Kin]:
+    """The jobs above and below those of `paths` that wait for others, all the way."""
+    wanted = {path for path in paths if _waits(catalog.jobs[path])}
+    if not wanted:
+        return {}
+    above, below = _edges(catalog)
+    return {path: Kin(_reach(above, path), _reach(below, path)) for path in wanted}
+
+
+def related(catalog: Catalog, path: str) -> tuple[list[str], list[str]]:
+    """The jobs that start this one, and those that it starts."""
+    above, below = _edges(catalog)
+    return sorted(above[path]), sorted(below[path])
+
+
+def _edges(catalog: Catalog) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """For each job those directly above it, and those directly below it."""
+    below: dict[str, set[str]] = {path: set() for path in catalog.jobs}
+    above: dict[str, set[str]] = {path: set() for path in catalog.jobs}
+    for path, job in catalog.jobs.items():
+        folder = path.rpartition("/")[0]
+        pairs = [(path, catalog.resolve(name, folder)) for downstream in job.downstream for name in downstream.jobs]
+        pairs += [(catalog.resolve(name, folder), path) for upstream in job.upstream for name in upstream.jobs]
+        for first, second in pairs:
+            if first in below and second in above:
+                below[first].add(second)
+                above[second].add(first)
+    return above, below
+
+
+def _waits(job: Job) -> bool:
+    return job.wait_for_upstream or job.wait_for_downstream
+
+
+def _reach(edges: Mapping[str, set[str]], start: str) -> frozenset[str]:
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        for path in edges[todo.pop()] - found:
+            found.add(path)
+            todo.append(path)
+    return frozenset(found - {start})

@@ -1,0 +1,211 @@
+"""Jobs that the real jenkins-job-builder writes: read whole, or refused with the key that made what is not known."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+from jenkins_clients import ROOT, run_client
+
+from byoci.controller.job import (
+    Artifacts,
+    Bzr,
+    Cleanup,
+    Discarder,
+    Downstream,
+    Git,
+    Inject,
+    Limit,
+    Mailing,
+    Parameter,
+    ParameterKind,
+    Patterns,
+    Result,
+    Shell,
+    TestReports,
+    Upstream,
+)
+from byoci.controller.jobxml import JobRefusedError
+from byoci.controller.jobxml_freestyle import read_job
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from byoci.controller.job import Job
+
+pytestmark = [pytest.mark.controller, pytest.mark.slow]
+
+KNOWN = """
+- job:
+    name: known
+    description: "with <b>markup</b> & more"
+    display-name: Known
+    node: 'linux && (big || !slow) && "odd name"'
+    concurrent: true
+    workspace: /tmp/ws/$JOB_NAME
+    quiet-period: 3
+    retry-count: 4
+    auth-token: sesame
+    block-upstream: true
+    properties:
+      - build-discarder: {days-to-keep: 7, num-to-keep: 20, artifact-days-to-keep: 3, artifact-num-to-keep: -1}
+      - inject: {properties-content: "FOO=bar", keep-system-variables: true, keep-build-variables: true}
+    parameters:
+      - string: {name: S, default: "a b", description: words, trim: true}
+      - bool: {name: B, default: true}
+      - choice: {name: C, choices: [one, two]}
+      - text: {name: T, default: "l1\\nl2"}
+      - password: {name: P, default: hidden}
+    triggers:
+      - timed: "H/15 * * * *\\n@daily"
+      - reverse: {jobs: "up1, up2", result: unstable}
+    builders:
+      - inject: {properties-file: env.props, properties-content: "X=1"}
+      - shell: "echo hi\\n"
+      - shell: {command: "exit 3", unstable-return: 3}
+    publishers:
+      - archive: {artifacts: "out/*.txt, b/**", excludes: "x*", allow-empty: true, fingerprint: true}
+      - junit: {results: "r/*.xml", allow-empty-results: true}
+      - trigger: {project: "down1,down2", threshold: UNSTABLE}
+      - trigger-parameterized-builds:
+          - {project: [p1, p2], condition: UNSTABLE_OR_WORSE, predefined-parameters: A=$B, current-parameters: true}
+      - email: {recipients: "a@example.com, b@example.com", notify-every-unstable-build: false}
+      - workspace-cleanup: {clean-if: [{success: true}, {failure: false}]}
+    wrappers:
+      - timeout: {timeout: 30, fail: true, type: absolute}
+      - timeout: {timeout: 5, abort: true, type: no-activity}
+      - timestamps
+      - workspace-cleanup
+      - inject: {properties-content: "W=1"}
+      - mask-passwords
+      - inject-passwords: {global: false, mask-password-params: true, job-passwords: [{name: AB, password: cd}]}
+"""
+UNKNOWN = """
+- job:
+    name: unknown
+    jdk: "17"
+    properties: [{priority-sorter: {priority: 3}}]
+    scm: [{git: {url: "https://example.com/x.git", branches: [main], shallow-clone: true}}]
+    triggers: [{github: {}}]
+    builders:
+      - shell: "true"
+      - conditional-step:
+          {condition-kind: always, steps: [{shell: "true"}]}
+    publishers:
+      - workspace-cleanup: {include: ["*.o"]}
+      - email-ext: {recipients: a@example.com}
+      - trigger-parameterized-builds: [{project: p, property-file: f}]
+"""
+
+
+def written(text: str, folder: Path) -> bytes:
+    (folder / "jobs.yaml").write_text(textwrap.dedent(text))
+    run_client("jenkins-jobs", "test", "jobs.yaml", "-o", "out", "--config-xml", folder=folder)
+    (path,) = (folder / "out").rglob("config.xml")
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return read_job(written(KNOWN, tmp_path_factory.mktemp("known")))
+
+
+def test_what_a_job_is(known: Job) -> None:
+    assert known.description.startswith("with <b>markup</b> & more")
+    assert (known.display_name, known.concurrent, known.disabled) == ("Known", True, False)
+    assert (known.wait_for_upstream, known.wait_for_downstream) == (True, False)
+    assert known.labels == 'linux && (big || !slow) && "odd name"'
+    assert (known.workspace, known.quiet, known.token) == ("/tmp/ws/$JOB_NAME", 3, "sesame")
+    assert known.discarder == Discarder(days=7, builds=20, artifact_days=3, artifact_builds=None)
+    assert known.parameters == (
+        Parameter("S", ParameterKind.STRING, "a b", "words", trim=True),
+        Parameter("B", ParameterKind.BOOLEAN, "true"),
+        Parameter("C", ParameterKind.CHOICE, "one", choices=("one", "two")),
+        Parameter("T", ParameterKind.TEXT, "l1\nl2"),
+        Parameter("P", ParameterKind.PASSWORD, "hidden"),
+    )
+
+
+def test_what_starts_a_job_and_what_it_starts(known: Job) -> None:
+    assert known.cron == "H/15 * * * *\n@daily"
+    assert known.upstream == (Upstream(("up1", "up2"), Result.UNSTABLE),)
+    fair = frozenset({Result.SUCCESS, Result.UNSTABLE})
+    assert known.downstream == (
+        Downstream(("down1", "down2"), fair),
+        Downstream(("p1", "p2"), frozenset(Result) - {Result.SUCCESS}, "A=$B", inherit=True, bare=False),
+    )
+
+
+def test_what_a_build_does(known: Job) -> None:
+    assert known.steps == (Inject("X=1", "env.props"), Shell("echo hi\n"), Shell("exit 3", 3))
+    assert known.environment == (Inject("FOO=bar"), Inject("W=1"))
+    assert known.secrets == (("AB", "cd"),)
+    assert known.limits == (Limit(1800, fails=True), Limit(300, idle=True))
+    assert (known.timestamps, known.clean_before) == (True, True)
+    files = Patterns(("out/*.txt", "b/**"), ("x*",))
+    assert known.artifacts == (Artifacts(files, may_be_missing=True, fingerprint=True),)
+    assert known.tests == (TestReports(Patterns(("r/*.xml",)), may_be_missing=True),)
+    assert known.mailings == (Mailing(("a@example.com", "b@example.com"), every_unstable=False),)
+    assert known.cleanup == (Cleanup(frozenset(Result) - {Result.FAILURE}),)
+
+
+GIT = """
+- job:
+    name: git
+    retry-count: 2
+    triggers: [{pollscm: {cron: "H/5 * * * *"}}]
+    scm:
+      - git:
+          {url: "https://example.com/x.git", branches: ["origin/main"], basedir: src, wipe-workspace: false,
+           clean: true, submodule: {recursive: true}, prune: true}
+"""
+BZR = """
+- job:
+    name: bzr
+    scm: [{bzr: {url: "lp:x", clean-tree: true, lightweight-checkout: true}}]
+"""
+
+
+def test_repositories_and_their_polling(tmp_path: Path) -> None:
+    for name in ("git", "bzr"):
+        (tmp_path / name).mkdir()
+    job = read_job(written(GIT, tmp_path / "git"))
+    url = "https://example.com/x.git"
+    assert job.scm == Git(url, "main", folder="src", clean=True, submodules="recursive", retries=2)
+    assert job.poll == "H/5 * * * *"
+    assert read_job(written(BZR, tmp_path / "bzr")).scm == Bzr("lp:x", clean=True, light=True)
+
+
+def test_what_is_not_known_is_refused_with_its_path_and_key(tmp_path: Path) -> None:
+    with pytest.raises(JobRefusedError) as caught:
+        read_job(written(UNKNOWN, tmp_path))
+    publishers = "project/publishers"
+    trigger = "hudson.plugins.parameterizedtrigger"
+    assert [(refusal.path, refusal.key) for refusal in caught.value.refusals] == [
+        ("project/scm/extensions/hudson.plugins.git.extensions.impl.CloneOption", "scm: git"),
+        (
+            "project/properties/jenkins.advancedqueue.jobinclusion.strategy.JobInclusionJobProperty",
+            "properties: priority-sorter",
+        ),
+        ("project/triggers/com.cloudbees.jenkins.GitHubPushTrigger", "triggers: github"),
+        (
+            "project/builders/org.jenkinsci.plugins.conditionalbuildstep.singlestep.SingleConditionalBuilder",
+            "builders: conditional-step",
+        ),
+        (
+            f"{publishers}/hudson.plugins.ws__cleanup.WsCleanup/patterns/hudson.plugins.ws__cleanup.Pattern",
+            "publishers: workspace-cleanup",
+        ),
+        (f"{publishers}/hudson.plugins.emailext.ExtendedEmailPublisher", "publishers: email-ext"),
+        (
+            f"{publishers}/{trigger}.BuildTrigger/configs/{trigger}.BuildTriggerConfig/configs/{trigger}.FileBuildParameters",
+            "publishers: trigger-parameterized-builds",
+        ),
+        ("project/jdk", "jdk"),
+    ]
+
+
+def test_the_table_of_keys_is_jenkins_job_builders_own() -> None:
+    run = run_client("python", "-W", "ignore", ROOT / "tests/contract/jjb_keys.py", folder=ROOT)
+    assert run.stdout == (ROOT / "src/byoci/controller/jjb_keys.tsv").read_text()
