@@ -118,7 +118,6 @@ def test_whenever_a_lander_is_killed_the_next_one_ends_it_once_and_right(vcs: st
 
 
 @pytest.mark.parametrize("vcs", VCS)
-@pytest.mark.slow
 def test_a_sample(vcs: str) -> None:
     moves = "git.push" if vcs == "git" else "bzr.move"
     with Landers(vcs) as landers:
