@@ -12,6 +12,10 @@ from byoci.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+KEY_FILE: Final = "controller-key"
+"""In the state folder: the private key that the controller signs in with at its agents."""
+HOSTS_FILE: Final = "known_hosts"
+"""Beside it: the agents' pinned host keys."""
 _UNSAFE: Final = re.compile(
     r'[\x00-\x1f\x7f-\x9f?*/\\%!@#$^&|<>\[\]:;"\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
 )

@@ -17,6 +17,7 @@ from byoci.controller.api.app import App
 from byoci.controller.background import ADDRESS_FILE, PID_FILE
 from byoci.controller.connection import LocalLink
 from byoci.controller.controller import Controller
+from byoci.controller.loopback import NODE, Loopback
 from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -44,14 +45,21 @@ async def serve(home: Path, port: int) -> int | None:
     with _alone(home), _listen(port) as listener:
         used = int(listener.getsockname()[1])
         url = f"http://127.0.0.1:{used}/"
-        controller = Controller(home, url, lambda node: _dial(home, node))
+        loopback = Loopback(home)
+        controller = Controller(home, url, lambda node: _dial(home, node, loopback))
+        tasks = []
         try:
             access = Access(controller.state)
             _first_person(home, access)
             await controller.open()
+            if loopback.wanted:
+                tasks.append(asyncio.create_task(loopback.keep(controller)))
             _write(home / ADDRESS_FILE, url)
             await _answer(controller, App(controller, access), listener)
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await controller.close()
         return used if controller.restart.is_set() else None
 
@@ -106,9 +114,11 @@ def _write(path: Path, text: str) -> None:
     new.replace(path)
 
 
-async def _dial(home: Path, node: Node) -> Link:
+async def _dial(home: Path, node: Node, loopback: Loopback) -> Link:
     if node.ssh is None:
         return LocalLink(node.root, sys.executable)
+    if node.name == NODE:
+        await loopback.ready()
     from byoci.controller.ssh import dial
 
     return await dial(home, node.ssh, node.root)
