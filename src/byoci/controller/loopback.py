@@ -1,7 +1,7 @@
-"""The site's own agent over ssh: an sshd of this user's, on a free port of loopback, for as long as the controller runs.
+"""The site's own agent over ssh: an sshd of this user's on a free port of loopback, while the controller runs.
 
-What it is made of is in the state folder below `sshd/`: `host_key` and `authorized_keys`, which `byoci up` put there, and
-what is written here. It lets in this user only, with the controller's key only, and forwards nothing.
+What it is made of is in the state folder below `sshd/`: `host_key` and `authorized_keys`, which `byoci up` put there,
+and what is written here. It lets in this user only, with the controller's key only, and forwards nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from byoci import durable, proc
 from byoci.controller import known_hosts
 from byoci.controller.nodexml import Node, Ssh
-from byoci.controller.places import HOSTS_FILE
+from byoci.controller.places import AUTHORIZED, HOST_KEY, HOSTS_FILE, LOOPBACK, NO_SSHD, SSHD, sshd_program
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -30,15 +29,10 @@ if TYPE_CHECKING:
     from byoci.controller.controller import Controller
 
 _log = logging.getLogger(__name__)
-NODE: Final = "loopback"
-FOLDER: Final = "sshd"
-HOST_KEY: Final = "host_key"
-AUTHORIZED: Final = "authorized_keys"
 _HOST: Final = "127.0.0.1"
 _PATIENCE: Final = 15.0  # seconds for sshd to answer
 _PAUSES: Final = (0.0, 0.5, 2.0, 10.0)  # seconds between tries, the last one for ever
 _LASTING: Final = 60.0  # seconds after which one that ended counts as the first that did
-_PLACES: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 _PRIVILEGE_SEPARATION: Final = "/run/sshd"  # where root's sshd shuts its children in
 # Becomes a program that ends with the controller, however that ends (PR_SET_PDEATHSIG is 1).
 _TIED: Final = """
@@ -48,12 +42,12 @@ if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """
 # What is not named here is off by DisableForwarding, or by what the key says in authorized_keys.
-_CONFIG: Final = """\
-ListenAddress {host}
-Port {port}
-HostKey "{folder}/host_key"
-AuthorizedKeysFile "{tokens}/authorized_keys"
-AllowUsers {user}
+_CONFIG: Final = f"""\
+ListenAddress {{host}}
+Port {{port}}
+HostKey "{{folder}}/{HOST_KEY}"
+AuthorizedKeysFile "{{tokens}}/{AUTHORIZED}"
+AllowUsers {{user}}
 AuthenticationMethods publickey
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -73,17 +67,12 @@ PidFile none
 """
 
 
-def program() -> str | None:
-    """OpenSSH's server, by its whole path, as it wants to be called; None where it is not installed."""
-    return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:{_PLACES}")
-
-
 class Loopback:
     """See the module. Order: `keep` runs until it is cancelled; `ready` may be waited for at any time."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._folder = home / FOLDER
+        self._folder = home / SSHD
         self._ready = asyncio.Event()
         self._problem: UnavailableError | None = None
 
@@ -140,12 +129,9 @@ class Loopback:
             return int(probe.getsockname()[1])
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
-        sshd = program()
+        sshd = sshd_program()
         if sshd is None:
-            raise UnavailableError(
-                "sshd is not installed",
-                resolution="Install OpenSSH's server; on Debian and Ubuntu: sudo apt-get install openssh-server",
-            )
+            raise UnavailableError(NO_SSHD)
         folder = str(self._folder)
         if '"' in folder or "\\" in folder or not folder.isprintable():
             raise UnavailableError("sshd cannot be told the name of the state folder", details=ascii(folder))
@@ -177,11 +163,11 @@ class Loopback:
         """Pin its host key at that port, and have a node for it; what people changed of the node stays."""
         durable.replace(self._folder / "port", str(port).encode())
         key = (self._folder / f"{HOST_KEY}.pub").read_text(encoding="utf-8")
-        known_hosts.pin(self._home / HOSTS_FILE, NODE, [known_hosts.line(_HOST, port, key)])
+        known_hosts.pin(self._home / HOSTS_FILE, LOOPBACK, [known_hosts.line(_HOST, port, key)])
         ssh = Ssh(_HOST, port, pwd.getpwuid(os.geteuid()).pw_name)
-        known = controller.nodes.get(NODE)
+        known = controller.nodes.get(LOOPBACK)
         if known is None:
-            node = Node(NODE, "This host, over ssh", str(self._home / NODE), labels=("ssh",), ssh=ssh)
+            node = Node(LOOPBACK, "This host, over ssh", str(self._home / LOOPBACK), labels=("ssh",), ssh=ssh)
             controller.save_node(node, new=True)
         elif known.ssh != ssh:
             controller.save_node(replace(known, ssh=ssh), new=False)
