@@ -1,4 +1,4 @@
-"""`byoci up`: the site of local processes, with its agent over a real ssh connection, of which `down` leaves nothing."""
+"""`byoci up`: the site of local processes, with its agent over a real ssh connection; `down` leaves nothing of it."""
 
 from __future__ import annotations
 

@@ -75,6 +75,10 @@ def up(context: Context, port: int | None) -> None:
     if found is None:
         prepare(byoci_home(os.environ) / context.namespace / secrets.FOLDER, home, context.namespace)
         found = background.start(home, _serving(config, port))
+    from byoci.cli.host import sync_nodes
+
+    for problem in sync_nodes(context):
+        output.error(problem)
     reason = _await_agent(found.url, home)
     token = home / "admin-token"
     if context.json:

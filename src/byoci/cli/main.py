@@ -42,6 +42,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "byoci.cli.config:config",
     "migrate": "byoci.cli.migrate:migrate",
     "agent": "byoci.cli.agent:agent",
+    "host": "byoci.cli.host:host",
     "up": "byoci.cli.controller:up",
     "down": "byoci.cli.controller:down",
     "job": "byoci.cli.controller:job",

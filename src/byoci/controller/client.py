@@ -33,6 +33,11 @@ class Client:
         told = self._ask(f"computer/{quote(name, safe='')}/api/json")
         return None if told is None else dict(json.loads(told))
 
+    def nodes(self) -> dict[str, str]:
+        """The names of all agents, with their descriptions."""
+        told = json.loads(self._ask("computer/api/json?tree=computer[displayName,description]") or b"{}")
+        return {str(node["displayName"]): str(node.get("description") or "") for node in told.get("computer", ())}
+
     def node_config(self, name: str) -> bytes | None:
         """Its config.xml."""
         return self._ask(f"computer/{quote(name, safe='')}/config.xml")

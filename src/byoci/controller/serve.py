@@ -43,7 +43,8 @@ async def serve(home: Path, serving: Serving) -> int | None:
     Gives the port to serve again on, where somebody asked for a restart; None where it was ended.
 
     In `home` there are then `address`, the URL for this machine; `admin-token`, an API token of `admin`; and `pid`,
-    locked while the process lives. Raises `UsageError` where another controller has this folder, or somebody else the port.
+    locked while the process lives. Raises `UsageError` where another controller has this folder, or somebody
+    else the port.
     """
     with _alone(home), _listen(serving) as listener:
         used = int(listener.getsockname()[1])
