@@ -11,13 +11,13 @@ from byoci.cli import output
 from byoci.cli.controller import config_if_any, controller_home
 from byoci.cli.main import json_option
 from byoci.config.paths import byoci_home
-from byoci.errors import ByociError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from byoci.cli.main import Context
+    from byoci.errors import ByociError
     from byoci.host.agent_access import Row
     from byoci.host.secrets import Finding
 
@@ -44,7 +44,7 @@ def secrets(context: Context, only_check: bool, rotate: bool) -> int:
     """Make the secrets of this namespace that are missing, and tell what is wrong with the others.
 
     They are in $BYOCI_HOME/NAMESPACE/secrets. None that is there is ever overwritten, but for --rotate. The exit code
-    is 2 where something is missing or wrong.
+    is 2 where something is missing or wrong; with --check also where the agents are not told yet.
     """
     from byoci.host import agent_access
     from byoci.host import secrets as kept
@@ -56,8 +56,8 @@ def secrets(context: Context, only_check: bool, rotate: bool) -> int:
     if rotate:
         kept.rotate(folder, context.namespace)
         made.append(kept.CONTROLLER_KEY)
-    found = [*kept.check(folder), *agent_access.check(folder, home, config.agents if config else {})]
-    problems = [finding for finding in found if not (rotate and finding.kind == "pending")]
+    found = [*kept.check(folder), *agent_access.check(folder, home, context.namespace, config.agents if config else {})]
+    problems = [finding for finding in found if only_check or finding.kind != "pending"]
     if context.json:
         rows = [
             {"path": one.path, "kind": one.kind, "details": one.details, "resolution": one.resolution} for one in found

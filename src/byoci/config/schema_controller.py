@@ -75,9 +75,15 @@ class Agent(Named):
         description="The public keys of its sshd, as the machine's own `/etc/ssh/ssh_host_*_key.pub` have them. A host "
         "of loopback is this machine, whose files are read; any other must name them: nothing is trusted on first use.",
     )
+    authorized_keys: Line | None = Field(
+        default=None,
+        description="The file there in which its sshd looks for `user`'s keys. Unset: `~/.ssh/authorized_keys`.",
+    )
     executors: Annotated[int, Field(ge=0, le=1000)] = Field(default=2, description="How many builds it runs at once.")
     labels: Labels = Field(default=(), description="Labels by which jobs choose it.")
-    folder: Line = Field(default="~/.byoci/agent", description="Its folder for workspaces.")
+    folder: Line = Field(
+        default="~/.byoci/agent", description="Its folder for workspaces, and for its own key for hosts of its workers."
+    )
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:

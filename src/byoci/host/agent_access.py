@@ -44,13 +44,13 @@ class Row:
     error: ByociError | None = None
 
 
-def check(folder: Path, home: Path, agents: Mapping[str, Agent]) -> list[Finding]:
+def check(folder: Path, home: Path, namespace: str, agents: Mapping[str, Agent]) -> list[Finding]:
     """What of the secrets has not reached the controller and its agents yet, and what lies open there."""
     todo, found = "Type: byoci host update-agent-access", []
     new, in_use = folder / secrets.CONTROLLER_KEY, home / KEY_FILE
     if new.exists() and in_use.exists() and keys.public_half(new) != keys.public_half(in_use):
         found.append(Finding(secrets.CONTROLLER_KEY, "pending", "The controller still uses another key.", todo))
-    places = wanted(agents, home)
+    places = wanted(agents, home, namespace)
     for name, place in places.items():
         lines = {known_hosts.line(place.host, place.port, key) for key in place.host_keys}
         if set(known_hosts.pins(home / HOSTS_FILE, name)) != lines:
@@ -76,7 +76,7 @@ class AgentAccess:
         self._administration = folder / secrets.ADMINISTRATION_KEY
         self._key = folder / secrets.CONTROLLER_KEY
         self._journal = Journal(folder)
-        self._wanted = wanted(agents, home)
+        self._wanted = wanted(agents, home, namespace)
 
     def update(self, names: Sequence[str] = ()) -> list[Row]:
         """Bring these agents up to date, or all. Of several runs at once each waits for the one before it.
@@ -191,7 +191,7 @@ class AgentAccess:
                 "file": place.file or None,
                 "owner": owner(self._folder, self._namespace),
                 "keys": public,
-                "own": f"byoci-{self._namespace}-workers" if public and not place.file else "",
+                "own": place.own if public else "",
             },
         )
         self._journal.keep_own_key(name, str(answer["own"]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from byoci.config.schema_controller import Agent
 
+_OWN_KEY: Final = "workers-{}_ed25519"
 _JOURNAL: Final = "placed.json"
 WORKERS_KEY: Final = "workers.pub"
 _SYSTEM_KEYS: Final = Path("/etc/ssh")
@@ -32,6 +33,7 @@ class Place:
     administrator  whom to sign in as; "": this machine, directly
     host_keys      by which the machine is known
     file           a path in the place of the user's own authorized_keys; "": those
+    own            where the agent keeps its own key, for hosts of its workers; "": it has none
     """
 
     host: str
@@ -41,6 +43,7 @@ class Place:
     group: str = ""
     host_keys: tuple[str, ...] = ()
     file: str = ""
+    own: str = ""
 
     @property
     def shown(self) -> str:
@@ -54,9 +57,9 @@ class Place:
         return (self.host, self.port, self.user, self.file) == (other.host, other.port, other.user, other.file)
 
 
-def wanted(agents: Mapping[str, Agent], home: Path) -> dict[str, Place]:
+def wanted(agents: Mapping[str, Agent], home: Path, namespace: str) -> dict[str, Place]:
     """The places of all agents of the definition, and of the one that `byoci up` makes, where it did."""
-    found = {name: _place(agent) for name, agent in agents.items()}
+    found = {name: _place(agent, namespace) for name, agent in agents.items()}
     sshd = home / SSHD
     if (sshd / "port").exists() and (sshd / f"{HOST_KEY}.pub").exists():
         key = " ".join((sshd / f"{HOST_KEY}.pub").read_text(encoding="utf-8").split()[:2])
@@ -65,11 +68,20 @@ def wanted(agents: Mapping[str, Agent], home: Path) -> dict[str, Place]:
     return found
 
 
-def _place(agent: Agent) -> Place:
+def _place(agent: Agent, namespace: str) -> Place:
     here = is_loopback(agent.host)
     administrator = agent.administrator or ("" if here else agent.user)
     keys = agent.host_keys or _system_keys(agent.name)
-    return Place(agent.host, agent.port, agent.user, administrator, agent.group, tuple(sorted(keys)))
+    return Place(
+        agent.host,
+        agent.port,
+        agent.user,
+        administrator,
+        agent.group,
+        tuple(sorted(keys)),
+        agent.authorized_keys or "",
+        f"{agent.folder}/{_OWN_KEY.format(namespace)}",
+    )
 
 
 def _system_keys(name: str) -> tuple[str, ...]:

@@ -106,7 +106,8 @@ def site_id(folder: Path) -> str:
 def _private(folder: Path, path: str) -> Path:
     """A secret's place; the folders above it are made, for their owner only."""
     place = folder / path
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for above in reversed(place.relative_to(folder).parents):
+        (folder / above).mkdir(mode=0o700, exist_ok=True)
     return place
 
 

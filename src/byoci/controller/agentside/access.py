@@ -8,7 +8,7 @@ is the line after `MARK` on standard output. A request has
     file    a path that takes the place of that user's authorized_keys, or null
     owner   the last word of the lines that are the site's; all others are people's own and stay byte for byte
     keys    the keys that shall be the site's: type and base64
-    own     the name of the agent's own key for hosts of its workers, made in the user's .ssh where it is missing; or ""
+    own     the path of the agent's own key for hosts of its workers, made where it is missing; or ""
 
 The answer has `changed`, `own` (its public half), and `host_keys` (of the machine); or `error`.
 """
@@ -75,15 +75,14 @@ def authorize(path: str, owner: str, keys: list[str]) -> bool:
     return True
 
 
-def _own_key(folder: str, name: str) -> str:
+def own_key(path: str) -> str:
     """The public half of the agent's own key; "" where it has no ssh-keygen to make one."""
-    path = os.path.join(folder, name)
     if not os.path.exists(f"{path}.pub"):
-        os.makedirs(folder, 0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         if os.path.exists(path):
             argv = ["sh", "-c", 'exec ssh-keygen -y -f "$1" >"$1.pub"', "sh", path]
         else:
-            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path]
+            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", os.path.basename(path), "-f", path]
         try:
             _run(argv)
         except FileNotFoundError:
@@ -107,8 +106,14 @@ def _user(name: str, group: str) -> pwd.struct_passwd:
     os.environ["PATH"] = _ADMINISTRATION
     _run(["groupadd", "--force", group])
     shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
-    _run(["useradd", "--create-home", "--user-group", "--groups", group, "--shell", shell, name])
+    # With * nobody has its password; without it, the account is locked, and sshd lets nobody in where it has no PAM.
+    _run(["useradd", "--create-home", "--user-group", "--groups", group, "--shell", shell, "--password", "*", name])
     return pwd.getpwnam(name)
+
+
+def _at_home(user: pwd.struct_passwd, path: str) -> str:
+    """`~` is that user's home; a relative path starts there."""
+    return os.path.join(user.pw_dir, path.removeprefix("~/"))
 
 
 def _host_keys() -> list[str]:
@@ -129,9 +134,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         os.initgroups(user.pw_name, user.pw_gid)
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
-    folder = os.path.join(user.pw_dir, ".ssh")
-    changed = authorize(request["file"] or os.path.join(folder, "authorized_keys"), request["owner"], request["keys"])
-    own = _own_key(folder, request["own"]) if request["own"] else ""
+    file = request["file"] or "~/.ssh/authorized_keys"
+    changed = authorize(_at_home(user, file), request["owner"], request["keys"])
+    own = own_key(_at_home(user, request["own"])) if request["own"] else ""
     return {"changed": changed, "own": own, "host_keys": _host_keys()}
 
 
