@@ -45,6 +45,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "host": "byoci.cli.host:host",
     "up": "byoci.cli.controller:up",
     "down": "byoci.cli.controller:down",
+    "controller": "byoci.cli.people:controller",
     "job": "byoci.cli.controller:job",
     "completion": "byoci.cli.completion:completion",
 }

@@ -22,6 +22,7 @@ from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
 from byoci.controller.connection import LocalLink
 from byoci.controller.controller import Controller
 from byoci.controller.loopback import Loopback
+from byoci.controller.people import People
 from byoci.controller.places import LOOPBACK
 from byoci.errors import UnavailableError, UsageError
 
@@ -52,9 +53,10 @@ async def serve(home: Path, serving: Serving) -> int | None:
         url = serving.url or own
         loopback = Loopback(home)
         controller = Controller(home, url, lambda node: _dial(home, node, loopback))
+        people = People(home)
         tasks = []
         try:
-            access = Access(controller.state)
+            access = Access(controller.state, people)
             _first_person(home, access)
             await controller.open()
             if loopback.wanted:
@@ -66,6 +68,7 @@ async def serve(home: Path, serving: Serving) -> int | None:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await controller.close()
+            people.close()
         return used if controller.restart.is_set() else None
 
 
