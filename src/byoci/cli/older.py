@@ -47,7 +47,6 @@ SLAVE_VERBS: Final[Mapping[str, Verb]] = {
 
 HOST_VERBS: Final[Mapping[str, Verb]] = {
     "update-slave-access": Verb(("host", "update-agent-access")),
-    "update-agent-access": Verb(("host", "update-agent-access")),
     "secrets": Verb(("host", "secrets")),
 }
 

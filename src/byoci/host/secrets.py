@@ -42,7 +42,7 @@ LOOPBACK_HOST_KEY: Final = f"agents/{LOOPBACK}/host_ed25519"
 _PAIRS: Final = (LANDING_KEY, ADMINISTRATION_KEY, CONTROLLER_KEY, LOOPBACK_HOST_KEY)
 _RANDOM: Final = {SITE: 8, "controller/webhook": 32}  # bytes
 _EXPIRES: Final = ".expires"
-_PUBLIC: Final = (".pub", _EXPIRES)
+_PUBLIC: Final = (".pub", _EXPIRES, "ssh_config", "known_hosts")  # ends of names of what is no secret
 _LARGEST: Final = 1 << 20  # bytes of a secret
 
 
