@@ -47,8 +47,11 @@ class Sshd:
         program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ["PATH"])
         assert program is not None
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([program, "-D", "-e", "-f", config], stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.argv(program, config), stdout=log, stderr=log)
         wait_for(self._answers)
+
+    def argv(self, program: str, config: Path) -> list[str]:
+        return [program, "-D", "-e", "-f", str(config)]
 
     def _answers(self) -> bool:
         with socket.socket() as probe:
