@@ -71,7 +71,10 @@ async def dial(home: Path, ssh: Ssh, root: str) -> SshLink:
                 preferred_auth="publickey",
                 keepalive_interval=_ALIVE,
             )
-            process = await connection.create_process(agent_command("python3", root), encoding=None)
+            # What a shell complains of tells why the agent's side does not begin.
+            process = await connection.create_process(
+                agent_command("python3", root), encoding=None, stderr=asyncssh.STDOUT
+            )
     except asyncssh.HostKeyNotVerifiable as error:
         raise UnavailableError(
             f"the host key of {where} is not the one that is pinned",
