@@ -216,8 +216,10 @@ def test_the_definition_says_where_the_controller_is(site: Site, tmp_path: Path,
     assert told["url"] == site.api.url == f"http://{shown}:{port}/builds/"
     site.api.shell("where", "set +x; echo $BUILD_URL", ON_SSH)
     assert "https://ci.example.com/builds/job/where/1/\n" in site.api.run("where")[1]
+    written = (site.home / "address").stat().st_mtime_ns
     assert site.api.post("safeRestart").status == 302
-    wait_for(lambda: site.api.get("api/json").status == 200)
+    wait_for(lambda: (site.home / "address").stat().st_mtime_ns != written)
+    assert site.up("--config", str(file))["url"] == told["url"]
     down = site.byoci("--config", str(file), "down")
     assert down.returncode == 0, down.stderr
     wait_for(lambda: not [process for process in psutil.process_iter() if str(site.home) in _words(process)])
