@@ -14,6 +14,7 @@ from byoci.controller.job import (
     Cleanup,
     Discarder,
     Downstream,
+    Fingerprints,
     Git,
     Inject,
     Limit,
@@ -21,8 +22,10 @@ from byoci.controller.job import (
     Parameter,
     ParameterKind,
     Patterns,
+    PropertyFile,
     Result,
     Shell,
+    Sweep,
     TestReports,
     Upstream,
 )
@@ -50,6 +53,7 @@ KNOWN = """
     block-upstream: true
     properties:
       - build-discarder: {days-to-keep: 7, num-to-keep: 20, artifact-days-to-keep: 3, artifact-num-to-keep: -1}
+      - priority-sorter: {priority: 5}
       - inject: {properties-content: "FOO=bar", keep-system-variables: true, keep-build-variables: true}
     parameters:
       - string: {name: S, default: "a b", description: words, trim: true}
@@ -69,14 +73,17 @@ KNOWN = """
       - junit: {results: "r/*.xml", allow-empty-results: true}
       - trigger: {project: "down1,down2", threshold: UNSTABLE}
       - trigger-parameterized-builds:
-          - {project: [p1, p2], condition: UNSTABLE_OR_WORSE, predefined-parameters: A=$B, current-parameters: true}
-      - email: {recipients: "a@example.com, b@example.com", notify-every-unstable-build: false}
-      - workspace-cleanup: {clean-if: [{success: true}, {failure: false}]}
+          - {project: [p1, p2], condition: UNSTABLE_OR_WORSE, predefined-parameters: A=$B, current-parameters: true,
+             property-file: "a.props, b.props", fail-on-missing: true, boolean-parameters: {Y: true, N: false}}
+      - fingerprint: {files: "*.bin, lib/**", record-artifacts: true}
+      - email: {recipients: "a@example.com, b@example.com", notify-every-unstable-build: false,
+               send-to-individuals: true}
+      - workspace-cleanup: {clean-if: [{success: true}, {failure: false}], include: ["*.o"], exclude: ["k.o"], dirmatch: true}
     wrappers:
       - timeout: {timeout: 30, fail: true, type: absolute}
       - timeout: {timeout: 5, abort: true, type: no-activity}
       - timestamps
-      - workspace-cleanup
+      - workspace-cleanup: {include: ["tmp*"]}
       - inject: {properties-content: "W=1"}
       - mask-passwords
       - inject-passwords: {global: false, mask-password-params: true, job-passwords: [{name: AB, password: cd}]}
@@ -85,7 +92,6 @@ UNKNOWN = """
 - job:
     name: unknown
     jdk: "17"
-    properties: [{priority-sorter: {priority: 3}}]
     scm: [{git: {url: "https://example.com/x.git", branches: [main], shallow-clone: true}}]
     triggers: [{github: {}}]
     builders:
@@ -93,9 +99,8 @@ UNKNOWN = """
       - conditional-step:
           {condition-kind: always, steps: [{shell: "true"}]}
     publishers:
-      - workspace-cleanup: {include: ["*.o"]}
       - email-ext: {recipients: a@example.com}
-      - trigger-parameterized-builds: [{project: p, property-file: f}]
+      - trigger-parameterized-builds: [{project: p, svn-revision: true}]
 """
 
 
@@ -133,8 +138,16 @@ def test_what_starts_a_job_and_what_it_starts(known: Job) -> None:
     fair = frozenset({Result.SUCCESS, Result.UNSTABLE})
     assert known.downstream == (
         Downstream(("down1", "down2"), fair),
-        Downstream(("p1", "p2"), frozenset(Result) - {Result.SUCCESS}, "A=$B", inherit=True, bare=False),
+        Downstream(
+            ("p1", "p2"),
+            frozenset(Result) - {Result.SUCCESS},
+            "A=$B\nY=true\nN=false",
+            inherit=True,
+            bare=False,
+            files=(PropertyFile("a.props", needed=True), PropertyFile("b.props", needed=True)),
+        ),
     )
+    assert known.priority == 5
 
 
 def test_what_a_build_does(known: Job) -> None:
@@ -142,12 +155,14 @@ def test_what_a_build_does(known: Job) -> None:
     assert known.environment == (Inject("FOO=bar"), Inject("W=1"))
     assert known.secrets == (("AB", "cd"),)
     assert known.limits == (Limit(1800, fails=True), Limit(300, idle=True))
-    assert (known.timestamps, known.clean_before) == (True, True)
+    assert (known.timestamps, known.clean_before) == (True, (Sweep(Patterns(("tmp*",))),))
     files = Patterns(("out/*.txt", "b/**"), ("x*",))
     assert known.artifacts == (Artifacts(files, may_be_missing=True, fingerprint=True),)
     assert known.tests == (TestReports(Patterns(("r/*.xml",)), may_be_missing=True),)
-    assert known.mailings == (Mailing(("a@example.com", "b@example.com"), every_unstable=False),)
-    assert known.cleanup == (Cleanup(frozenset(Result) - {Result.FAILURE}),)
+    assert known.mailings == (Mailing(("a@example.com", "b@example.com"), every_unstable=False, individuals=True),)
+    sweep = Sweep(Patterns(("*.o",), ("k.o",)), folders=True)
+    assert known.cleanup == (Cleanup(frozenset(Result) - {Result.FAILURE}, sweep),)
+    assert known.fingerprints == (Fingerprints(Patterns(("*.bin", "lib/**")), artifacts=True),)
 
 
 GIT = """
@@ -184,22 +199,14 @@ def test_what_is_not_known_is_refused_with_its_path_and_key(tmp_path: Path) -> N
     trigger = "hudson.plugins.parameterizedtrigger"
     assert [(refusal.path, refusal.key) for refusal in caught.value.refusals] == [
         ("project/scm/extensions/hudson.plugins.git.extensions.impl.CloneOption", "scm: git"),
-        (
-            "project/properties/jenkins.advancedqueue.jobinclusion.strategy.JobInclusionJobProperty",
-            "properties: priority-sorter",
-        ),
         ("project/triggers/com.cloudbees.jenkins.GitHubPushTrigger", "triggers: github"),
         (
             "project/builders/org.jenkinsci.plugins.conditionalbuildstep.singlestep.SingleConditionalBuilder",
             "builders: conditional-step",
         ),
-        (
-            f"{publishers}/hudson.plugins.ws__cleanup.WsCleanup/patterns/hudson.plugins.ws__cleanup.Pattern",
-            "publishers: workspace-cleanup",
-        ),
         (f"{publishers}/hudson.plugins.emailext.ExtendedEmailPublisher", "publishers: email-ext"),
         (
-            f"{publishers}/{trigger}.BuildTrigger/configs/{trigger}.BuildTriggerConfig/configs/{trigger}.FileBuildParameters",
+            f"{publishers}/{trigger}.BuildTrigger/configs/{trigger}.BuildTriggerConfig/configs/{trigger}.SubversionRevisionBuildParameters",
             "publishers: trigger-parameterized-builds",
         ),
         ("project/jdk", "jdk"),

@@ -180,6 +180,15 @@ def test_artifacts_are_kept_with_their_fingerprints(controller: ControllerProces
         assert controller.get(f"job/kept/1/artifact/{path}").status == 404
 
 
+def test_fingerprints_of_files_that_are_not_kept(controller: ControllerProcess) -> None:
+    printer = "<hudson.tasks.Fingerprinter><targets>*.bin</targets></hudson.tasks.Fingerprinter>"
+    controller.shell("printed", "echo one > a.bin; ln -s /etc/passwd b.bin", publishers(printer))
+    facts, _ = controller.run("printed")
+    digest = hashlib.md5(b"one\n", usedforsecurity=False).hexdigest()
+    assert [(found["fileName"], found["hash"]) for found in facts["fingerprint"]] == [("a.bin", digest)]
+    assert facts["artifacts"] == []
+
+
 def test_no_artifacts_are_a_failure(controller: ControllerProcess) -> None:
     archiver = "<hudson.tasks.ArtifactArchiver><artifacts>nothing*</artifacts></hudson.tasks.ArtifactArchiver>"
     controller.shell("none", "true", publishers(archiver))
@@ -229,6 +238,26 @@ def test_jobs_downstream_are_started_with_parameters(controller: ControllerProce
     assert log.startswith("Started by upstream project “up” build number 1\n")
     assert controller.finished("last")["result"] == "SUCCESS"
     assert [job["name"] for job in controller.get("job/down/api/json").json["upstreamProjects"]] == ["up"]
+
+
+def test_parameters_are_handed_on_in_a_file(controller: ControllerProcess) -> None:
+    trigger = "hudson.plugins.parameterizedtrigger"
+
+    def handing(path: str) -> str:
+        return publishers(
+            f"<{trigger}.BuildTrigger><configs><{trigger}.BuildTriggerConfig><configs>"
+            f"<{trigger}.FileBuildParameters><propertiesFile>{path}</propertiesFile>"
+            f"<failTriggerOnMissing>true</failTriggerOnMissing></{trigger}.FileBuildParameters></configs>"
+            f"<projects>handed</projects></{trigger}.BuildTriggerConfig></configs></{trigger}.BuildTrigger>"
+        )
+
+    controller.shell("handed", "echo got $A", parameters(("String", "A", "none")))
+    controller.shell("handing-none", "true", handing("no.props"))
+    controller.run("handing-none")
+    controller.shell("handing", "echo A=file of $JOB_NAME > $JOB_NAME.props", handing("$JOB_NAME.props"))
+    controller.run("handing")
+    assert controller.finished("handed")["result"] == "SUCCESS"
+    assert "got file of handing\n" in controller.get("job/handed/1/consoleText").text
 
 
 def test_only_a_concurrent_job_is_built_twice_at_once(controller: ControllerProcess, tmp_path: Path) -> None:
@@ -308,6 +337,23 @@ def test_a_workspace_is_cleaned_before_and_after(controller: ControllerProcess) 
     controller.shell("after", "touch mark", publishers("<hudson.plugins.ws__cleanup.WsCleanup/>"))
     controller.run("after")
     assert wait_for(lambda: not (controller.home / "agent/workspace/after/mark").exists())
+
+
+def test_a_part_of_a_workspace_is_cleaned(controller: ControllerProcess) -> None:
+    pattern = "hudson.plugins.ws__cleanup.Pattern"
+    patterns = "".join(
+        f"<{pattern}><pattern>{text}</pattern><type>{kind}</type></{pattern}>"
+        for text, kind in (("**/*.o", "INCLUDE"), ("out", "INCLUDE"), ("keep.o", "EXCLUDE"))
+    )
+    cleanup = "hudson.plugins.ws__cleanup.WsCleanup"
+    inner = f"<{cleanup}><patterns>{patterns}</patterns><deleteDirs>true</deleteDirs></{cleanup}>"
+    controller.shell(
+        "partly", "mkdir -p d out/deep; ln -s /etc link; touch a.o d/b.o keep.o x out/deep/y", publishers(inner)
+    )
+    controller.run("partly")
+    workspace = controller.home / "agent/workspace/partly"
+    left = {"d", "keep.o", "link", "x"}
+    assert wait_for(lambda: {str(path.relative_to(workspace)) for path in workspace.rglob("*")} == left)
 
 
 def test_a_queue_tells_why_a_build_waits(controller: ControllerProcess) -> None:

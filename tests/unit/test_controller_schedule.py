@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from byoci.controller.catalog import Catalog, MissingError, TakenError
 from byoci.controller.discarding import too_old, without_artifacts
-from byoci.controller.job import Discarder, Downstream, Job, Result
+from byoci.controller.job import Discarder, Downstream, Job, PropertyFile, Result
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.nodexml import Node, Ssh, read_node, write_node
 from byoci.controller.places import Places, check_name
@@ -48,6 +48,12 @@ def test_the_oldest_gets_the_first_seat_that_its_labels_allow() -> None:
         ("d", "two", 1),
     ]
     assert plan.reasons == {2: "Waiting for next available executor on “big”"}
+
+
+def test_the_higher_priority_starts_first() -> None:
+    jobs = {"low": Job(priority=1), "usual": Job(), "high": Job(priority=5)}
+    plan = schedule(waits("low", "usual", "usual", "high"), jobs, [place("one", executors=2)], [], 1.0, {})
+    assert [seat.queued.job for seat in plan.seats] == ["high", "usual"]
 
 
 @pytest.mark.parametrize(
@@ -187,13 +193,16 @@ def test_parameters_are_those_that_the_job_has() -> None:
 def test_what_is_handed_on() -> None:
     row = BuildRow(1, "j", 1, 1, Request({"A": "1"}, "x"), "", 0, 0.0)
     good = frozenset({Result.SUCCESS})
-    assert handed_on(Downstream(("k",), good), row, {}) == {}
-    assert handed_on(Downstream(("k",), good, "B=$A", inherit=True, bare=False), row, {"A": "1"}) == {
+    assert handed_on(Downstream(("k",), good), row, {}, {}) == {}
+    assert handed_on(Downstream(("k",), good, "B=$A", inherit=True, bare=False), row, {"A": "1"}, {}) == {
         "A": "1",
         "B": "1",
     }
+    file = Downstream(("k",), good, "B=2", bare=False, files=(PropertyFile("f", needed=True),))
+    assert handed_on(file, row, {}, {"f": "A=9\nB=9"}) == {"A": "9", "B": "2"}
+    assert handed_on(file, row, {}, {}) is None
     none = BuildRow(1, "j", 1, 1, NOBODY, "", 0, 0.0)
-    assert handed_on(Downstream(("k",), good, inherit=True, bare=False), none, {}) is None
+    assert handed_on(Downstream(("k",), good, inherit=True, bare=False), none, {}, {}) is None
 
 
 def test_a_plan_has_a_workspace_of_its_own() -> None:

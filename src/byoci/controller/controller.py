@@ -15,7 +15,7 @@ from byoci.controller.checkout import tip
 from byoci.controller.job import Result
 from byoci.controller.nodexml import OWN, Node, read_node, write_node
 from byoci.controller.places import Places
-from byoci.controller.plans import job_url, make_plan, parameters_of, secret_names
+from byoci.controller.plans import job_url, make_plan, parameters_of, secret_names, sweep_dict
 from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
 from byoci.controller.schedule import Place, schedule
@@ -341,8 +341,9 @@ class Controller:
     async def _end(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
         facts = {} if running.dropped else await self._judge(agent, running, ended)
         workspace = facts.get("workspace")
-        if workspace and any(running.result in cleanup.results for cleanup in running.job.cleanup):
-            await agent.send(do="wipe", path=workspace)
+        for cleanup in running.job.cleanup:
+            if workspace and running.result in cleanup.results:
+                await agent.send(do="wipe", path=workspace, **sweep_dict(cleanup.sweep))
         await agent.send(do="forget", build=running.name)
         running.close()
         del self.running[running.row.id]
@@ -375,7 +376,9 @@ class Controller:
         url = f"{self.url}{job_url(row.job)}{row.number}/"
         for mail in mails(self.state, running.job, row, url, running.end_of_log()):
             self._spawn(deliver(mail))
-        for path, given, request in started_by(self.catalog, running.job, row, running.environment):
+        for path, given, request in started_by(
+            self.catalog, running.job, row, running.environment, running.texts
+        ):
             self._submit_quietly(path, given, request)
         discard(self.state, self.places, running.job.discarder, row.job)
 

@@ -115,6 +115,14 @@ class Artifacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Files whose digests are remembered with the build; with `artifacts` those of everything that is kept, too."""
+
+    files: Patterns
+    artifacts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TestReports:
     """JUnit XML files in the workspace.
 
@@ -130,12 +138,24 @@ class TestReports:
 
 
 @dataclass(frozen=True, slots=True)
+class PropertyFile:
+    """A file in the workspace of lines NAME=VALUE; variables in its path are filled in.
+
+    needed  whether nothing is started where it is missing
+    """
+
+    path: str
+    needed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Downstream:
     """Jobs that are started after the build, if its result is one of `results`.
 
     parameters  lines NAME=VALUE in which `$OTHER` is filled in from the build's environment
     inherit     whether the build's own parameters are handed on
     bare        whether they are started although there is nothing to hand on; only where parameters were asked for
+    files       files of more such lines, which come before `parameters`
     """
 
     jobs: tuple[str, ...]
@@ -143,6 +163,7 @@ class Downstream:
     parameters: str = ""
     inherit: bool = False
     bare: bool = True
+    files: tuple[PropertyFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +175,27 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """What of a workspace is removed: everything, or where there are patterns what they match.
+
+    folders  whether folders that match are removed with all that is in them, too
+    """
+
+    files: Patterns = Patterns(())
+    folders: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is everything."""
+        return not (self.files.includes or self.files.excludes)
+
+
+@dataclass(frozen=True, slots=True)
 class Cleanup:
     """Removing a workspace's contents after a build, where its result is one of `results`."""
 
     results: frozenset[Result]
+    sweep: Sweep = Sweep()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +203,12 @@ class Mailing:
     """Who is told of failures, of builds that become unstable, and of the end of both.
 
     every_unstable  whether also each further unstable build is told
+    individuals     whether those are told, too, whose changes are new since the last good build
     """
 
     to: tuple[str, ...]
     every_unstable: bool = True
+    individuals: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +261,7 @@ class Job:
     poll         lines of the timer by which `scm` is looked at for new revisions; "" for none
     environment  lines NAME=VALUE for all its builds
     secrets      (name, value) of variables whose values are masked in the log
+    priority     in the queue: the highest first
     """
 
     description: str = ""
@@ -242,11 +283,13 @@ class Job:
     secrets: tuple[tuple[str, str], ...] = ()
     limits: tuple[Limit, ...] = ()
     timestamps: bool = False
-    clean_before: bool = False
+    clean_before: tuple[Sweep, ...] = ()
     steps: tuple[Shell | Inject, ...] = ()
     artifacts: tuple[Artifacts, ...] = ()
     tests: tuple[TestReports, ...] = ()
+    fingerprints: tuple[Fingerprints, ...] = ()
     upstream: tuple[Upstream, ...] = ()
     downstream: tuple[Downstream, ...] = ()
     cleanup: tuple[Cleanup, ...] = ()
     mailings: tuple[Mailing, ...] = ()
+    priority: int = 3

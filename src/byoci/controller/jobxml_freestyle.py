@@ -13,7 +13,8 @@ from byoci.controller.cron import parse_crontab
 from byoci.controller.job import Discarder, Inject, Job, Parameter, ParameterKind, Result, Upstream
 from byoci.controller.jobxml import JobRefusedError, names_told_twice, parse_xml, root_part
 from byoci.controller.jobxml_scm import read_scm
-from byoci.controller.jobxml_steps import PUBLISHERS, STEPS, WRAPPERS, job_names, read_info, threshold
+from byoci.controller.jobxml_publishers import PUBLISHERS
+from byoci.controller.jobxml_steps import STEPS, WRAPPERS, job_names, read_info, threshold
 from byoci.controller.labels import parse_labels
 from byoci.errors import UsageError
 
@@ -203,7 +204,32 @@ def _reverse(part: Part) -> dict[str, Any]:
     return {"upstream": (Upstream(jobs, threshold(part, "threshold") or Result.SUCCESS),)}
 
 
+def _priority(part: Part) -> dict[str, Any]:
+    """A job's priority as jenkins-job-builder tells it: the higher the sooner, and 3 for most.
+
+    The plugin's three formats differ in that: version 1 had 100 for most, version 2 counts down from 1 to 5. From
+    version 3 on it is the name of a group, where jenkins-job-builder writes its number.
+    """
+    if not part.flag("useJobGroup", default=True) or not part.flag("useJobPriority", default=True):
+        part.text("jobGroupName")
+        part.number("priority")
+        return {}
+    if part.name.endswith("JobInclusionJobProperty"):
+        group = part.text("jobGroupName").strip()
+        if not re.fullmatch(r"-?[0-9]{1,6}", group):
+            part.refuse(f"is the group “{group[:50]}”; the controller knows numbers only", "jobGroupName")
+            return {}
+        return {"priority": int(group)}
+    number = part.number("priority")
+    if number is None:
+        return {}
+    return {"priority": 6 - number if part.name.endswith(".PriorityJobProperty") else number - 97}
+
+
 _PROPERTIES: Final = {
+    "jenkins.advancedqueue.jobinclusion.strategy.JobInclusionJobProperty": _priority,
+    "jenkins.advancedqueue.priority.strategy.PriorityJobProperty": _priority,
+    "hudson.queueSorter.PrioritySorterJobProperty": _priority,
     "jenkins.model.BuildDiscarderProperty": _discarder,
     "hudson.model.ParametersDefinitionProperty": _parameters,
     "EnvInjectJobProperty": _inject_property,

@@ -24,7 +24,7 @@ def read_scm(part: Part, retries: int) -> Repository | None:
             found = _git(part, retries)
         case "hudson.plugins.bazaar.BazaarSCM":
             found = _bzr(part, retries)
-        case "hudson.scm.NullSCM":
+        case "hudson.scm.NullSCM" | "jenkins.scm.NullSCM":  # the other in python-jenkins' own examples
             pass
         case _:
             part.refuse("is not known to the controller: check out in a shell step")

@@ -13,7 +13,7 @@ from byoci.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from byoci.controller.job import Downstream, Job, Patterns
+    from byoci.controller.job import Downstream, Job, Patterns, Sweep
     from byoci.controller.nodexml import Node
     from byoci.controller.rows import BuildRow
 
@@ -80,7 +80,7 @@ def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dic
     return {
         "header": f"{build.request.cause}\nBuilding on {node.shown} in workspace {{workspace}}",
         "workspace": workspace + (f"@{turn}" if turn > 1 else ""),
-        "clean": job.clean_before,
+        "clean": [sweep_dict(sweep) for sweep in job.clean_before],
         "environment": environment_of(build, node, url) | dict(job.secrets),
         "before": [inject.content for inject in job.environment],
         "secrets": [value for value in (*hidden, *(value for _, value in job.secrets)) if value],
@@ -91,6 +91,8 @@ def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dic
             *(_group(artifacts.files) for artifacts in job.artifacts),
             *(_group(tests.files) for tests in job.tests),
         ],
+        "prints": [_group(prints.files) for prints in job.fingerprints],
+        "read": sorted({file.path for downstream in job.downstream for file in downstream.files}),
     }
 
 
@@ -104,9 +106,24 @@ def _group(patterns: Patterns) -> dict[str, list[str]]:
     return {"includes": list(patterns.includes), "excludes": list(patterns.excludes)}
 
 
-def handed_on(downstream: Downstream, build: BuildRow, environment: Mapping[str, str]) -> dict[str, str] | None:
-    """The parameters for jobs downstream; None where they are not to be started, since there are none."""
+def sweep_dict(sweep: Sweep) -> dict[str, Any]:
+    """What the agent is told to remove."""
+    return {**_group(sweep.files), "folders": sweep.folders, "whole": sweep.whole}
+
+
+def handed_on(
+    downstream: Downstream, build: BuildRow, environment: Mapping[str, str], texts: Mapping[str, str]
+) -> dict[str, str] | None:
+    """The parameters for jobs downstream; None where they are not to be started, since what they need is missing.
+
+    texts  by their paths, the files that were there
+    """
     found = dict(build.request.parameters) if downstream.inherit else {}
+    for file in downstream.files:
+        if file.path in texts:
+            found |= read_properties(texts[file.path])
+        elif file.needed:
+            return None
     lines = read_properties(downstream.parameters)
     found |= {name: fill_in(value, environment) for name, value in lines.items()}
     return found if found or downstream.bare else None

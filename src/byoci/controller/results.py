@@ -44,6 +44,10 @@ def judge(job: Job, ended: Mapping[str, Any], files: Path) -> tuple[Result, list
             result = Result.FAILURE
         else:
             lines.append(f"Archived artifacts: {len(paths)}")
+    for printing, prints in zip(job.fingerprints, ended["prints"], strict=False):
+        facts["fingerprints"] |= dict(prints)
+        if printing.artifacts:
+            facts["fingerprints"] |= {path: _digest(files / str(place) / path) for place, path in facts["artifacts"]}
     result, told, tests = _tests(job, groups, files, result)
     if tests:
         facts["tests"] = tests

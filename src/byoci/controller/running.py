@@ -35,6 +35,7 @@ class Running:
         self.row = row
         self.job = job
         self.environment: dict[str, str] = {}
+        self.texts: dict[str, str] = {}  # files of parameters for jobs downstream
         self.result = Result.NOT_BUILT  # until it has ended
         self.turn = 1  # of several builds of the job on one node at once
         self.stopping = ""  # who asked for its end
@@ -94,7 +95,7 @@ class Running:
         result, lines, facts = await asyncio.to_thread(self._judge, ended)
         if result is Result.ABORTED and self.stopping:
             lines.append(f"Aborted by {self.stopping}")
-        self.environment = ended["variables"]
+        self.environment, self.texts = ended["variables"], ended["texts"]
         self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
         return result, facts
 

@@ -66,7 +66,7 @@ def schedule(
     now: float,
     kin: Mapping[str, Kin],
 ) -> Schedule:
-    """Go through the queue, the oldest first; each gets the first seat that its labels allow.
+    """Go through the queue, by the jobs' priorities and then the oldest first; each gets the first seat that its labels allow.
 
     building  paths of the jobs that are being built
     kin       of the jobs that wait for others
@@ -75,7 +75,7 @@ def schedule(
     active = set(building)
     seats: list[Seat] = []
     reasons: dict[int, str] = {}
-    for queued in waiting:
+    for queued in sorted(waiting, key=lambda queued: (-jobs[queued.job].priority, queued.id)):
         job = jobs[queued.job]
         reason = _held_back(queued, job, active, now, kin.get(queued.job, Kin()))
         if not reason:

@@ -21,7 +21,7 @@ import signal
 import sys
 import time
 
-from byoci.controller.agentside.files import collect, empty, fill_in, inject, matching, open_inside
+from byoci.controller.agentside.files import collect, digest, fill_in, inject, matching, open_inside, sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
@@ -43,12 +43,15 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
         before       lines NAME=VALUE for the environment, one text after the other
         secrets      what is masked in the log
         steps        `{"inject": LINES, "file": PATH}` or `{"shell": SCRIPT, "unstable": STATUS or None}`
+        clean        what is removed before, see `sweep`
         keep         groups of patterns, `{"includes": [...], "excludes": [...]}`
+        prints       the same, of files whose digests are told
+        read         paths of files whose texts are told
         """
 
         header: str
         workspace: str
-        clean: bool
+        clean: list[dict[str, Any]]
         environment: dict[str, str]
         before: list[str]
         secrets: list[str]
@@ -56,6 +59,8 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
         limits: list[Limit]
         steps: list[dict[str, Any]]
         keep: list[dict[str, list[str]]]
+        prints: list[dict[str, list[str]]]
+        read: list[str]
 
 
 MASK = b"********"
@@ -191,8 +196,8 @@ class Build:
         self.log.say(self.plan["header"].replace("{workspace}", self.workspace))
         os.makedirs(self.workspace, exist_ok=True)
         os.chdir(self.workspace)
-        if self.plan["clean"]:
-            self._tell_left(empty(self.workspace))
+        for wish in self.plan["clean"]:
+            self._tell_left(sweep(self.workspace, **wish))
         try:
             self._steps()
         except Stopped as stopped:
@@ -200,9 +205,10 @@ class Build:
         finally:
             self._end_processes()
         files = self._keep()
+        prints = [self._prints(group) for group in self.plan["prints"]]
         size = self.log.finish()
-        told = {"result": self.result, "reason": self.reason, "size": size, "files": files}
-        return {**told, "variables": self.variables, "workspace": self.workspace}
+        told = {"result": self.result, "reason": self.reason, "size": size, "files": files, "prints": prints}
+        return {**told, "variables": self.variables, "workspace": self.workspace, "texts": self._texts()}
 
     def _tell_left(self, paths: list[str]) -> None:
         for path in paths[:20]:
@@ -224,13 +230,10 @@ class Build:
 
     def _inject(self, step: dict[str, Any]) -> None:
         if step["file"]:
-            path = fill_in(step["file"], self.environment)
             try:
-                descriptor = open_inside(self.workspace, os.path.relpath(path, self.workspace))
-                with open(descriptor, encoding="utf-8", errors="surrogateescape") as file:
-                    self.variables.update(inject(file.read(1 << 20), self.environment))
+                self.variables.update(inject(self.read_text(step["file"]), self.environment))
             except OSError as error:
-                self.log.say(f"The file of variables {path} cannot be read: {error.strerror or error}")
+                self.log.say(f"The file of variables {step['file']} cannot be read: {error.strerror or error}")
                 raise Stopped("FAILURE", "") from error
         self.variables.update(inject(step["inject"], self.environment))
 
@@ -334,13 +337,38 @@ class Build:
         if self.reason:
             self.log.say(f"The build was ended early: {self.reason}")
 
+    def _prints(self, group: dict[str, list[str]]) -> list[list[str]]:
+        """Pairs of a path and its file's digest."""
+        found = []
+        for path in self._matching(group):
+            with contextlib.suppress(OSError):
+                found.append([path, digest(self.workspace, path)])
+        return found
+
+    def _texts(self) -> dict[str, str]:
+        """What files hold that the end of the build needs; those that are there."""
+        found = {}
+        for path in self.plan["read"]:
+            with contextlib.suppress(OSError):
+                found[path] = self.read_text(path)
+        return found
+
+    def read_text(self, path: str) -> str:
+        """A file in the workspace, not too large. Raises `OSError`."""
+        place = os.path.join(self.workspace, fill_in(path, self.environment))
+        with open(open_inside(self.workspace, os.path.relpath(place, self.workspace)), "rb") as file:
+            return file.read(1 << 20).decode("utf-8", "replace")
+
+    def _matching(self, group: dict[str, list[str]]) -> list[str]:
+        includes, excludes = (
+            [fill_in(text, self.environment) for text in group[key]] for key in ("includes", "excludes")
+        )
+        return matching(self.workspace, includes, excludes)
+
     def _keep(self) -> list[list[str]]:
         kept = []
         for number, group in enumerate(self.plan["keep"]):
-            includes, excludes = (
-                [fill_in(text, self.environment) for text in group[key]] for key in ("includes", "excludes")
-            )
-            paths = matching(self.workspace, includes, excludes)
+            paths = self._matching(group)
             collect(self.workspace, paths, f"{self.folder}/files/{number}")
             kept.append(paths)
         return kept

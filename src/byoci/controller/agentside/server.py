@@ -25,7 +25,7 @@ import signal
 import sys
 
 from byoci.controller.agentside.build import boot_id, start_of, supervise
-from byoci.controller.agentside.files import empty
+from byoci.controller.agentside.files import empty, sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
@@ -193,9 +193,9 @@ class Server:
             self._followed.pop(build).close()
         shutil.rmtree(self._folder(build), ignore_errors=True)
 
-    def do_wipe(self, path: str) -> None:
-        """Empty a folder."""
-        self._send({"wiped": path, "left": empty(path)[:20]})
+    def do_wipe(self, path: str, **wish: Any) -> None:
+        """Empty a folder, or remove what `sweep` is asked for."""
+        self._send({"wiped": path, "left": (sweep(path, **wish) if wish else empty(path))[:20]})
 
     def do_ping(self, number: int) -> None:
         """Answer."""
