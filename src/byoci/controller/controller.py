@@ -62,6 +62,7 @@ class Controller:
         self._ends: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._kicked = asyncio.Event()
+        self.progress = asyncio.Event()  # set, and another one made, whenever a build has ended or left the queue
 
     async def open(self) -> None:
         """Connect to the nodes, and go on with what was running."""
@@ -99,8 +100,16 @@ class Controller:
 
     # Wishes
 
-    def submit(self, path: str, given: Mapping[str, str], request: Request, *, delay: float | None = None) -> Queued:
-        """Ask for a build; `delay` seconds take the place of the job's quiet period.
+    def submit(
+        self,
+        path: str,
+        given: Mapping[str, str],
+        request: Request,
+        *,
+        delay: float | None = None,
+        asked: tuple[int, int, int] | None = None,
+    ) -> Queued:
+        """Ask for a build; `delay` seconds take the place of the job's quiet period; `asked` as in `State.enqueue`.
 
         Raises `DisabledError`, and `UsageError` for parameters that cannot be.
         """
@@ -117,7 +126,7 @@ class Controller:
             secret_names(job),
         )
         wait = (job.quiet or 0) if delay is None else delay
-        queued = self.state.enqueue(path, wish, time.time() + wait)
+        queued = self.state.enqueue(path, wish, time.time() + wait, asked=asked)
         self.kick()
         return queued
 
@@ -147,6 +156,7 @@ class Controller:
 
     def cancel(self, id_: int) -> bool:
         """Take a wish out of the queue; whether it was there."""
+        self._progressed()
         return self.state.cancel(id_)
 
     async def stop(self, build: BuildRow, user: str) -> None:
@@ -260,6 +270,8 @@ class Controller:
             return
         if "log" in message:
             running.add_log(message["log"], data)
+        elif "ask" in message:
+            running.ask(self, agent, message["ask"])
         elif "file" in message:
             running.add_file(message["file"], data)
         elif "fetched" in message:
@@ -276,6 +288,10 @@ class Controller:
         task.add_done_callback(self._spawned)
 
     # Builds
+
+    def _progressed(self) -> None:
+        self.progress.set()
+        self.progress = asyncio.Event()
 
     def kick(self) -> None:
         """Something changed that the queue may have waited for."""
@@ -347,6 +363,7 @@ class Controller:
         await agent.send(do="forget", build=running.name)
         running.close()
         del self.running[running.row.id]
+        self._progressed()
         self._ends.pop(running.row.id, None)
         self.kick()
 
@@ -371,19 +388,20 @@ class Controller:
             if not row.request.again and not running.stopping:
                 request = row.request
                 again = Request(request.parameters, request.cause, request.kind, request.user, again=True)
-                self._submit_quietly(row.job, request.parameters, again)
+                queued = self._submit_quietly(row.job, request.parameters, again)
+                if queued is not None:
+                    self.state.ask_instead(row.queued, queued.id)
             return
         url = f"{self.url}{job_url(row.job)}{row.number}/"
         for mail in mails(self.state, running.job, row, url, running.end_of_log()):
             self._spawn(deliver(mail))
-        for path, given, request in started_by(
-            self.catalog, running.job, row, running.environment, running.texts
-        ):
+        for path, given, request in started_by(self.catalog, running.job, row, running.environment, running.texts):
             self._submit_quietly(path, given, request)
         discard(self.state, self.places, running.job.discarder, row.job)
 
-    def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> None:
+    def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> Queued | None:
         try:
-            self.submit(path, given, request)
+            return self.submit(path, given, request)
         except ByociError as error:  # of a job that cannot be, or a full disk: the others are started all the same
             _log.warning("%s is not started: %s", path, error)
+            return None

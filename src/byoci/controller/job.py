@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 
 class Result(enum.StrEnum):
@@ -91,6 +93,77 @@ class Limit:
     seconds: float
     idle: bool = False
     fails: bool = False
+
+
+class OnUnclear(enum.StrEnum):
+    """What is done where a condition cannot be told; the build fails, becomes unstable, or nothing of that."""
+
+    FAIL = "Fail"
+    UNSTABLE = "Unstable"
+    RUN_UNSTABLE = "RunUnstable"
+    RUN = "Run"
+    DONT_RUN = "DontRun"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Whether something is done: a tree. Its kinds are those of the agent's `conditions`, and `cause` and `node`."""
+
+    kind: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    operands: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """A step: others, where the condition holds."""
+
+    condition: Condition
+    steps: tuple[Step, ...]
+    on_unclear: OnUnclear = OnUnclear.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How bad the awaited builds' results must be at least: for this build to end, to be unstable, to have failed.
+
+    None is never.
+    """
+
+    fails: Result | None = None
+    unstable: Result | None = None
+    failure: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A step: builds of other jobs are started, and with `wait` their ends are awaited."""
+
+    downstream: Downstream
+    wait: Wait | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AfterSteps:
+    """Steps after all others, also where these ended early, if the result so far is one of `results`.
+
+    unstable  whether the build is unstable where one of them fails; otherwise it has failed
+    """
+
+    steps: tuple[Step, ...]
+    results: frozenset[Result]
+    unstable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What is done at the end of a build where a condition holds."""
+
+    condition: Condition
+    downstream: tuple[Downstream, ...] = ()
+    cleanup: tuple[Cleanup, ...] = ()
+    mailings: tuple[Mailing, ...] = ()
+    on_unclear: OnUnclear = OnUnclear.FAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +319,7 @@ class Bzr:
 
 
 Repository = Git | Bzr
+Step: TypeAlias = Shell | Inject | Conditional | Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +358,8 @@ class Job:
     limits: tuple[Limit, ...] = ()
     timestamps: bool = False
     clean_before: tuple[Sweep, ...] = ()
-    steps: tuple[Shell | Inject, ...] = ()
+    steps: tuple[Step, ...] = ()
+    after: tuple[AfterSteps, ...] = ()
     artifacts: tuple[Artifacts, ...] = ()
     tests: tuple[TestReports, ...] = ()
     fingerprints: tuple[Fingerprints, ...] = ()
@@ -292,4 +367,5 @@ class Job:
     downstream: tuple[Downstream, ...] = ()
     cleanup: tuple[Cleanup, ...] = ()
     mailings: tuple[Mailing, ...] = ()
+    publishing: tuple[Publishing, ...] = ()
     priority: int = 3

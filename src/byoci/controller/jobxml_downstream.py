@@ -23,7 +23,7 @@ _CONDITIONS: Final = {
     "FAILED_OR_BETTER": _FAIR | {Result.FAILURE},
     "ALWAYS": _ALWAYS,
 }
-_PARAMETERS: Final = "hudson.plugins.parameterizedtrigger."
+PARAMETERS: Final = "hudson.plugins.parameterizedtrigger."
 
 
 def read_trigger(part: Part) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def read_parameterized(part: Part) -> dict[str, Any]:
     """The publisher of the plugin parameterized-trigger."""
     found: list[Downstream] = []
     configs = part.part("configs")
-    for config in configs.parts(f"{_PARAMETERS}BuildTriggerConfig") if configs else ():
+    for config in configs.parts(f"{PARAMETERS}BuildTriggerConfig") if configs else ():
         found.append(_handed_on(config))
         config.end()
     if configs:
@@ -62,7 +62,7 @@ def read_handed_on(config: Part, results: frozenset[Result], *, bare: bool) -> D
     inherit = False
     wanted = config.part("configs")
     for source in wanted.parts() if wanted else ():
-        match source.name.removeprefix(_PARAMETERS):
+        match source.name.removeprefix(PARAMETERS):
             case "PredefinedBuildParameters":
                 lines.append(source.text("properties"))
                 source.only("textParamValueOnNewLine", "false")
@@ -84,7 +84,7 @@ def read_handed_on(config: Part, results: frozenset[Result], *, bare: bool) -> D
 def _booleans(part: Part) -> list[str]:
     found = []
     entries = part.part("configs")
-    for entry in entries.parts(f"{_PARAMETERS}BooleanParameterConfig") if entries else ():
+    for entry in entries.parts(f"{PARAMETERS}BooleanParameterConfig") if entries else ():
         name = entry.text("name")
         if not re.fullmatch(r"[\w.-]+", name):
             entry.refuse(f"is “{name[:50]}”, which cannot be a variable's name", "name")

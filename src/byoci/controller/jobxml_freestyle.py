@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from byoci.controller.cron import parse_crontab
 from byoci.controller.job import Discarder, Inject, Job, Parameter, ParameterKind, Result, Upstream
 from byoci.controller.jobxml import JobRefusedError, names_told_twice, parse_xml, root_part
-from byoci.controller.jobxml_scm import read_scm
+from byoci.controller.jobxml_builders import read_steps
 from byoci.controller.jobxml_publishers import PUBLISHERS
-from byoci.controller.jobxml_steps import STEPS, WRAPPERS, job_names, read_info, threshold
+from byoci.controller.jobxml_scm import read_scm
+from byoci.controller.jobxml_steps import WRAPPERS, job_names, read_info, threshold
 from byoci.controller.labels import parse_labels
 from byoci.errors import UsageError
 
@@ -69,14 +70,25 @@ def _project(part: Part) -> Job:
     for group, readers in (
         ("properties", _PROPERTIES),
         ("triggers", _TRIGGERS),
-        ("builders", STEPS),
         ("publishers", PUBLISHERS),
         ("buildWrappers", WRAPPERS),
     ):
         _group(part, group, readers, found)
+    builders = part.part("builders")
+    found["steps"] = read_steps(builders.parts() if builders else ())
+    _after_what_it_needs(part, found)
     if "poll" in found and not (scm and found["scm"]):
         part.refuse("has a repository polled that it does not have", "triggers")
     return Job(**found)
+
+
+def _after_what_it_needs(part: Part, found: Mapping[str, Any]) -> None:
+    """Steps after the others are done before test reports and artifacts are judged; none may depend on that."""
+    fair = {Result.SUCCESS, Result.UNSTABLE}
+    if any(fair & after.results not in (fair, set()) for after in found.get("after", ())) and found.get("tests"):
+        part.refuse(
+            "has steps after the build that depend on its test reports, which are read after them", "publishers"
+        )
 
 
 def _group(

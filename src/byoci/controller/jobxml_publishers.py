@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.job import Artifacts, Cleanup, Fingerprints, Mailing, Patterns, Result, TestReports
+from byoci.controller.jobxml_after import read_flexible, read_post_build
 from byoci.controller.jobxml_downstream import read_parameterized, read_trigger
 from byoci.controller.jobxml_steps import job_names, read_sweep
 from byoci.controller.mail import ADDRESS
@@ -69,12 +70,17 @@ def _clean_after(part: Part) -> dict[str, Any]:
     return {"cleanup": (Cleanup(frozenset(results), read_sweep(part)),)}
 
 
-PUBLISHERS: Final = {
-    "hudson.tasks.ArtifactArchiver": _artifacts,
-    "hudson.tasks.junit.JUnitResultArchiver": _junit,
+_TELLING: Final = {  # what has nothing to collect, and may depend on a condition
     "hudson.tasks.BuildTrigger": read_trigger,
     "hudson.plugins.parameterizedtrigger.BuildTrigger": read_parameterized,
-    "hudson.tasks.Fingerprinter": _fingerprints,
     "hudson.plugins.ws__cleanup.WsCleanup": _clean_after,
     "hudson.tasks.Mailer": _mail,
+}
+PUBLISHERS: Final = {
+    **_TELLING,
+    "hudson.tasks.ArtifactArchiver": _artifacts,
+    "hudson.tasks.junit.JUnitResultArchiver": _junit,
+    "hudson.tasks.Fingerprinter": _fingerprints,
+    "org.jenkins__ci.plugins.flexible__publish.FlexiblePublisher": lambda part: read_flexible(part, _TELLING),
+    "org.jenkinsci.plugins.postbuildscript.PostBuildScript": read_post_build,
 }

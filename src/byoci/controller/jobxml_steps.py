@@ -1,11 +1,11 @@
-"""The elements of a config.xml that tell what a build does: its wrappers and steps."""
+"""The elements of a config.xml that tell what a build does: its wrappers, and what readers share."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from byoci.controller.job import Inject, Limit, Patterns, Result, Shell, Sweep
+from byoci.controller.job import Inject, Limit, Patterns, Result, Sweep
 
 if TYPE_CHECKING:
     from byoci.controller.jobxml import Part
@@ -46,16 +46,6 @@ def read_info(part: Part, *, with_file: bool = False) -> Inject:
         groovy.end()
     part.end()
     return Inject(content, file)
-
-
-def _shell(part: Part) -> dict[str, Any]:
-    unstable = part.number("unstableReturn")
-    return {"steps": (Shell(part.text("command"), unstable or None),)}  # 0 is Jenkins' word for none
-
-
-def _inject_step(part: Part) -> dict[str, Any]:
-    info = part.part("info")
-    return {"steps": (read_info(info, with_file=True),)} if info else {}
 
 
 def _inject_wrapper(part: Part) -> dict[str, Any]:
@@ -137,11 +127,6 @@ def read_sweep(part: Part) -> Sweep:
     return Sweep(Patterns(tuple(includes), tuple(excludes)), part.flag("deleteDirs"))
 
 
-STEPS: Final = {
-    "hudson.tasks.Shell": _shell,
-    "jenkins.tasks.Shell": _shell,  # as python-jenkins' own examples have it
-    "EnvInjectBuilder": _inject_step,
-}
 WRAPPERS: Final = {
     "hudson.plugins.build__timeout.BuildTimeoutWrapper": _timeout,
     "hudson.plugins.timestamper.TimestamperBuildWrapper": _timestamps,

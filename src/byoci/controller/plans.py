@@ -7,11 +7,12 @@ from urllib.parse import quote
 
 from byoci.controller.agentside.files import fill_in, read_properties
 from byoci.controller.checkout import checkout_steps
-from byoci.controller.job import Inject, ParameterKind, Shell
+from byoci.controller.job import ParameterKind
+from byoci.controller.plansteps import StepWriter
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from byoci.controller.job import Downstream, Job, Patterns, Sweep
     from byoci.controller.nodexml import Node
@@ -76,6 +77,7 @@ def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dic
     workspace = job.workspace or place.replace("$", "_")
     if job.workspace and not job.workspace.startswith(("/", "~", "$")):
         workspace = f"{node.root.rstrip('/')}/{job.workspace}"
+    steps = StepWriter(build, node)
     hidden = [build.request.parameters.get(name, "") for name in build.request.secrets]
     return {
         "header": f"{build.request.cause}\nBuilding on {node.shown} in workspace {{workspace}}",
@@ -86,20 +88,25 @@ def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dic
         "secrets": [value for value in (*hidden, *(value for _, value in job.secrets)) if value],
         "timestamps": job.timestamps,
         "limits": [{"seconds": limit.seconds, "idle": limit.idle, "fails": limit.fails} for limit in job.limits],
-        "steps": [*(checkout_steps(job.scm) if job.scm else ()), *map(_step, job.steps)],
+        "steps": [*(checkout_steps(job.scm) if job.scm else ()), *steps.of(job.steps)],
+        "after": [
+            {"steps": steps.of(after.steps), "results": sorted(after.results), "unstable": after.unstable}
+            for after in job.after
+        ],
+        "conditions": [steps.condition(publishing.condition) for publishing in job.publishing],
         "keep": [
             *(_group(artifacts.files) for artifacts in job.artifacts),
             *(_group(tests.files) for tests in job.tests),
         ],
         "prints": [_group(prints.files) for prints in job.fingerprints],
-        "read": sorted({file.path for downstream in job.downstream for file in downstream.files}),
+        "read": sorted({file.path for downstream in _all_downstream(job) for file in downstream.files}),
     }
 
 
-def _step(step: Shell | Inject) -> dict[str, Any]:
-    if isinstance(step, Shell):
-        return {"shell": step.script, "unstable": step.unstable_status}
-    return {"inject": step.content, "file": step.file}
+def _all_downstream(job: Job) -> Iterator[Downstream]:
+    yield from job.downstream
+    for publishing in job.publishing:
+        yield from publishing.downstream
 
 
 def _group(patterns: Patterns) -> dict[str, list[str]]:

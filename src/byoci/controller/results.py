@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from byoci.controller.agentside.conditions import Unclear, holds, is_between
 from byoci.controller.checkout import REVISIONS
-from byoci.controller.job import Result
+from byoci.controller.job import OnUnclear, Result
 from byoci.controller.testreports import read_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from byoci.controller.job import Job
@@ -52,6 +54,32 @@ def judge(job: Job, ended: Mapping[str, Any], files: Path) -> tuple[Result, list
     if tests:
         facts["tests"] = tests
     return result, [*lines, *told], facts
+
+
+def publishing(job: Job, conditions: Sequence[Mapping[str, Any]], result: Result) -> tuple[Job, Result, list[str]]:
+    """The job with what those of its publishers do whose conditions hold, the result after that, and lines for the log.
+
+    conditions  as the agent told them, settled but for the result
+    """
+    lines: list[str] = []
+    for wish, condition in zip(job.publishing, conditions, strict=False):
+        try:
+            wanted = holds(condition, lambda leaf: is_between(leaf, str(result)))
+        except Unclear as error:
+            lines.append(f"A condition cannot be told: {error}")
+            wanted = wish.on_unclear in (OnUnclear.RUN, OnUnclear.RUN_UNSTABLE)
+            if wish.on_unclear is OnUnclear.FAIL:
+                result = worse(result, Result.FAILURE)
+            elif wish.on_unclear in (OnUnclear.UNSTABLE, OnUnclear.RUN_UNSTABLE):
+                result = worse(result, Result.UNSTABLE)
+        if wanted:
+            job = replace(
+                job,
+                downstream=job.downstream + wish.downstream,
+                cleanup=job.cleanup + wish.cleanup,
+                mailings=job.mailings + wish.mailings,
+            )
+    return job, result, lines
 
 
 def _tests(

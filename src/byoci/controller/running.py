@@ -8,8 +8,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from byoci.controller.asking import answer_to
 from byoci.controller.job import Result
-from byoci.controller.results import judge
+from byoci.controller.results import judge, publishing
 from byoci.errors import of_bug
 from byoci.log import shown
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from byoci.controller.agents import Agent
+    from byoci.controller.asking import Site
     from byoci.controller.job import Job
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
@@ -47,6 +49,7 @@ class Running:
         self._descriptor = os.open(self._log, flags, 0o600)
         self.size = os.fstat(self._descriptor).st_size
         self._fetched = asyncio.Event()
+        self._asks: dict[int, asyncio.Task[None]] = {}
 
     async def start(self, agent: Agent, plan: dict[str, Any]) -> None:
         """Have the agent start the build, or go on to tell of it, where it has been started."""
@@ -65,6 +68,19 @@ class Running:
         """A part of the agent's log."""
         os.pwrite(self._descriptor, data, offset)
         self.size = max(self.size, offset + len(data))
+
+    def ask(self, site: Site, agent: Agent, ask: dict[str, Any]) -> None:
+        """A step of the build wants other jobs started; it is answered once, however often it asks."""
+        number = int(ask["trigger"])
+        if number not in self._asks:
+            self._asks[number] = asyncio.get_running_loop().create_task(self._answer(site, agent, ask))
+        elif self._asks[number].done():  # the answer did not arrive
+            del self._asks[number]
+            self.ask(site, agent, ask)
+
+    async def _answer(self, site: Site, agent: Agent, ask: dict[str, Any]) -> None:
+        answer = await answer_to(site, self.row, ask)
+        await agent.send(do="answer", build=self.name, trigger=int(ask["trigger"]), answer=answer)
 
     def add_file(self, path: str, data: bytes) -> None:
         """A part of a file that was kept. Raises `ValueError` for a path that leads elsewhere."""
@@ -93,6 +109,8 @@ class Running:
             await agent.send(do="fetch", build=self.name)
             await self._fetched.wait()
         result, lines, facts = await asyncio.to_thread(self._judge, ended)
+        self.job, result, told = publishing(self.job, ended["conditions"], result)
+        lines += told
         if result is Result.ABORTED and self.stopping:
             lines.append(f"Aborted by {self.stopping}")
         self.environment, self.texts = ended["variables"], ended["texts"]
@@ -119,7 +137,9 @@ class Running:
         return os.pread(self._descriptor, most, max(0, size - most))
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Nothing more is written, or asked for."""
+        for task in self._asks.values():
+            task.cancel()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

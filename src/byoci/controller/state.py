@@ -70,6 +70,16 @@ MIGRATIONS: Final = (
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE own (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE asked (                 -- what steps of builds had started, so that it is once
+        build INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        place INTEGER NOT NULL,          -- of the job among those of the step
+        queued INTEGER NOT NULL,
+        PRIMARY KEY (build, step, place)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX asked_queued ON asked (queued);
+    """,
 )
 _QUEUED_KEPT: Final = 10_000  # items that left the queue, for clients that ask what became of theirs
 
@@ -187,20 +197,47 @@ class State:
 
     # The queue
 
-    def enqueue(self, job: str, request: Request, due: float) -> Queued:
-        """Add a wish; it is the same one that waits already, where that asks for the same."""
-        text = request.as_json()
+    def enqueue(self, job: str, request: Request, due: float, *, asked: tuple[int, int, int] | None = None) -> Queued:
+        """Add a wish; it is the same one that waits already, where that asks for the same.
+
+        asked  the build, the step and the place in that of who wants it, which gets what it got before
+        """
         with self._database.writing():
-            for found in self._waiting():
-                if found.job == job and dict(found.request.parameters) == dict(request.parameters):
-                    return found
-            now = time.time()
-            cursor = self._database.execute(
-                "INSERT INTO queued (job, request, since, due) VALUES (?, ?, ?, ?)", (job, text, now, due)
-            )
-            assert cursor.lastrowid is not None
-            self._database.execute("DELETE FROM queued WHERE id < ?", (cursor.lastrowid - _QUEUED_KEPT,))
-            return Queued(cursor.lastrowid, job, request, now, due)
+            if asked is None:
+                return self._enqueue(job, request, due)
+            row = self._database.execute(
+                "SELECT queued FROM asked WHERE build = ? AND step = ? AND place = ?", asked
+            ).fetchone()
+            before = self.queued(row[0]) if row else None
+            if before is not None:
+                return before
+            made = self._enqueue(job, request, due)
+            self._database.execute("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?)", (*asked, made.id))
+            return made
+
+    def ask_instead(self, queued: int, other: int) -> None:
+        """Whoever asked for one wish gets another one: its build was lost."""
+        with self._database.writing():
+            self._database.execute("UPDATE asked SET queued = ? WHERE queued = ?", (other, queued))
+
+    def asked(self, build: int, step: int) -> list[Queued]:
+        """What a step of a build had started, in the order of its jobs."""
+        query = "SELECT queued FROM asked WHERE build = ? AND step = ? ORDER BY place"
+        found = (self.queued(id_) for (id_,) in self._database.execute(query, (build, step)).fetchall())
+        return [queued for queued in found if queued is not None]
+
+    def _enqueue(self, job: str, request: Request, due: float) -> Queued:
+        text = request.as_json()
+        for found in self._waiting():
+            if found.job == job and dict(found.request.parameters) == dict(request.parameters):
+                return found
+        now = time.time()
+        cursor = self._database.execute(
+            "INSERT INTO queued (job, request, since, due) VALUES (?, ?, ?, ?)", (job, text, now, due)
+        )
+        assert cursor.lastrowid is not None
+        self._database.execute("DELETE FROM queued WHERE id < ?", (cursor.lastrowid - _QUEUED_KEPT,))
+        return Queued(cursor.lastrowid, job, request, now, due)
 
     def waiting(self) -> list[Queued]:
         """What waits, the oldest first."""
@@ -257,6 +294,7 @@ class State:
                 "UPDATE build SET ended = ?, result = ?, facts = ?, plan = NULL WHERE id = ?",
                 (ended, result.value, json.dumps(facts), build.id),
             )
+            self._database.execute("DELETE FROM asked WHERE build = ?", (build.id,))
         return replace(build, ended=ended, result=result, facts=facts)
 
     def save_facts(self, build: int, facts: Mapping[str, Any]) -> None:
