@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 from jenkins_clients import ROOT, run_client
+from jjb_jobs import written
 
 from byoci.controller.job import (
     Artifacts,
@@ -78,7 +78,8 @@ KNOWN = """
       - fingerprint: {files: "*.bin, lib/**", record-artifacts: true}
       - email: {recipients: "a@example.com, b@example.com", notify-every-unstable-build: false,
                send-to-individuals: true}
-      - workspace-cleanup: {clean-if: [{success: true}, {failure: false}], include: ["*.o"], exclude: ["k.o"], dirmatch: true}
+      - workspace-cleanup:
+          {clean-if: [{success: true}, {failure: false}], include: ["*.o"], exclude: ["k.o"], dirmatch: true}
     wrappers:
       - timeout: {timeout: 30, fail: true, type: absolute}
       - timeout: {timeout: 5, abort: true, type: no-activity}
@@ -96,19 +97,13 @@ UNKNOWN = """
     triggers: [{github: {}}]
     builders:
       - shell: "true"
+      - conditional-step: {condition-kind: windows-shell, condition-command: dir, steps: [{shell: "true"}]}
       - conditional-step:
-          {condition-kind: always, steps: [{shell: "true"}]}
+          {condition-kind: file-exists, condition-filename: x, condition-basedir: jenkins-home, steps: [{ant: all}]}
     publishers:
       - email-ext: {recipients: a@example.com}
       - trigger-parameterized-builds: [{project: p, svn-revision: true}]
 """
-
-
-def written(text: str, folder: Path) -> bytes:
-    (folder / "jobs.yaml").write_text(textwrap.dedent(text))
-    run_client("jenkins-jobs", "test", "jobs.yaml", "-o", "out", "--config-xml", folder=folder)
-    (path,) = (folder / "out").rglob("config.xml")
-    return path.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -197,13 +192,13 @@ def test_what_is_not_known_is_refused_with_its_path_and_key(tmp_path: Path) -> N
         read_job(written(UNKNOWN, tmp_path))
     publishers = "project/publishers"
     trigger = "hudson.plugins.parameterizedtrigger"
+    steps = "project/builders/org.jenkinsci.plugins.conditionalbuildstep.singlestep.SingleConditionalBuilder"
     assert [(refusal.path, refusal.key) for refusal in caught.value.refusals] == [
         ("project/scm/extensions/hudson.plugins.git.extensions.impl.CloneOption", "scm: git"),
         ("project/triggers/com.cloudbees.jenkins.GitHubPushTrigger", "triggers: github"),
-        (
-            "project/builders/org.jenkinsci.plugins.conditionalbuildstep.singlestep.SingleConditionalBuilder",
-            "builders: conditional-step",
-        ),
+        (f"{steps}[1]/condition", "builders: conditional-step"),
+        (f"{steps}[2]/condition/baseDir", "builders: conditional-step"),
+        (f"{steps}[2]/buildStep", "builders: ant"),
         (f"{publishers}/hudson.plugins.emailext.ExtendedEmailPublisher", "publishers: email-ext"),
         (
             f"{publishers}/{trigger}.BuildTrigger/configs/{trigger}.BuildTriggerConfig/configs/{trigger}.SubversionRevisionBuildParameters",

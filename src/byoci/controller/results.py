@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def publishing(job: Job, conditions: Sequence[Mapping[str, Any]], result: Result
     lines: list[str] = []
     for wish, condition in zip(job.publishing, conditions, strict=False):
         try:
-            wanted = holds(condition, lambda leaf: is_between(leaf, str(result)))
+            wanted = holds(condition, functools.partial(is_between, result=str(result)))
         except Unclear as error:
             lines.append(f"A condition cannot be told: {error}")
             wanted = wish.on_unclear in (OnUnclear.RUN, OnUnclear.RUN_UNSTABLE)

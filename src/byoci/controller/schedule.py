@@ -66,7 +66,7 @@ def schedule(
     now: float,
     kin: Mapping[str, Kin],
 ) -> Schedule:
-    """Go through the queue, by the jobs' priorities and then the oldest first; each gets the first seat that its labels allow.
+    """Go through the queue, by priority and then the oldest first; each gets the first seat that its labels allow.
 
     building  paths of the jobs that are being built
     kin       of the jobs that wait for others

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import select
@@ -132,7 +133,7 @@ class Build:
             self._after(after)
         conditions: list[dict[str, Any]] = []
         for condition in self.plan["conditions"]:
-            self._guarded(lambda condition=condition: conditions.append(settled(condition, self._leaf)))
+            self._guarded(functools.partial(self._settle, condition, conditions))
         if self.reason:
             self.log.say(f"The build was ended early: {self.reason}")
         files = self._keep()
@@ -155,6 +156,9 @@ class Build:
             self.result = max(self.result, stopped.result, key=RESULTS.index)
             self.reason = stopped.reason or self.reason
         self._end_processes()
+
+    def _settle(self, condition: dict[str, Any], found: list[dict[str, Any]]) -> None:
+        found.append(settled(condition, self._leaf))
 
     def _after(self, after: dict[str, Any]) -> None:
         if self.result not in after["results"]:
