@@ -38,7 +38,7 @@ CONDITIONS = """
           condition-kind: and
           on-evaluation-failure: run-and-mark-unstable
           condition-operands:
-            - {condition-kind: boolean-expression, condition-expression: "${DO}"}
+            - {condition-kind: boolean-expression, condition-expression: "${{DO}}"}
             - {condition-kind: not, condition-operand: {condition-kind: never}}
             - condition-kind: or
               condition-operands:
@@ -147,7 +147,7 @@ REFUSED = """
     name: refused
     builders:
       - trigger-builds: [{project: a, parameter-factories: [{factory: filebuild, file-pattern: "*"}]}]
-      - conditional-step: {condition-kind: strings-match, condition-string1: "${FILE,path=x}", steps: [{shell: a}]}
+      - conditional-step: {condition-kind: strings-match, condition-string1: "${{FILE,path=x}}", steps: [{shell: a}]}
     publishers:
       - junit: {results: "*.xml"}
       - postbuildscript: {builders: [{build-on: [UNSTABLE], build-steps: [{shell: one}]}], groovy: [{content: x}]}
@@ -160,9 +160,9 @@ def test_what_cannot_be_done_is_refused(tmp_path: Path) -> None:
         read_job(written(REFUSED, tmp_path))
     told = [(refusal.path.rpartition("/")[2], refusal.key) for refusal in caught.value.refusals]
     assert told == [
-        ("org.jenkinsci.plugins.postbuildscript.model.Script", "publishers: postbuildscript"),
-        ("hudson.tasks.ArtifactArchiver", "publishers: archive"),
         ("configFactories", "builders: trigger-builds"),
         ("arg1", "builders: conditional-step"),
+        ("org.jenkinsci.plugins.postbuildscript.model.Script", "publishers: postbuildscript"),
+        ("hudson.tasks.ArtifactArchiver", "publishers: archive"),
         ("publishers", ""),
     ]

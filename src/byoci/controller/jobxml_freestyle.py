@@ -70,12 +70,12 @@ def _project(part: Part) -> Job:
     for group, readers in (
         ("properties", _PROPERTIES),
         ("triggers", _TRIGGERS),
-        ("publishers", PUBLISHERS),
         ("buildWrappers", WRAPPERS),
     ):
         _group(part, group, readers, found)
     builders = part.part("builders")
     found["steps"] = read_steps(builders.parts() if builders else ())
+    _group(part, "publishers", PUBLISHERS, found)
     _after_what_it_needs(part, found)
     if "poll" in found and not (scm and found["scm"]):
         part.refuse("has a repository polled that it does not have", "triggers")
