@@ -23,6 +23,7 @@ from byoci.controller.job import (
     ParameterKind,
     Patterns,
     PropertyFile,
+    Remote,
     Result,
     Shell,
     Sweep,
@@ -93,13 +94,13 @@ UNKNOWN = """
 - job:
     name: unknown
     jdk: "17"
-    scm: [{git: {url: "https://example.com/x.git", branches: [main], shallow-clone: true}}]
+    scm: [{git: {url: "https://example.com/x.git", branches: [main], merge: {branch: main}}}]
     triggers: [{github: {}}]
     builders:
       - shell: "true"
       - conditional-step: {condition-kind: windows-shell, condition-command: dir, steps: [{shell: "true"}]}
       - conditional-step:
-          {condition-kind: file-exists, condition-filename: x, condition-basedir: jenkins-home, steps: [{ant: all}]}
+          {condition-kind: file-exists, condition-filename: x, condition-basedir: jenkins-home, steps: [{gradle: {tasks: all}}]}
     publishers:
       - email-ext: {recipients: a@example.com}
       - trigger-parameterized-builds: [{project: p, svn-revision: true}]
@@ -170,6 +171,52 @@ GIT = """
           {url: "https://example.com/x.git", branches: ["origin/main"], basedir: src, wipe-workspace: false,
            clean: true, submodule: {recursive: true}, prune: true}
 """
+GIT_MORE = """
+- job:
+    name: git-more
+    scm:
+      - git:
+          remotes: [{up: {url: "https://example.com/x.git", refspec: $REFSPEC}}, {own: {url: "https://example.com/x.git"}}]
+          branches: ["feature/*", $BRANCH, "**"]
+          clean: {before: {remove-stale-nested-repos: true}}
+          submodule: {tracking: true, threads: 3}
+          shallow-clone: true
+          depth: 5
+          do-not-fetch-tags: true
+          honor-refspec: true
+          prune-tags: true
+          local-branch: "**"
+          timeout: 7
+          reference-repo: /srv/x
+          git-config-name: n
+          git-config-email: e@example.com
+          committer: {name: c}
+          sparse-checkout: {paths: [docs, src]}
+          per-build-tag: true
+          lfs-pull: true
+          use-author: true
+          ignore-notify: true
+          force-polling-using-workspace: true
+          scm-name: x
+          choosing-strategy: default
+          browser: gitlab
+          browser-url: https://example.com
+"""
+GIT_BARE = """
+- job: {name: git-bare, scm: [{git: {url: "https://example.com/x.git"}}]}
+"""
+GIT_REFUSED = """
+- job:
+    name: git-refused
+    scm:
+      - git:
+          url: "https://example.com/x.git"
+          credentials-id: secret
+          branches: [":origin/(a|b)"]
+          choosing-strategy: inverse
+          excluded-regions: [docs]
+          merge: {branch: main}
+"""
 BZR = """
 - job:
     name: bzr
@@ -182,7 +229,42 @@ def test_repositories_and_their_polling(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     job = read_job(written(GIT, tmp_path / "git"))
     url = "https://example.com/x.git"
-    assert job.scm == Git(url, "main", folder="src", clean=True, submodules="recursive", retries=2)
+    assert job.scm == Git(
+        (Remote("origin", url, ("+refs/heads/*:refs/remotes/origin/*",)),),
+        ("origin/main",),
+        folder="src",
+        clean=True,
+        submodules=("--recursive",),
+        retries=2,
+        prune=("--prune",),
+    )
+    (tmp_path / "more").mkdir()
+    assert read_job(written(GIT_MORE, tmp_path / "more")).scm == Git(
+        (Remote("up", url, ("$REFSPEC",)), Remote("own", url, ("+refs/heads/*:refs/remotes/own/*",))),
+        ("feature/*", "$BRANCH", "**"),
+        wipe=True,
+        clean=True,
+        submodules=("--remote", "--jobs=3"),
+        depth=5,
+        tags=False,
+        prune=("--prune-tags",),
+        local="**",
+        minutes=7,
+        reference="/srv/x",
+        config=(("user.name", "n"), ("user.email", "e@example.com"), ("user.name", "c")),
+        sparse=("docs", "src"),
+        tag=True,
+        lfs=True,
+        by_author=True,
+    )
+    (tmp_path / "bare").mkdir()
+    assert read_job(written(GIT_BARE, tmp_path / "bare")).scm.branches == ("**",)  # type: ignore[union-attr]
+    (tmp_path / "refused").mkdir()
+    with pytest.raises(JobRefusedError) as caught:
+        read_job(written(GIT_REFUSED, tmp_path / "refused"))
+    told = [(refusal.path.rpartition(".")[2].rpartition("/")[2], refusal.key) for refusal in caught.value.refusals]
+    names = ["credentialsId", "name", "buildChooser", "PathRestriction", "PreBuildMerge"]
+    assert told == [(name, "scm: git") for name in names]
     assert job.poll == "H/5 * * * *"
     assert read_job(written(BZR, tmp_path / "bzr")).scm == Bzr("lp:x", clean=True, light=True)
 
@@ -194,11 +276,11 @@ def test_what_is_not_known_is_refused_with_its_path_and_key(tmp_path: Path) -> N
     trigger = "hudson.plugins.parameterizedtrigger"
     steps = "project/builders/org.jenkinsci.plugins.conditionalbuildstep.singlestep.SingleConditionalBuilder"
     assert [(refusal.path, refusal.key) for refusal in caught.value.refusals] == [
-        ("project/scm/extensions/hudson.plugins.git.extensions.impl.CloneOption", "scm: git"),
+        ("project/scm/extensions/hudson.plugins.git.extensions.impl.PreBuildMerge", "scm: git"),
         ("project/triggers/com.cloudbees.jenkins.GitHubPushTrigger", "triggers: github"),
         (f"{steps}[1]/condition", "builders: conditional-step"),
         (f"{steps}[2]/condition/baseDir", "builders: conditional-step"),
-        (f"{steps}[2]/buildStep", "builders: ant"),
+        (f"{steps}[2]/buildStep", "builders: gradle"),
         (f"{publishers}/hudson.plugins.emailext.ExtendedEmailPublisher", "publishers: email-ext"),
         (
             f"{publishers}/{trigger}.BuildTrigger/configs/{trigger}.BuildTriggerConfig/configs/{trigger}.SubversionRevisionBuildParameters",

@@ -8,11 +8,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from byoci.controller.aftermath import deliver, discard, drop_build, mails
+from byoci.controller.aftermath import culprits, deliver, discard, drop_build, mails
 from byoci.controller.agents import Agent
 from byoci.controller.catalog import Catalog, MissingError
-from byoci.controller.checkout import tip
-from byoci.controller.job import Result
+from byoci.controller.checkout import MORE, tips
+from byoci.controller.job import Git, Result
 from byoci.controller.nodexml import OWN, Node, read_node, write_node
 from byoci.controller.places import Places
 from byoci.controller.plans import job_url, make_plan, parameters_of, secret_names, sweep_dict
@@ -145,14 +145,20 @@ class Controller:
         if job.scm is None or waits or any(running.row.job == path for running in self.running.values()):
             return
         try:
-            revision = await asyncio.to_thread(tip, job.scm)
+            variables = {parameter.name: parameter.default for parameter in job.parameters}
+            found = await asyncio.to_thread(tips, job.scm, variables)
         except UnavailableError as error:
             _log.warning("%s is not polled: %s", path, error)
             return
-        last = self.state.last(path, "lastCompletedBuild")
-        if path in self.catalog.jobs and (last is None or (last.facts or {}).get("revision") != revision):
-            request = Request({}, "Started by an SCM change", "hudson.triggers.SCMTrigger$SCMTriggerCause")
-            self._submit_quietly(path, {}, request)
+        built = self.state.revisions(path)
+        many = isinstance(job.scm, Git) and job.scm.many
+        new = set(found) - set(built if many else built[:1])
+        if path in self.catalog.jobs and new:
+            self._by_poll_found(path)
+
+    def _by_poll_found(self, path: str) -> None:
+        request = Request({}, "Started by an SCM change", "hudson.triggers.SCMTrigger$SCMTriggerCause")
+        self._submit_quietly(path, {}, request)
 
     def cancel(self, id_: int) -> bool:
         """Take a wish out of the queue; whether it was there."""
@@ -341,7 +347,8 @@ class Controller:
         if plan is None:
             turns = [r for r in self.running.values() if (r.row.job, r.row.node) == (running.row.job, running.row.node)]
             turn = self._turn(running, turns)
-            plan = make_plan(running.job, running.row, agent.node, self.url, turn)
+            built = self.state.revisions(running.row.job) if running.job.scm else []
+            plan = make_plan(running.job, running.row, agent.node, self.url, turn, built)
             self.state.save_plan(running.row.id, plan)
         await running.start(agent, plan)
         if running.stopping:  # somebody asked for it while there was no connection
@@ -375,6 +382,7 @@ class Controller:
                 outcome = await running.end(agent, ended)
                 running.result, facts = outcome or (Result.ABORTED, {"lost": True})
                 if not running.dropped:
+                    facts |= culprits(self.state.before(row, tuple(Result)), running.changes)
                     row = self.state.finish(row, running.result, facts)
                     self._follow_up(running, row, lost=outcome is None)
             except (UnavailableError, OSError) as error:  # a full disk, for example: the agent has it all still
@@ -397,6 +405,8 @@ class Controller:
             self._spawn(deliver(mail))
         for path, given, request in started_by(self.catalog, running.job, row, running.environment, running.texts):
             self._submit_quietly(path, given, request)
+        if MORE in running.environment:  # of the branches that its job builds, others have new revisions, too
+            self._by_poll_found(row.job)
         discard(self.state, self.places, running.job.discarder, row.job)
 
     def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> Queued | None:

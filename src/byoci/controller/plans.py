@@ -7,14 +7,14 @@ from urllib.parse import quote
 
 from byoci.controller.agentside.files import fill_in, read_properties
 from byoci.controller.checkout import checkout_steps
-from byoci.controller.job import ParameterKind
+from byoci.controller.job import Git, ParameterKind
 from byoci.controller.plansteps import StepWriter
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from byoci.controller.job import Downstream, Job, Patterns, Sweep
+    from byoci.controller.job import Downstream, Job, Patterns, Repository, Sweep
     from byoci.controller.nodexml import Node
     from byoci.controller.rows import BuildRow
 
@@ -71,8 +71,12 @@ def environment_of(build: BuildRow, node: Node, url: str) -> dict[str, str]:
     }
 
 
-def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dict[str, Any]:
-    """What the agent does; `turn` is 1, or more for a job's further builds at once on one node."""
+def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int, built: Sequence[str] = ()) -> dict[str, Any]:
+    """What the agent does.
+
+    turn   1, or more for a job's further builds at once on one node
+    built  revisions that were built, the newest first
+    """
     place = f"{node.root.rstrip('/')}/workspace/{build.job}"
     workspace = job.workspace or place.replace("$", "_")
     if job.workspace and not job.workspace.startswith(("/", "~", "$")):
@@ -88,7 +92,10 @@ def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dic
         "secrets": [value for value in (*hidden, *(value for _, value in job.secrets)) if value],
         "timestamps": job.timestamps,
         "limits": [{"seconds": limit.seconds, "idle": limit.idle, "fails": limit.fails} for limit in job.limits],
-        "steps": [*(checkout_steps(job.scm) if job.scm else ()), *steps.of(job.steps)],
+        "steps": [
+            *(checkout_steps(job.scm, next(iter(built), ""), _told(job.scm, built)) if job.scm else ()),
+            *steps.of(job.steps),
+        ],
         "after": [
             {"steps": steps.of(after.steps), "results": sorted(after.results), "unstable": after.unstable}
             for after in job.after
@@ -101,6 +108,11 @@ def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dic
         "prints": [_group(prints.files) for prints in job.fingerprints],
         "read": sorted({file.path for downstream in _all_downstream(job) for file in downstream.files}),
     }
+
+
+def _told(repository: Repository, built: Sequence[str]) -> Sequence[str]:
+    """The built revisions, where the checkout depends on them."""
+    return built if isinstance(repository, Git) and repository.many else ()
 
 
 def _all_downstream(job: Job) -> Iterator[Downstream]:

@@ -9,6 +9,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from byoci.controller.asking import answer_to
+from byoci.controller.changes import read_changes, save_changes
 from byoci.controller.job import Result
 from byoci.controller.results import judge, publishing
 from byoci.errors import of_bug
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from byoci.controller.agents import Agent
     from byoci.controller.asking import Site
+    from byoci.controller.changes import Change
     from byoci.controller.job import Job
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
@@ -42,7 +44,9 @@ class Running:
         self.turn = 1  # of several builds of the job on one node at once
         self.stopping = ""  # who asked for its end
         self.dropped = False  # its job was deleted meanwhile
+        self.changes: list[Change] = []
         self._log = places.log(row.job, row.number)
+        self._changes = places.changes(row.job, row.number)
         self._files = places.files(row.job, row.number)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -113,6 +117,10 @@ class Running:
         lines += told
         if result is Result.ABORTED and self.stopping:
             lines.append(f"Aborted by {self.stopping}")
+        previous = ended["variables"].get("BYOCI_PREVIOUS", "")
+        self.changes = read_changes(ended["changes"], previous)
+        if self.changes:
+            save_changes(self._changes, self.changes)
         self.environment, self.texts = ended["variables"], ended["texts"]
         self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
         return result, facts

@@ -81,6 +81,7 @@ MIGRATIONS: Final = (
     CREATE INDEX asked_queued ON asked (queued);
     """,
 )
+_REVISIONS: Final = 1000  # builds whose revisions are looked at
 _QUEUED_KEPT: Final = 10_000  # items that left the queue, for clients that ask what became of theirs
 
 
@@ -332,6 +333,15 @@ class State:
         found = (self._database.execute(query, (job, result.value)).fetchone()[0] for result in results)
         newest = max((number for number in found if number is not None), default=None)
         return None if newest is None else self.build(job, newest)
+
+    def revisions(self, job: str) -> list[str]:
+        """What the job's last builds had checked out, the newest first, each once."""
+        query = (
+            "SELECT json_extract(facts, '$.revision') FROM build WHERE job = ? AND facts IS NOT NULL"
+            " ORDER BY number DESC LIMIT ?"
+        )
+        found = (revision for (revision,) in self._database.execute(query, (job, _REVISIONS)))
+        return list(dict.fromkeys(revision for revision in found if revision))
 
     def first(self, job: str) -> BuildRow | None:
         """The oldest build."""

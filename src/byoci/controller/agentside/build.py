@@ -105,6 +105,7 @@ class Build:
         self.reason = ""
         self._aborted = False
         self._childless = True
+        self.changes = ""  # what version control says is new
         self._limits = plan["limits"]
         self._scripts = 0
         self._began = self._printed = time.monotonic()
@@ -146,6 +147,7 @@ class Build:
             "workspace": self.workspace,
             "texts": self._texts(self.plan["read"]),
             "conditions": conditions,
+            "changes": self.changes,
         }
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -181,7 +183,7 @@ class Build:
     def _run(self, steps: list[dict[str, Any]]) -> None:
         for step in steps:
             if "shell" in step:
-                status = self._shell(step["shell"])
+                status = self._shell(step["shell"], step.get("with", {}))
                 if status and status == step["unstable"]:
                     self._at_least("UNSTABLE")
                 elif status:
@@ -265,9 +267,18 @@ class Build:
                 self.log.say(f"The file of variables {step['file']} cannot be read: {error.strerror or error}")
                 raise Stopped("FAILURE", "") from error
         self.variables.update(inject(step["inject"], self.environment))
+        if "changes" in step:
+            with contextlib.suppress(OSError):
+                self.changes = self.read_text(step["changes"])
 
-    def _shell(self, script: str) -> int:
-        """Run a script to its end; gives its exit status, of a signal's death 128 and its number."""
+    def _shell(self, script: str, more: Mapping[str, str] | None = None) -> int:
+        """Run a script to its end; gives its exit status, of a signal's death 128 and its number.
+
+        more  variables of its own, which are filled in
+        """
+        environment = self.environment
+        if more:
+            environment = {**environment, **{name: fill_in(text, environment) for name, text in more.items()}}
         self._scripts += 1
         path = f"{self.folder}/step-{self._scripts}.sh"
         with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -281,7 +292,7 @@ class Build:
         ]
         try:
             pid = os.posix_spawnp(
-                argv[0], argv, self.environment, file_actions=places, setsid=True, setsigmask=[], setsigdef=_DEFAULT
+                argv[0], argv, environment, file_actions=places, setsid=True, setsigmask=[], setsigdef=_DEFAULT
             )
         except (OSError, ValueError) as error:
             self.log.say(f"{argv[0]} cannot be started: {error}")
