@@ -100,7 +100,8 @@ UNKNOWN = """
       - shell: "true"
       - conditional-step: {condition-kind: windows-shell, condition-command: dir, steps: [{shell: "true"}]}
       - conditional-step:
-          {condition-kind: file-exists, condition-filename: x, condition-basedir: jenkins-home, steps: [{gradle: {tasks: all}}]}
+          {condition-kind: file-exists, condition-filename: x, condition-basedir: jenkins-home,
+           steps: [{gradle: {tasks: all}}]}
     publishers:
       - email-ext: {recipients: a@example.com}
       - trigger-parameterized-builds: [{project: p, svn-revision: true}]
@@ -176,7 +177,9 @@ GIT_MORE = """
     name: git-more
     scm:
       - git:
-          remotes: [{up: {url: "https://example.com/x.git", refspec: $REFSPEC}}, {own: {url: "https://example.com/x.git"}}]
+          remotes:
+            - up: {url: "https://example.com/x.git", refspec: $REFSPEC}
+            - own: {url: "https://example.com/x.git"}
           branches: ["feature/*", $BRANCH, "**"]
           clean: {before: {remove-stale-nested-repos: true}}
           submodule: {tracking: true, threads: 3}

@@ -414,6 +414,31 @@ def test_people_are_told_of_failures_and_of_their_end(controller: ControllerProc
     assert text.endswith("Finished: FAILURE\n")
 
 
+def test_those_whose_changes_broke_a_build_are_told(controller: ControllerProcess, tmp_path: Path) -> None:
+    import subprocess
+
+    def git(*words: str) -> None:
+        person = ("-c", "user.name=c", "-c", "user.email=culprit@example.com")
+        subprocess.run(["git", *person, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    scm = (
+        '<scm class="hudson.plugins.git.GitSCM"><userRemoteConfigs><hudson.plugins.git.UserRemoteConfig>'
+        f"<url>{tmp_path}</url></hudson.plugins.git.UserRemoteConfig></userRemoteConfigs></scm>"
+    )
+    mailer = "<hudson.tasks.Mailer><sendToIndividuals>true</sendToIndividuals></hudson.tasks.Mailer>"
+    controller.shell("individual", "test $BUILD_NUMBER = 1", scm + publishers(mailer))
+    git("init", "--quiet")
+    for number in (1, 2):
+        git("commit", "--quiet", "--allow-empty", "--message", str(number))
+        controller.run("individual", number=number)
+
+    def told() -> list[bytes]:
+        return [text for path in controller.home.parent.glob("mail.*") if b"individual" in (text := path.read_bytes())]
+
+    (text,) = wait_for(told)
+    assert text.startswith(b"for culprit@example.com\n")
+
+
 @pytest.mark.parametrize("to", ["", "-oQ/tmp", "a@example.com -bs", "a b", "a@example.com&#10;Bcc: x"])
 def test_an_address_that_is_none_is_refused(controller: ControllerProcess, to: str) -> None:
     mailer = f"<hudson.tasks.Mailer><recipients>{to}</recipients></hudson.tasks.Mailer>"

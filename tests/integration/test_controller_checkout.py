@@ -204,7 +204,7 @@ def test_more_remotes_a_short_history_and_a_part_of_the_tree(controller: Control
     assert facts["result"] == "SUCCESS", log
     assert f"Checked out {commit}\n" in log
     assert "all: d\n" in log
-    assert "\n2\n" in log
+    assert "\n3\n" in log  # of five: two of main, and one more
     assert "jenkins-remotes-1\n" in log
     assert "origin/main" in log
 

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def culprits(before: BuildRow | None, changes: Sequence[Change]) -> dict[str, Any]:
-    """Facts to remember: how many changes are new in a build, and (name, address) of whose changes are new since the last good one.
+    """Facts to remember: how many changes are new in a build, and of whom since the last good one (name, address).
 
     before  the build before it
     """

@@ -74,7 +74,7 @@ def _bzr(text: str) -> Iterator[Change]:
                 message.append(line[2:])
             elif part in ("added", "removed", "modified", "renamed"):
                 kind = {"added": "A", "removed": "D"}.get(part, "M")
-                paths.append((kind, line.strip().rpartition(" ")[0] or line.strip()))
+                paths.append((kind, line.strip().rpartition(" ")[0].rstrip() or line.strip()))
         if "revision-id" in fields:
             who = fields.get("author") or fields.get("committer", "")
             person = _PERSON.fullmatch(who)

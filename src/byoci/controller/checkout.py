@@ -56,13 +56,13 @@ def _bzr(bzr: Bzr) -> tuple[str, str, str]:
     make = "checkout --lightweight" if bzr.light else "branch --use-existing-dir"
     renew = "update" if bzr.light else f"pull --overwrite {url}"
     command = f'if [ -d .bzr ]; then "$bzr" {renew} --quiet; else "$bzr" {make} --quiet {url} .; fi'
+    note = 'printf "BZR_REVISION=%s\\nBZR_REVNO=%s\\nBYOCI_PREVIOUS=%s\\n" "$id" "$revision" "$BYOCI_PREVIOUS"'
     log = '"$bzr" log --quiet --long --show-ids --verbose --limit=1000 --revision="revid:$BYOCI_PREVIOUS.."'
     lines += [
         _TRY.format(command=command, retries=bzr.retries),
         '"$bzr" revert --quiet --no-backup',
         'revision=$("$bzr" revno --tree)\nid=$("$bzr" version-info --custom --template="{revision_id}")',
-        'printf "BZR_REVISION=%s\\nBZR_REVNO=%s\\nBYOCI_PREVIOUS=%s\\n" "$id" "$revision" "$BYOCI_PREVIOUS"'
-        " > .bzr/byoci.properties",
+        f"{note} > .bzr/byoci.properties",
         f': > .bzr/byoci.changes\n[ -z "$BYOCI_PREVIOUS" ] || {log} > .bzr/byoci.changes 2> /dev/null || true',
         'echo "Checked out $revision ($id)"',
     ]

@@ -270,7 +270,8 @@ def _build(controller: Controller, build: BuildRow) -> Mapping[str, Value]:
 
 
 def _person(controller: Controller, name: str) -> Bean:
-    return Bean("hudson.model.User", {"absoluteUrl": f"{controller.url}user/{quote(name, safe='')}", "fullName": name})
+    url = f"{controller.url}user/{quote(name, safe='')}"
+    return Bean("hudson.model.User", {"absoluteUrl": url, "fullName": name})
 
 
 def _changes(controller: Controller, build: BuildRow) -> Bean:
@@ -284,7 +285,7 @@ def _changes(controller: Controller, build: BuildRow) -> Bean:
         found = load_changes(controller.places.changes(build.job, build.number))
         return {"items": [_change(controller, change, kind) for change in found]}
 
-    return Bean(_CHANGE_SETS[kind][0], {"kind": kind}, full)
+    return Bean(_CHANGE_SETS[kind][0], {"kind": kind}, full, inline=True)
 
 
 def _change(controller: Controller, change: Change, kind: str) -> Bean:
