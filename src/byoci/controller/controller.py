@@ -188,6 +188,12 @@ class Controller:
             raise UsageError(f"{path} is being built", resolution="Wait until it is not, or stop it.")
         return self.catalog.rename(path, name)
 
+    def move(self, path: str, folder: str) -> str:
+        """Put a job or folder that is not being built into another folder; gives its new path."""
+        if self._below(path):
+            raise UsageError(f"{path} is being built", resolution="Wait until it is not, or stop it.")
+        return self.catalog.move(path, folder)
+
     def enable(self, path: str, *, enabled: bool) -> None:
         """Let a job be built, or not; what of a disabled one waits is taken out of the queue."""
         self.catalog.enable(path, enabled=enabled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.agentside.conditions import Unclear, holds, is_between
 from byoci.controller.checkout import REVISIONS
@@ -19,20 +19,28 @@ if TYPE_CHECKING:
     from byoci.controller.job import Job
 
 
+_VARIABLES: Final = 50_000  # characters of variables that are remembered
+
+
 def worse(one: Result, other: Result) -> Result:
     """The worse of the two."""
     return max(one, other, key=lambda result: result.rank)
 
 
-def judge(job: Job, ended: Mapping[str, Any], files: Path) -> tuple[Result, list[str], dict[str, Any]]:
+def judge(
+    job: Job, ended: Mapping[str, Any], files: Path, secrets: Sequence[str] = ()
+) -> tuple[Result, list[str], dict[str, Any]]:
     """The build's result, lines for its log, and facts to remember.
 
     ended  what the agent told at the end
     files  the folder of what was kept
+    secrets  values of parameters that nobody is shown
     """
     result = Result(ended["result"])
     lines: list[str] = []
     facts: dict[str, Any] = {"artifacts": [], "fingerprints": {}, "workspace": ended["workspace"]}
+    hidden = [value for _, value in job.secrets if value] + list(secrets)
+    facts["variables"] = _shown(ended["variables"], hidden)
     facts["revision"] = next((ended["variables"][name] for name in REVISIONS if name in ended["variables"]), "")
     groups: list[list[str]] = ended["files"]
     for number, (wish, found) in enumerate(zip(job.artifacts, groups, strict=False)):
@@ -106,6 +114,21 @@ def _tests(
         if counts["failed"] and not wish.never_unstable:
             result = worse(result, Result.UNSTABLE)
     return result, lines, sums
+
+
+def _shown(variables: Mapping[str, str], secrets: Sequence[str]) -> dict[str, str]:
+    """Variables to remember: not too much of them, and nothing of secrets."""
+    found: dict[str, str] = {}
+    room = _VARIABLES
+    for name, text in variables.items():
+        value = text
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            value = value.replace(secret, "********")
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        found[name] = value
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -128,7 +128,9 @@ class Running:
     def _judge(self, ended: dict[str, Any]) -> tuple[Result, list[str], dict[str, Any]]:
         """As `judge`; what goes wrong there beyond what the system can help is the build's failure, and its end."""
         try:
-            return judge(self.job, ended, self._files)
+            request = self.row.request
+            secrets = [request.parameters.get(name, "") for name in request.secrets]
+            return judge(self.job, ended, self._files, secrets)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - a build must end, whatever its files make of us

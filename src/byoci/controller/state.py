@@ -79,6 +79,11 @@ MIGRATIONS: Final = (
         PRIMARY KEY (build, step, place)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX asked_queued ON asked (queued);
+    ALTER TABLE build ADD COLUMN description TEXT;
+    CREATE TABLE abandoned (             -- builds that were given up while their agents were away
+        build INTEGER PRIMARY KEY,
+        node TEXT NOT NULL
+    ) STRICT;
     """,
 )
 _REVISIONS: Final = 1000  # builds whose revisions are looked at
@@ -298,6 +303,22 @@ class State:
             self._database.execute("DELETE FROM asked WHERE build = ?", (build.id,))
         return replace(build, ended=ended, result=result, facts=facts)
 
+    def describe(self, build: int, text: str) -> None:
+        """What a person says of a build."""
+        with self._database.writing():
+            self._database.execute("UPDATE build SET description = ? WHERE id = ?", (text, build))
+
+    def abandon(self, build: BuildRow) -> None:
+        """The build's agent is to forget it, when it comes back."""
+        with self._database.writing():
+            self._database.execute("INSERT OR REPLACE INTO abandoned VALUES (?, ?)", (build.id, build.node))
+
+    def take_abandoned(self, node: str) -> list[int]:
+        """The builds that a node's agent is to forget, which is asked once."""
+        with self._database.writing():
+            query = "DELETE FROM abandoned WHERE node = ? RETURNING build"
+            return [id_ for (id_,) in self._database.execute(query, (node,)).fetchall()]
+
     def save_facts(self, build: int, facts: Mapping[str, Any]) -> None:
         """Something became known of a build, or is there no more."""
         with self._database.writing():
@@ -374,6 +395,20 @@ class State:
         """The number of the job's next build."""
         row = self._database.execute("SELECT following FROM item WHERE path = ?", (job,)).fetchone()
         return int(row[0]) if row else 1
+
+    def set_following(self, job: str, number: int) -> None:
+        """The number of the job's next build; nothing happens where it had that number, or a higher one."""
+        with self._database.writing():
+            self._database.execute(
+                "UPDATE item SET following = ?2 WHERE path = ?1"
+                " AND ?2 > (SELECT coalesce(max(number), 0) FROM build WHERE job = ?1)",
+                (job, number),
+            )
+
+    def results(self, job: str, most: int) -> list[Result]:
+        """How the job's last builds ended, the newest first."""
+        query = "SELECT result FROM build WHERE job = ? AND result IS NOT NULL ORDER BY number DESC LIMIT ?"
+        return [Result(result) for (result,) in self._database.execute(query, (job, most))]
 
     def drop_build(self, id_: int) -> None:
         """Forget a build."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _BUILDS_TOLD: Final = 100  # as many as Jenkins tells in `builds`; `allBuilds` are all
 _ETA_FROM: Final = 6  # builds whose durations make the estimate
+_HEALTH_FROM: Final = 5  # builds whose results make the health report
+_WEATHER: Final = ((80, "80plus"), (60, "60to79"), (40, "40to59"), (20, "20to39"), (0, "00to19"))
 _COLORS: Final = {
     Result.SUCCESS: "blue",
     Result.UNSTABLE: "yellow",
@@ -89,18 +92,23 @@ def _all_view(controller: Controller, folder: str) -> Bean:
     return Bean("hudson.model.AllView", {"name": "all", "url": url}, full)
 
 
-def view_bean(controller: Controller, folder: str, name: str) -> Bean:
-    """A view and the jobs in it."""
-    if name == "all":
+def view_bean(controller: Controller, folder: str, name: str, *inner: str) -> Bean:
+    """A view and the jobs in it; `inner` are names of views in it."""
+    if name == "all" and not inner:
         return _all_view(controller, folder)
-    url = f"{controller.url}{job_url(folder) if folder else ''}view/{quote(name, safe='')}/"
+    catalog = controller.catalog
+    view = catalog.read_view(folder, (name, *inner))
+    address = "".join(f"view/{quote(part, safe='')}/" for part in (name, *inner))
+    url = f"{controller.url}{job_url(folder) if folder else ''}{address}"
 
     def full() -> Mapping[str, Value]:
-        jobs: list[Value] = [item_bean(controller, item) for item in controller.catalog.shown_in(folder, name)]
-        return {"jobs": jobs, "description": None, "property": []}
+        jobs: list[Value] = [item_bean(controller, item) for item in catalog.shown_in(folder, view)]
+        fields: dict[str, Value] = {"jobs": jobs, "description": view.description or None, "property": []}
+        if view.views:
+            fields["views"] = [view_bean(controller, folder, name, *inner, below) for below, _ in view.views]
+        return fields
 
-    controller.catalog.view(folder, name)
-    return Bean("hudson.model.ListView", {"name": name, "url": url}, full)
+    return Bean(view.kind, {"name": inner[-1] if inner else name, "url": url}, full)
 
 
 def root_bean(controller: Controller) -> Bean:
@@ -153,7 +161,7 @@ def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
         "builds": _builds(controller, item.path, _BUILDS_TOLD),
         **{name: _last(controller, item.path, name) for name in LAST},
         "firstBuild": _first(controller, item.path),
-        "healthReport": [],
+        "healthReport": _health(controller, item.path),
         "inQueue": bool(waiting),
         "keepDependencies": False,
         "nextBuildNumber": controller.state.following(item.path),
@@ -166,6 +174,19 @@ def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
         "labelExpression": job.labels or None,
         "scm": Bean("hudson.scm.NullSCM"),
     }
+
+
+def _health(controller: Controller, path: str) -> list[Value]:
+    """How stable the job's last builds were."""
+    results = controller.state.results(path, _HEALTH_FROM)
+    if not results:
+        return []
+    failed = sum(result is Result.FAILURE for result in results)
+    told = f"{failed} out of the last {len(results)} builds failed." if failed else "No recent builds failed."
+    score = round(100 * (len(results) - failed) / len(results))
+    icon = "health-" + next(text for least, text in _WEATHER if score >= least)
+    fields: dict[str, Value] = {"description": f"Build stability: {told}", "iconClassName": f"icon-{icon}"}
+    return [Bean("", {**fields, "iconUrl": f"{icon}.png", "score": score})]
 
 
 def _properties(parameters: tuple[Parameter, ...]) -> list[Value]:
@@ -249,7 +270,7 @@ def _build(controller: Controller, build: BuildRow) -> Mapping[str, Value]:
         "artifacts": artifacts,
         "building": running,
         "inProgress": running,
-        "description": None,
+        "description": build.description,
         "displayName": f"#{build.number}",
         "duration": 0 if build.ended is None else round((build.ended - build.began) * 1000),
         "estimatedDuration": estimate(controller, build.job),
@@ -334,8 +355,6 @@ def _actions(request: Request) -> list[Value]:
 
 def queued_bean(controller: Controller, queued: Queued) -> Bean:
     """What waits in the queue, or left it not long ago."""
-    import time
-
     shown = [(name, value) for name, value in queued.request.parameters.items() if name not in queued.request.secrets]
     fields: dict[str, Value] = {
         "id": queued.id,
@@ -363,6 +382,12 @@ def queued_bean(controller: Controller, queued: Queued) -> Bean:
     return Bean("hudson.model.Queue$BuildableItem", {**fields, "buildableStartMilliseconds": round(queued.due * 1000)})
 
 
+def _progress(controller: Controller, build: BuildRow | None) -> int:
+    """How many hundredths of its usual time a build has taken; -1 where that is not known."""
+    usual = estimate(controller, build.job) if build else -1
+    return -1 if build is None or usual <= 0 else min(99, round((time.time() - build.began) * 100_000 / usual))
+
+
 def node_bean(controller: Controller, node: Node) -> Bean:
     """A node and its executors."""
     agent = controller.agents[node.name]
@@ -380,7 +405,7 @@ def node_bean(controller: Controller, node: Node) -> Bean:
                     "currentExecutable": build_bean(controller, builds[number]) if number in builds else None,
                     "idle": number not in builds,
                     "number": number,
-                    "progress": -1,
+                    "progress": _progress(controller, builds.get(number)),
                 },
             )
             for number in range(node.executors)
