@@ -269,7 +269,9 @@ def test_only_a_concurrent_job_is_built_twice_at_once(controller: ControllerProc
     controller.shell("two", wait, parameters(("String", "N", "")) + "<concurrentBuild>true</concurrentBuild>")
     _, second = both("one")
     wait_for((tmp_path / "one-1").exists)
-    wait_for(lambda: "is being built already" in str(controller.get(f"{second}api/json").json.get("why")))
+    wait_for(
+        lambda: "Build #1 is already in progress (ETA:" in str(controller.get(f"{second}api/json").json.get("why"))
+    )
     assert not (tmp_path / "one-2").exists()
     (tmp_path / "go").touch()
     controller.finished("one", 2)

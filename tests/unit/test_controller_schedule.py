@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from byoci.controller.catalog import Catalog, MissingError, TakenError
 from byoci.controller.discarding import too_old, without_artifacts
+from byoci.controller.estimates import duration
 from byoci.controller.job import Discarder, Downstream, Job, PropertyFile, Result
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.nodexml import Node, Ssh, read_node, write_node
@@ -41,55 +42,71 @@ def place(name: str, *labels: str, executors: int = 1, **more: bool) -> Place:
 def test_the_oldest_gets_the_first_seat_that_its_labels_allow() -> None:
     jobs = {"a": Job(labels="big"), "b": Job(), "c": Job(labels="!big"), "d": Job()}
     places = [place("one", "big"), place("two", executors=2)]
-    plan = schedule(waits("b", "a", "c", "d"), jobs, places, [], 1.0, {})
+    plan = schedule(waits("b", "a", "c", "d"), jobs, places, {}, 1.0, {})
     assert [(seat.queued.job, seat.node, seat.executor) for seat in plan.seats] == [
         ("b", "one", 0),
         ("c", "two", 0),
         ("d", "two", 1),
     ]
-    assert plan.reasons == {2: "Waiting for next available executor on “big”"}
+    assert plan.reasons == {2: "Waiting for next available executor on ‘big’"}
 
 
 def test_the_higher_priority_starts_first() -> None:
     jobs = {"low": Job(priority=1), "usual": Job(), "high": Job(priority=5)}
-    plan = schedule(waits("low", "usual", "usual", "high"), jobs, [place("one", executors=2)], [], 1.0, {})
+    plan = schedule(waits("low", "usual", "usual", "high"), jobs, [place("one", executors=2)], {}, 1.0, {})
     assert [seat.queued.job for seat in plan.seats] == ["high", "usual"]
 
 
 @pytest.mark.parametrize(
     ("job", "places", "reason"),
     [
-        (Job(labels="x"), [place("one")], "There are no nodes with the label “x”"),
-        (Job(labels="one"), [place("one", ready=False)], "All nodes of label “one” are offline"),
+        (Job(labels="x"), [place("one")], "There are no nodes with the label ‘x’"),
+        (Job(labels="one"), [place("one", ready=False)], "All nodes of label ‘one’ are offline"),
         (Job(), [place("one", ready=False)], "All nodes are offline"),
         (Job(), [place("one", exclusive=True)], "There are no nodes"),
         (Job(), [place("one", executors=0)], "There are no nodes"),
     ],
 )
 def test_a_reason_is_told(job: Job, places: list[Place], reason: str) -> None:
-    assert schedule(waits("j"), {"j": job}, places, [], 1.0, {}).reasons == {1: reason}
+    assert schedule(waits("j"), {"j": job}, places, {}, 1.0, {}).reasons == {1: reason}
 
 
 def test_what_holds_a_build_back() -> None:
     free = [place("one", executors=9)]
     jobs = {"j": Job(), "w": Job(wait_for_upstream=True), "up": Job()}
-    assert "quiet period" in schedule(waits("j", due=9.0), jobs, free, [], 1.0, {}).reasons[1]
-    assert "built already" in schedule(waits("j"), jobs, free, ["j"], 1.0, {}).reasons[1]
-    assert "built already" in schedule(waits("j", "j"), jobs, free, [], 1.0, {}).reasons[2]
+    assert "quiet period" in schedule(waits("j", due=9.0), jobs, free, {}, 1.0, {}).reasons[1]
+    running = {"j": "Build #7 is already in progress (ETA: 3 sec)"}
+    assert schedule(waits("j"), jobs, free, running, 1.0, {}).reasons[1] == running["j"]
+    assert "already in progress" in schedule(waits("j", "j"), jobs, free, {}, 1.0, {}).reasons[2]
     kin = {"w": Kin(upstream=frozenset({"up"}))}
-    assert "Upstream project up" in schedule(waits("w"), jobs, free, ["up"], 1.0, kin).reasons[1]
-    assert schedule(waits("w"), jobs, free, [], 1.0, kin).reasons == {}
+    assert "Upstream project up" in schedule(waits("w"), jobs, free, {"up": ""}, 1.0, kin).reasons[1]
+    assert schedule(waits("w"), jobs, free, {}, 1.0, kin).reasons == {}
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(0, 3), st.integers(0, 3))
 def test_no_seat_is_given_twice_and_everybody_has_a_seat_or_a_reason(jobs: list[str], one: int, two: int) -> None:
     known = {"a": Job(concurrent=True), "b": Job(labels="two", concurrent=True), "c": Job()}
     waiting = waits(*jobs)
-    plan = schedule(waiting, known, [place("one", executors=one), place("two", executors=two)], [], 1.0, {})
+    plan = schedule(waiting, known, [place("one", executors=one), place("two", executors=two)], {}, 1.0, {})
     seats = [(seat.node, seat.executor) for seat in plan.seats]
     assert len(set(seats)) == len(seats) <= one + two
     assert {seat.queued.id for seat in plan.seats} ^ plan.reasons.keys() == {queued.id for queued in waiting}
     assert sum(seat.queued.job == "c" for seat in plan.seats) <= 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.42, "0.4 sec"),
+        (59.4, "59 sec"),
+        (200, "3 min 20 sec"),
+        (3600, "1 hr"),
+        (3900, "1 hr 5 min"),
+        (90000, "1 day 1 hr"),
+    ],
+)
+def test_how_long_is_told_in_two_units(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
 
 
 def build(number: int, result: Result | None, began: float = 0.0) -> BuildRow:

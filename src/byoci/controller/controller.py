@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 from byoci.controller.aftermath import culprits, deliver, discard, drop_build, mails
 from byoci.controller.agents import Agent
 from byoci.controller.catalog import Catalog, MissingError
-from byoci.controller.checkout import MORE, tips
-from byoci.controller.job import Git, Result
+from byoci.controller.checkout import MORE
+from byoci.controller.estimates import in_progress
+from byoci.controller.job import Result
 from byoci.controller.nodexml import OWN, Node, read_node, write_node
 from byoci.controller.places import Places
 from byoci.controller.plans import job_url, make_plan, parameters_of, secret_names, sweep_dict
+from byoci.controller.polling import has_news
 from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
 from byoci.controller.schedule import Place, schedule
 from byoci.controller.state import State
 from byoci.controller.triggers import Timers, kin_of, started_by
+from byoci.controller.watching import PATIENCE, Watch
 from byoci.errors import ByociError, UnavailableError, UsageError, of_bug
 
 if TYPE_CHECKING:
@@ -44,9 +47,12 @@ class Controller:
     home  its state folder
     url   its address, with a slash at its end
     dial  makes the connection to a node
+    patience  seconds that an agent may be away before its builds are given up
     """
 
-    def __init__(self, home: Path, url: str, dial: Callable[[Node], Awaitable[Link]]) -> None:
+    def __init__(
+        self, home: Path, url: str, dial: Callable[[Node], Awaitable[Link]], *, patience: float = PATIENCE
+    ) -> None:
         self.url = url
         self.places = Places(home)
         self.state = State(home / "controller.sqlite")
@@ -59,6 +65,7 @@ class Controller:
         self.offline: dict[str, str] = {}
         self.agents: dict[str, Agent] = {}
         self._dial = dial
+        self._watch = Watch(self, patience)
         self._ends: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._kicked = asyncio.Event()
@@ -75,6 +82,7 @@ class Controller:
         for row in rows:
             self._connect(row)
         self._spawn(self._keep_scheduling())
+        self._spawn(self._watch.keep())
         self._spawn(Timers(self.catalog, lambda job: job.cron, self._by_timer).keep())
         self._spawn(Timers(self.catalog, lambda job: job.poll, self._by_poll).keep())
 
@@ -139,21 +147,12 @@ class Controller:
         self._spawn(self.poll(path))
 
     async def poll(self, path: str) -> None:
-        """Start a job whose repository has another revision than its last build had; not while it is being built."""
+        """Start a job whose repository has what was not built; not while it waits or is being built."""
         job = self.catalog.job(path)
         waits = any(queued.job == path for queued in self.state.waiting())
-        if job.scm is None or waits or any(running.row.job == path for running in self.running.values()):
+        if waits or any(running.row.job == path for running in self.running.values()):
             return
-        try:
-            variables = {parameter.name: parameter.default for parameter in job.parameters}
-            found = await asyncio.to_thread(tips, job.scm, variables)
-        except UnavailableError as error:
-            _log.warning("%s is not polled: %s", path, error)
-            return
-        built = self.state.revisions(path)
-        many = isinstance(job.scm, Git) and job.scm.many
-        new = set(found) - set(built if many else built[:1])
-        if path in self.catalog.jobs and new:
+        if await has_news(self.state, path, job) and path in self.catalog.jobs:
             self._by_poll_found(path)
 
     def _by_poll_found(self, path: str) -> None:
@@ -266,6 +265,7 @@ class Controller:
 
     def agent_online(self, agent: Agent) -> None:
         """See `Listener`."""
+        self._spawn(self._watch.welcome(agent))
         for running in [running for running in self.running.values() if running.row.node == agent.node.name]:
             self._spawn(self._start(agent, running))
         self.kick()
@@ -289,9 +289,10 @@ class Controller:
         elif "fetched" in message:
             running.all_fetched()
         elif "ended" in message or "error" in message:
-            self._ending(agent, running, message.get("ended") or {"error": message["error"]})
+            self.ending(agent, running, message.get("ended") or {"error": message["error"]})
 
-    def _ending(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
+    def ending(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
+        """The build is over, and this is known of its end; see `watching` and the agent's `server`."""
         earlier = self._ends.pop(running.row.id, None)
         if earlier is not None:  # the connection broke in the middle of it
             earlier.cancel()
@@ -328,7 +329,8 @@ class Controller:
         if self.quiet:
             self.reasons = {queued.id: "The controller is about to shut down" for queued in waiting}
             return None
-        building = [running.row.job for running in self.running.values()]
+        rows = [running.row for running in self.running.values()] if waiting else []
+        building = {row.job: in_progress(self.state, row) for row in rows}
         kin = kin_of(self.catalog, [queued.job for queued in waiting])
         plan = schedule(waiting, self.catalog.jobs, self._seats(), building, now, kin)
         self.reasons = plan.reasons

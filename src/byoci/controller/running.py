@@ -43,6 +43,7 @@ class Running:
         self.result = Result.NOT_BUILT  # until it has ended
         self.turn = 1  # of several builds of the job on one node at once
         self.stopping = ""  # who asked for its end
+        self.given_up = False  # its agent stayed away
         self.dropped = False  # its job was deleted meanwhile
         self.changes: list[Change] = []
         self._log = places.log(row.job, row.number)

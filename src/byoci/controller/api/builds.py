@@ -9,7 +9,6 @@ import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response, StreamingResponse
@@ -66,8 +65,6 @@ async def build(call: Call, row: BuildRow, rest: list[str]) -> Response:
             return _progressive(call, row, html=form == "progressiveHtml")
         case ["injectedEnvVars", "api", "json" | "xml" as kind]:
             return http.tell(call, _variables(call, row), kind)
-        case ["wfapi", "artifacts"]:
-            return http.as_data(_listed(call, row))
         case ["artifact", "*zip*", "archive.zip"]:
             return await _archive(call, row)
         case ["submitDescription"]:
@@ -130,22 +127,6 @@ def _variables(call: Call, row: BuildRow) -> Bean:
     found = known | dict((row.facts or {}).get("variables", {}))
     told: dict[str, Value] = {name: found[name] for name in sorted(found)}
     return Bean("org.jenkinsci.plugins.envinject.EnvInjectVarList", {"envMap": Bean("", told)})
-
-
-def _listed(call: Call, row: BuildRow) -> list[dict[str, Any]]:
-    """The artifacts as the plugin pipeline-rest-api lists them."""
-    files = call.controller.places.files(row.job, row.number)
-    start = f"/{job_url(row.job)}{row.number}/artifact/"
-    return [
-        {
-            "id": f"n{place}",
-            "name": path.rpartition("/")[2],
-            "path": path,
-            "url": start + quote(path),
-            "size": log_size(files / str(number) / path),
-        }
-        for place, (number, path) in enumerate((row.facts or {}).get("artifacts", ()), 1)
-    ]
 
 
 async def _archive(call: Call, row: BuildRow) -> Response:

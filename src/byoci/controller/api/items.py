@@ -111,7 +111,9 @@ async def item(call: Call, path: str, rest: list[str]) -> Response:
             return http.go_to(call, url_of(target))
         case ["nextbuildnumber", "submit"]:
             http.only_post(call)
-            controller.state.set_following(path, _number(call.needed("nextBuildNumber")))
+            # python-jenkins sends a form without saying that it is one.
+            form = http.read_fields(call.body.decode("utf-8", "replace")) if not call.form else call.form
+            controller.state.set_following(path, _number(form.get("nextBuildNumber", "")))
             return http.go_to(call, url_of(path))
         case ["build" | "buildWithParameters"]:
             http.only_post(call)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from byoci.controller.beans import Bean
 from byoci.controller.changes import load_changes
+from byoci.controller.estimates import ETA_FROM
 from byoci.controller.job import Bzr, ParameterKind, Result
 from byoci.controller.plans import job_url
 from byoci.controller.state import LAST
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from byoci.controller.rows import BuildRow, Item, Queued, Request
 
 _BUILDS_TOLD: Final = 100  # as many as Jenkins tells in `builds`; `allBuilds` are all
-_ETA_FROM: Final = 6  # builds whose durations make the estimate
 _HEALTH_FROM: Final = 5  # builds whose results make the health report
 _WEATHER: Final = ((80, "80plus"), (60, "60to79"), (40, "40to59"), (20, "20to39"), (0, "00to19"))
 _COLORS: Final = {
@@ -333,7 +333,7 @@ def _beside(controller: Controller, build: BuildRow, *, later: bool) -> Value:
 
 def estimate(controller: Controller, path: str) -> int:
     """How many milliseconds a build of the job may take, told by the last ones; -1 where there are none."""
-    seconds = controller.state.usual_seconds(path, _ETA_FROM)
+    seconds = controller.state.usual_seconds(path, ETA_FROM)
     return -1 if seconds is None else round(seconds * 1000)
 
 
