@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byoci.controller.catalog import Catalog, MissingError, TakenError
-from byoci.controller.discarding import too_old, without_artifacts
+from byoci.controller.discarding import expired
 from byoci.controller.estimates import duration
-from byoci.controller.job import Discarder, Downstream, Job, PropertyFile, Result
+from byoci.controller.job import Downstream, Job, PropertyFile, Result
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.nodexml import Node, Ssh, read_node, write_node
 from byoci.controller.places import Places, check_name
@@ -25,6 +24,7 @@ from byoci.controller.triggers import Timers, kin_of
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 pytestmark = pytest.mark.controller
@@ -71,6 +71,16 @@ def test_a_reason_is_told(job: Job, places: list[Place], reason: str) -> None:
     assert schedule(waits("j"), {"j": job}, places, {}, 1.0, {}).reasons == {1: reason}
 
 
+def test_a_clock_that_is_set_back_makes_nobody_wait() -> None:
+    year = 365 * 86400.0
+    waiting = [Queued(1, "j", NOBODY, year, year + 5)]
+    free = [place("one")]
+    assert schedule(waiting, {"j": Job()}, free, {}, year + 1, {}).reasons == {
+        1: "In the quiet period. Expires in 4 sec"
+    }
+    assert schedule(waiting, {"j": Job()}, free, {}, 10.0, {}).reasons == {}
+
+
 def test_what_holds_a_build_back() -> None:
     free = [place("one", executors=9)]
     jobs = {"j": Job(), "w": Job(wait_for_upstream=True), "up": Job()}
@@ -115,14 +125,22 @@ def build(number: int, result: Result | None, began: float = 0.0) -> BuildRow:
 
 def test_builds_that_are_too_many_or_too_old() -> None:
     good, bad = Result.SUCCESS, Result.FAILURE
-    builds = [build(5, None), build(4, bad), build(3, bad), build(2, good), build(1, good)]
-    assert [b.number for b in too_old(builds, Discarder(builds=2), 0.0)] == [3, 1]
-    days = [build(3, bad, 86400.0 * 9), build(2, bad, 86400.0), build(1, good)]
-    assert [b.number for b in too_old(days, Discarder(days=7), 86400.0 * 10)] == [2]
-    assert too_old(builds, Discarder(), 1e12) == []
-    kept = [replace(one, facts={"artifacts": [[0, "x"]]}) for one in builds]
-    assert [b.number for b in without_artifacts(kept, Discarder(artifact_builds=2), 0.0)] == [3, 1]
-    assert without_artifacts(builds, Discarder(artifact_builds=2), 0.0) == []
+    builds = [build(1, good), build(2, good), build(3, bad), build(4, bad), build(5, None)]
+
+    def gone(found: Iterable[BuildRow], first: int | None, days: int | None, now: float) -> list[int]:
+        return [one.number for one in expired(found, first, days, {2}, now)]
+
+    assert gone(builds, 4, None, 0.0) == [1, 3]
+    assert gone(builds, 9, None, 0.0) == [1, 3, 4]  # never one that runs
+    days = [build(1, good), build(2, bad, 86400.0), build(3, bad, 86400.0 * 9), build(4, bad)]
+    assert gone(days, None, 7, 86400.0 * 10) == [1]  # a clock that was set back makes nothing younger or older
+    assert gone(builds, None, None, 1e12) == []
+
+
+def test_only_what_goes_is_read() -> None:
+    builds = iter([build(number, Result.FAILURE) for number in range(1, 100)])
+    assert [one.number for one in expired(builds, 3, None, (), 0.0)] == [1, 2]
+    assert next(builds).number == 4
 
 
 @pytest.fixture
@@ -297,3 +315,19 @@ def test_the_last_builds_of_each_kind(tmp_path: Path) -> None:
     state.move_item("j", "k")
     assert [build.job for build in state.builds("k", 2)] == ["k", "k"]
     assert state.following("k") == 6
+
+
+def test_a_queue_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    state = State(tmp_path / "state.sqlite")
+    for name in "abcd":
+        state.save_item(Item(name, folder=False, config=b"<project/>", following=1))
+    queued = {name: state.enqueue(name, Request({"P": name}, "x"), 0.0) for name in "abcd"}
+    assert state.enqueue("a", Request({"P": "a"}, "x"), 9.0) == queued["a"]
+    state.begin(queued["a"], "", 0)
+    assert state.cancel(queued["b"].id)
+    assert not state.cancel(queued["b"].id)
+    state.move_item("c", "e")
+    state.drop_item("d")
+    assert [one.job for one in state.waiting()] == ["e"]
+    state.close()
+    assert [one.job for one in State(tmp_path / "state.sqlite").waiting()] == ["e"]

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from byoci.controller.discarding import too_old, without_artifacts
+from byoci.controller.discarding import expired
 from byoci.controller.job import Discarder, Result
 from byoci.controller.mail import ADDRESS, compose, send
 from byoci.errors import ByociError
@@ -64,11 +64,17 @@ def discard(state: State, places: Places, discarder: Discarder, job: str) -> Non
     """Remove the builds, and the artifacts, that the job does not keep any longer."""
     if discarder == Discarder():
         return
-    builds = state.builds(job)
     now = time.time()
-    for build in too_old(builds, discarder, now):
+    last = (state.last(job, name) for name in ("lastSuccessfulBuild", "lastStableBuild"))
+    kept = {build.number for build in last if build is not None}
+    first = None if discarder.builds is None else state.nth(job, discarder.builds)
+    for build in list(expired(state.oldest(job), first, discarder.days, kept, now)):
         drop_build(state, places, build)
-    for build in without_artifacts(builds, discarder, now):
+    if discarder.artifact_builds is None and discarder.artifact_days is None:
+        return
+    first = None if discarder.artifact_builds is None else state.nth(job, discarder.artifact_builds)
+    with_artifacts = state.oldest(job, with_artifacts=True)
+    for build in list(expired(with_artifacts, first, discarder.artifact_days, kept, now)):
         state.save_facts(build.id, {**(build.facts or {}), "artifacts": []})
         places.drop(places.files(build.job, build.number))
 

@@ -339,7 +339,7 @@ class Controller:
             running = Running(row, self.catalog.job(row.job), self.places)
             self.running[row.id] = running
             self._spawn(self._start(self.agents[seat.node], running))
-        dues = [queued.due for queued in waiting if queued.due > now]
+        dues = [queued.due for queued in waiting if queued.since <= now < queued.due]
         return max(0.01, min(dues) - time.time()) if dues else None
 
     def _seats(self) -> list[Place]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def schedule(
 
 
 def _held_back(queued: Queued, job: Job, active: Mapping[str, str], now: float, kin: Kin) -> str:
-    if queued.due > now:
+    if queued.since <= now < queued.due:  # where the clock was set back, nobody knows how long it would be
         return f"In the quiet period. Expires in {max(1, round(queued.due - now))} sec"
     if queued.job in active and not job.concurrent:
         return active[queued.job]
@@ -106,6 +107,7 @@ def _held_back(queued: Queued, job: Job, active: Mapping[str, str], now: float, 
     return ""
 
 
+@functools.cache
 def _expression(labels: str) -> Expression | None:
     return parse_labels(labels) if labels else None
 

@@ -80,6 +80,9 @@ MIGRATIONS: Final = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX asked_queued ON asked (queued);
     ALTER TABLE build ADD COLUMN description TEXT;
+    ALTER TABLE build ADD COLUMN artifacts INTEGER NOT NULL DEFAULT 0;  -- how many there are in its facts
+    UPDATE build SET artifacts = coalesce(json_array_length(facts, '$.artifacts'), 0);
+    CREATE INDEX build_artifacts ON build (job, number) WHERE artifacts > 0;
     CREATE TABLE abandoned (             -- builds that were given up while their agents were away
         build INTEGER PRIMARY KEY,
         node TEXT NOT NULL
@@ -100,6 +103,7 @@ class State:
         # Not durable: waiting for the disk, several times a build, would take longer than short builds do. Nothing is
         # lost with a killed process; a power failure can take the last moments with it, as it does the builds' own.
         self._database = open_database(path, MIGRATIONS, kind=KIND, cache=False)
+        self._waiting = self._read_waiting()  # nobody else writes, and it is asked for at every turn
 
     def close(self) -> None:
         """Close the file. Nothing else may be called after that."""
@@ -158,6 +162,7 @@ class State:
                     f" WHERE {column} = ?1 OR substr({column}, 1, length(?1) + 1) = ?1 || '/'",
                     (path, target),
                 )
+        self._waiting = self._read_waiting()
 
     def drop_item(self, path: str) -> None:
         """Remove an item, with all that is below it, its builds and what is queued."""
@@ -167,6 +172,7 @@ class State:
                     f"DELETE FROM {table} WHERE {column} = ?1 OR substr({column}, 1, length(?1) + 1) = ?1 || '/'",  # noqa: S608
                     (path,),
                 )
+        self._waiting = self._read_waiting()
 
     # Views and nodes
 
@@ -209,17 +215,21 @@ class State:
         asked  the build, the step and the place in that of who wants it, which gets what it got before
         """
         with self._database.writing():
-            if asked is None:
-                return self._enqueue(job, request, due)
-            row = self._database.execute(
-                "SELECT queued FROM asked WHERE build = ? AND step = ? AND place = ?", asked
-            ).fetchone()
-            before = self.queued(row[0]) if row else None
-            if before is not None:
-                return before
-            made = self._enqueue(job, request, due)
-            self._database.execute("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?)", (*asked, made.id))
-            return made
+            made = self._enqueue_asked(job, request, due, asked) if asked else self._enqueue(job, request, due)
+        if made.build is None and not made.cancelled:
+            self._waiting[made.id] = made
+        return made
+
+    def _enqueue_asked(self, job: str, request: Request, due: float, asked: tuple[int, int, int]) -> Queued:
+        row = self._database.execute(
+            "SELECT queued FROM asked WHERE build = ? AND step = ? AND place = ?", asked
+        ).fetchone()
+        before = self.queued(row[0]) if row else None
+        if before is not None:
+            return before
+        made = self._enqueue(job, request, due)
+        self._database.execute("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?)", (*asked, made.id))
+        return made
 
     def ask_instead(self, queued: int, other: int) -> None:
         """Whoever asked for one wish gets another one: its build was lost."""
@@ -233,13 +243,12 @@ class State:
         return [queued for queued in found if queued is not None]
 
     def _enqueue(self, job: str, request: Request, due: float) -> Queued:
-        text = request.as_json()
-        for found in self._waiting():
+        for found in self._waiting.values():
             if found.job == job and dict(found.request.parameters) == dict(request.parameters):
                 return found
         now = time.time()
         cursor = self._database.execute(
-            "INSERT INTO queued (job, request, since, due) VALUES (?, ?, ?, ?)", (job, text, now, due)
+            "INSERT INTO queued (job, request, since, due) VALUES (?, ?, ?, ?)", (job, request.as_json(), now, due)
         )
         assert cursor.lastrowid is not None
         self._database.execute("DELETE FROM queued WHERE id < ?", (cursor.lastrowid - _QUEUED_KEPT,))
@@ -247,12 +256,12 @@ class State:
 
     def waiting(self) -> list[Queued]:
         """What waits, the oldest first."""
-        return list(self._waiting())
+        return list(self._waiting.values())
 
-    def _waiting(self) -> Iterator[Queued]:
+    def _read_waiting(self) -> dict[int, Queued]:
         query = "SELECT id, job, request, since, due FROM queued WHERE build IS NULL AND NOT cancelled ORDER BY id"
-        for id_, job, request, since, due in self._database.execute(query).fetchall():
-            yield Queued(id_, job, Request.from_json(request), since, due)
+        rows = self._database.execute(query).fetchall()
+        return {row[0]: Queued(row[0], row[1], Request.from_json(row[2]), row[3], row[4]) for row in rows}
 
     def queued(self, id_: int) -> Queued | None:
         """A wish that waits, or that left the queue not long ago."""
@@ -264,7 +273,9 @@ class State:
         """Take a wish out of the queue; whether it was there."""
         with self._database.writing():
             query = "UPDATE queued SET cancelled = 1 WHERE id = ? AND build IS NULL AND NOT cancelled"
-            return self._database.execute(query, (id_,)).rowcount > 0
+            done = self._database.execute(query, (id_,)).rowcount > 0
+        self._waiting.pop(id_, None)
+        return done
 
     # Builds
 
@@ -280,6 +291,7 @@ class State:
             )
             assert cursor.lastrowid is not None
             self._database.execute("UPDATE queued SET build = ? WHERE id = ?", (cursor.lastrowid, queued.id))
+        self._waiting.pop(queued.id, None)
         return BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
 
     def save_plan(self, build: int, plan: Mapping[str, Any]) -> None:
@@ -297,8 +309,8 @@ class State:
         ended = max(time.time(), build.began)
         with self._database.writing():
             self._database.execute(
-                "UPDATE build SET ended = ?, result = ?, facts = ?, plan = NULL WHERE id = ?",
-                (ended, result.value, json.dumps(facts), build.id),
+                "UPDATE build SET ended = ?, result = ?, facts = ?, artifacts = ?, plan = NULL WHERE id = ?",
+                (ended, result.value, json.dumps(facts), len(facts.get("artifacts", ())), build.id),
             )
             self._database.execute("DELETE FROM asked WHERE build = ?", (build.id,))
         return replace(build, ended=ended, result=result, facts=facts)
@@ -322,7 +334,8 @@ class State:
     def save_facts(self, build: int, facts: Mapping[str, Any]) -> None:
         """Something became known of a build, or is there no more."""
         with self._database.writing():
-            self._database.execute("UPDATE build SET facts = ? WHERE id = ?", (json.dumps(facts), build))
+            query = "UPDATE build SET facts = ?, artifacts = ? WHERE id = ?"
+            self._database.execute(query, (json.dumps(facts), len(facts.get("artifacts", ())), build))
 
     def running(self) -> list[BuildRow]:
         """The builds that have not ended."""
@@ -363,6 +376,18 @@ class State:
         )
         found = (revision for (revision,) in self._database.execute(query, (job, _REVISIONS)))
         return list(dict.fromkeys(revision for revision in found if revision))
+
+    def oldest(self, job: str, *, with_artifacts: bool = False) -> Iterator[BuildRow]:
+        """A job's builds, the oldest first, read as they are asked for; nothing may be written meanwhile."""
+        only = " AND artifacts > 0" if with_artifacts else ""
+        query = f"SELECT {BUILD_COLUMNS} FROM build WHERE job = ?{only} ORDER BY number"  # noqa: S608 - words of ours
+        return map(build_row, self._database.execute(query, (job,)))
+
+    def nth(self, job: str, count: int) -> int:
+        """The number of the oldest of a job's `count` newest builds; 0 where there are not so many."""
+        query = "SELECT number FROM build WHERE job = ? ORDER BY number DESC LIMIT 1 OFFSET ?"
+        row = self._database.execute(query, (job, max(0, count - 1))).fetchone()
+        return int(row[0]) + (count == 0) if row else 0
 
     def first(self, job: str) -> BuildRow | None:
         """The oldest build."""
