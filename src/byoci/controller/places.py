@@ -81,6 +81,10 @@ class Places:
         """What a build printed."""
         return self.build(job, number) / "log"
 
+    def changes(self, job: str, number: int) -> Path:
+        """What is new in a build."""
+        return self.build(job, number) / "changes.json"
+
     def files(self, job: str, number: int) -> Path:
         """What a build kept: in folders 0, 1 …, one for each group of patterns of its plan."""
         return self.build(job, number) / "files"

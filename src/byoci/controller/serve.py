@@ -94,7 +94,8 @@ def _alone(home: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _listen(serving: Serving) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in serving.listen else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # With the protocol named: asyncio sends small answers at once (TCP_NODELAY) only where it is.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((serving.listen, serving.port))

@@ -138,12 +138,12 @@ async def _root(call: Call, words: list[str]) -> Response:
             return http.text("byoci's controller\n")
         case ["api", "json" | "xml" as kind]:
             return http.tell(call, root_bean(call.controller), kind)
-        case ["crumbIssuer", "api", "json"]:
-            return site.crumb(call)
-        case ["me", "api", "json"]:
-            return site.me(call)
-        case ["whoAmI", "api", "json"]:
-            return site.who_am_i(call)
+        case ["crumbIssuer", "api", "json" | "xml" as kind]:
+            return site.crumb(call, kind)
+        case ["me", "api", "json" | "xml" as kind]:
+            return site.me(call, kind)
+        case ["whoAmI", "api", "json" | "xml" as kind]:
+            return site.who_am_i(call, kind)
         case ["user", name, *rest]:
             return site.user(call, name, rest)
         case ["queue", *rest]:
@@ -156,6 +156,9 @@ async def _root(call: Call, words: list[str]) -> Response:
             return items.create_view(call, "")
         case ["quietDown" | "cancelQuietDown" as verb]:
             return site.quiet_down(call, quiet=verb == "quietDown")
+        case ["reload"]:  # what is configured is never read from elsewhere
+            http.only_post(call)
+            return http.go_to(call, "")
         case ["restart" | "safeRestart"]:
             return site.restart(call)
         case ["pluginManager", "api", "json" | "xml" as kind]:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote
 
 from starlette.responses import RedirectResponse, Response
 
+from byoci.controller.api.xpath import pick
 from byoci.controller.beans import Bean, answer
 from byoci.controller.catalog import MissingError
 from byoci.controller.controller import DisabledError
@@ -100,9 +101,11 @@ def tell(call: Call, bean: Bean, kind: str) -> Response:
     """The answer of `api/json` or `api/xml`."""
     told = answer(bean, tree=call.value("tree") or None, depth=call.value("depth") or None)
     if kind == "xml":
-        if call.value("xpath") or call.value("wrapper"):
-            raise UsageError("xpath is not known to the controller", resolution="Use tree, or api/json.")
-        return Response(as_xml(told), media_type="application/xml")
+        data, is_text = as_xml(told), False
+        if call.value("xpath") or call.value("exclude"):
+            exclude = [call.value("exclude")] if call.value("exclude") else []
+            data, is_text = pick(data, call.value("xpath"), call.value("wrapper"), exclude)
+        return Response(data, media_type="text/plain" if is_text else "application/xml")
     return Response(as_json(told, pretty="pretty" in call.query), media_type="application/json")
 
 
