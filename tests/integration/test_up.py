@@ -11,12 +11,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from controller_process import ControllerProcess, wait_for
+
+from byoci.controller import background
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,6 +196,16 @@ def test_a_port_in_use_is_told(site: Site) -> None:
     assert f"port {port} cannot be used" in run.stderr
     assert "Choose another with --port" in run.stderr
     assert not site.processes()
+
+
+def test_down_in_the_midst_of_a_restart_ends_it(site: Site) -> None:
+    for pause in range(6):
+        site.up()
+        assert site.api.post("safeRestart").status == 302
+        time.sleep(0.05 * pause)
+        assert background.stop(site.home)
+        assert not [process for process in site.processes() if "byoci.controller" in process.cmdline()]
+        assert background.find(site.home) is None
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "::1"])
