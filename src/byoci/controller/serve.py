@@ -125,7 +125,7 @@ async def _answer(controller: Controller, app: App, listener: socket.socket) -> 
     # Python's own handlers, so that a signal ends the server and everything that is open here is closed in its order.
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _end_for_good, controller, server)
+        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     restarting = asyncio.create_task(_end_for_restart(controller, server))
     try:
@@ -134,12 +134,6 @@ async def _answer(controller: Controller, app: App, listener: socket.socket) -> 
         raise UnavailableError("the server could not be started") from error
     finally:
         restarting.cancel()
-
-
-def _end_for_good(controller: Controller, server: uvicorn.Server) -> None:
-    """A signal: it ends, also where it was to be started again."""
-    controller.restart.clear()
-    server.should_exit = True
 
 
 async def _end_for_restart(controller: Controller, server: uvicorn.Server) -> None:
