@@ -199,10 +199,10 @@ def test_a_port_in_use_is_told(site: Site) -> None:
 
 
 def test_down_in_the_midst_of_a_restart_ends_it(site: Site) -> None:
-    for pause in range(6):
+    for pause in range(4):
         site.up()
         assert site.api.post("safeRestart").status == 302
-        time.sleep(0.05 * pause)
+        time.sleep(0.08 * pause)
         assert background.stop(site.home)
         assert not [process for process in site.processes() if "byoci.controller" in process.cmdline()]
         assert background.find(site.home) is None
