@@ -74,6 +74,7 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
         read: list[str]
 
 
+_LIBC = ctypes.CDLL(None)  # once, not in every fork
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LOOK = 0.5  # seconds between looks for an answer; a signal tells of it sooner
 _PATIENCE = 5.0  # seconds between asking processes to end and killing them
@@ -440,7 +441,7 @@ def supervise(folder: str, plan: Plan) -> None:
     identity = {"boot": boot_id(), "pid": os.getpid(), "start": start_of(os.getpid())}
     write_json(f"{folder}/status", dict(identity))
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         build = Build(folder, plan)
         status = build.run()
         write_json(f"{folder}/status", {**identity, **status})
@@ -448,6 +449,8 @@ def supervise(folder: str, plan: Plan) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it must be known
         with contextlib.suppress(OSError):  # a full disk: then it is seen that this process is gone
             write_json(f"{folder}/status", {**identity, "error": f"{type(error).__name__}: {error}"})
+            with open(f"{folder}/wake", "r+b", buffering=0) as wake:
+                wake.write(b"+")
     finally:
         sys.stderr.flush()
         os._exit(0)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
     from typing import Any
 
 MASK = b"********"
+MOST = 4 << 30  # bytes of a build's log
+_CUT = b"\nThe log is too long: what the build prints from here on is not kept.\n"
 
 
 def boot_id() -> str:
@@ -44,7 +46,7 @@ def write_json(path: str, value: dict[str, Any]) -> None:
 class Log:
     """The log: secrets masked also where they come in pieces, and each line's time before it where that is wanted."""
 
-    def __init__(self, folder: str, secrets: list[str], *, timestamps: bool) -> None:
+    def __init__(self, folder: str, secrets: list[str], *, timestamps: bool, most: int = MOST) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(f"{folder}/log", flags, 0o600)
         self._wake = os.open(f"{folder}/wake", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -52,6 +54,7 @@ class Log:
         masked = {os.fsencode(line) for line in lines if line}
         self._secrets = sorted(masked, key=len, reverse=True)
         self._timestamps = timestamps
+        self._room = most
         self._held = b""
         self._at_start = True
 
@@ -79,6 +82,11 @@ class Log:
             body = (data[:-1] if ends else data).replace(b"\n", b"\n" + stamp)
             data = (stamp if self._at_start else b"") + body + (b"\n" if ends else b"")
             self._at_start = ends
+        if self._room < 0:
+            return
+        self._room -= len(data)
+        if self._room < 0:
+            data = data[: self._room] + _CUT
         view = memoryview(data)
         while view:
             view = view[os.write(self._file, view) :]

@@ -17,6 +17,7 @@ A status is as `build` writes it; `{"lost": REASON}` where the supervisor is gon
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import re
@@ -257,5 +258,6 @@ class Server:
 def main(root: str) -> None:
     """Serve the controller on standard input and output; `~` is the home folder."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    gc.freeze()  # a supervisor is a fork: what it does not touch, it need not copy
     Server(os.path.abspath(os.path.expanduser(root))).serve()
     sys.exit(0)
