@@ -72,7 +72,7 @@ class Site:
 
     def build(self, number: int) -> None:
         """One build of the job `true`, from the request to its end."""
-        self.ask("job/true/build?delay=0sec", b"")
+        self.ask(f"job/true/buildWithParameters?delay=0sec&N={number}", b"")
         self.wait(number)
 
     def wait(self, number: int) -> None:

@@ -124,9 +124,9 @@ def test_variables_are_filled_in() -> None:
 
 @pytest.fixture
 def log_of(tmp_path: Path) -> Callable[..., bytes]:
-    def written(parts: list[bytes], secrets: list[str], *, timestamps: bool = False) -> bytes:
+    def written(parts: list[bytes], secrets: list[str], *, timestamps: bool = False, most: int = 1 << 30) -> bytes:
         os.mkfifo(tmp_path / "wake")
-        log = Log(str(tmp_path), secrets, timestamps=timestamps)
+        log = Log(str(tmp_path), secrets, timestamps=timestamps, most=most)
         for part in parts:
             log.write(part)
         size = log.finish()
@@ -146,6 +146,15 @@ def test_a_secret_is_masked_however_it_comes(log_of: Callable[..., bytes]) -> No
         assert log_of(parts, ["sesame", "two\nlines"]) == b"is ********, ********! sesam"
     assert log_of([bytes([byte]) for byte in text], ["sesame"]) == b"is ********, ********! sesam"
     assert log_of([b"two\r\nlines"], ["two\nlines"]) == b"********\r\n********"
+
+
+def test_a_log_without_end_is_cut(log_of: Callable[..., bytes]) -> None:
+    assert log_of([b"12345", b"67890"], [], most=10) == b"1234567890"
+    for parts in ([b"12345", b"678901", b"more"], [b"1234567890123"]):
+        told = log_of(parts, [], most=10)
+        assert told.startswith(b"1234567890\nThe log is too long")
+        assert told.count(b"\n") == 2
+        assert b"more" not in told
 
 
 def test_each_line_has_its_time(log_of: Callable[..., bytes]) -> None:
