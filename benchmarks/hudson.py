@@ -101,8 +101,8 @@ def running_hudson(home: Path, tell: Tell) -> Iterator[str]:
 def _wait(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             connection.request("GET", "/api/json")
             if connection.getresponse().status == 200:
                 return

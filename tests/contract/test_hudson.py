@@ -119,7 +119,8 @@ def test_a_session_is_answered_as_by_hudson(tmp_path: Path) -> None:
         assert ours[name] == theirs[name], name
     for name in ("fresh", "built", "disabled", "changed"):
         for key in ("name", "displayName", "color", "buildable", "nextBuildNumber", "description", "inQueue"):
-            assert ours[name][key] == theirs[name][key], (name, key)
+            told = theirs[name][key]
+            assert ours[name][key] == ("notbuilt" if told == "grey" else told), (name, key)  # Jenkins' word for it
     for key in ("number", "result", "building", "fullDisplayName"):
         assert ours["build"][key] == theirs["build"][key], key
     for line in ("+ echo hello me", "hello me", "Finished: FAILURE"):
