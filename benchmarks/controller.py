@@ -38,6 +38,7 @@ _BUILDS: Final = 40  # one after the other
 _MANY: Final = 300  # at once in the queue
 _HISTORY: Final = 100_000
 _ASKS: Final = 200
+_LOOK: Final = 0.001  # seconds between looks, which the server has to answer beside its work
 _PATIENCE: Final = 120.0
 _JOB: Final = b"""<?xml version="1.0" encoding="UTF-8"?><project><actions/><description/>
 <concurrentBuild>true</concurrentBuild><scm class="hudson.scm.NullSCM"/><triggers class="vector"/>
@@ -85,6 +86,7 @@ def _until(what: Callable[[], Any]) -> None:
     while not what():
         if time.monotonic() > deadline:
             raise TimeoutError("a build did not end")
+        time.sleep(_LOOK)
 
 
 @contextlib.contextmanager

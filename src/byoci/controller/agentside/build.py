@@ -100,6 +100,7 @@ class Build:
         self.environment.update(plan["environment"])
         self.workspace = os.path.abspath(os.path.expanduser(fill_in(plan["workspace"], self.environment)))
         self.environment["WORKSPACE"] = self.workspace
+        self.environment["WORKSPACE_TMP"] = f"{self.workspace}@tmp"
         self.variables: dict[str, str] = {}
         self.log = Log(folder, plan["secrets"], timestamps=plan["timestamps"])
         self.result = "SUCCESS"
@@ -125,7 +126,8 @@ class Build:
     def run(self) -> dict[str, Any]:
         """Do what the plan says; gives what the status tells at the end."""
         self.log.say(self.plan["header"].replace("{workspace}", self.workspace))
-        os.makedirs(self.workspace, exist_ok=True)
+        for place in (self.workspace, self.environment["WORKSPACE_TMP"]):
+            os.makedirs(place, exist_ok=True)
         os.chdir(self.workspace)
         for wish in self.plan["clean"]:
             self._tell_left(sweep(self.workspace, **wish))
