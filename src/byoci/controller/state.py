@@ -138,6 +138,11 @@ class State:
             query = "DELETE FROM token WHERE person = ?1 AND substr(digest, 1, length(?2)) = ?2 AND length(?2) >= 32"
             self._database.execute(query, (person, start))
 
+    def drop_tokens(self, person: str) -> None:
+        """Forget all of a person's tokens."""
+        with self._database.writing():
+            self._database.execute("DELETE FROM token WHERE person = ?", (person,))
+
     # Jobs and folders
 
     def items(self) -> list[Item]:

@@ -81,7 +81,8 @@ class App:
                     raise UsageError(f"a request of more than {http.MOST_BODY} bytes is too large")
         headers = request.headers
         query = http.read_fields(request.scope["query_string"].decode("latin-1"))
-        caller = self._access.caller(headers.get("authorization", ""))
+        address = request.client.host if request.client else ""
+        caller = await self._access.caller(headers.get("authorization", ""), address)
         form = http.read_form(bytes(body), headers.get("content-type", ""))
         return http.Call(self._controller, self._access, method, query, headers, bytes(body), caller, form)
 
@@ -109,7 +110,7 @@ class App:
 
 
 def _who_are_you() -> Response:
-    answer = http.text("Who are you? Send a user name with an API token in place of a password.\n", 401)
+    answer = http.text("Who are you? Send a user name with a password, or with an API token in its place.\n", 401)
     answer.headers["WWW-Authenticate"] = 'Basic realm="byoci"'
     return answer
 

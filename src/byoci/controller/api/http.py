@@ -16,6 +16,7 @@ from byoci.controller.catalog import MissingError
 from byoci.controller.controller import DisabledError
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.render import as_json, as_xml
+from byoci.controller.throttle import TooManyTriesError
 from byoci.errors import ByociError, UsageError
 
 if TYPE_CHECKING:
@@ -140,10 +141,13 @@ def refused(error: ByociError) -> Response:
         (MissingError, 404),
         (ForbiddenError, 403),
         (MethodError, 405),
+        (TooManyTriesError, 429),
         (DisabledError, 409),
         (UsageError, 400),
     )
     status = next((status for kind, status in statuses if isinstance(error, kind)), 503)
     answer_ = text(str(error), status)
+    if isinstance(error, TooManyTriesError):
+        answer_.headers["Retry-After"] = str(error.seconds)
     answer_.headers["X-Error"] = quote(error.brief[:300], safe=" !#$&'()*+,/:;=?@[]")
     return answer_

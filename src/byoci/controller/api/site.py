@@ -62,7 +62,7 @@ def user(call: Call, name: str, rest: list[str]) -> Response:
     """`user/NAME/…`: who it is, and his own API tokens."""
     match rest:
         case ["api", "json" | "xml" as kind]:
-            if name not in call.controller.state.people():
+            if not call.access.is_known(name):
                 raise MissingError(f"there is no person {name[:100]!a}")
             return http.tell(call, _person(call, name), kind)
         case ["descriptorByName", "jenkins.security.ApiTokenProperty", "generateNewToken" | "revoke" as verb]:
