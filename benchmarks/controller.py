@@ -24,8 +24,8 @@ from benchmarks.hudson import running_hudson
 from benchmarks.runner import Figure, interleaved, milliseconds
 from byoci import proc
 from byoci.controller.background import ADDRESS_FILE
+from byoci.controller.client import TOKEN_FILE
 from byoci.controller.rows import Request
-from byoci.controller.serve import TOKEN_FILE
 
 if TYPE_CHECKING:
     import subprocess

@@ -36,7 +36,20 @@ def test_it_is_written_for_python_3_9_and_its_library(path: Path) -> None:
         assert not isinstance(node, ast.Match)
     ours = {name for name in imported if name.startswith("byoci")}
     assert all(name.startswith("byoci.controller.agentside.") for name in ours)
-    known = {"contextlib", "ctypes", "fcntl", "functools", "gc", "hashlib", "json", "os", "pwd", "re", "select", "shutil"}
+    known = {
+        "contextlib",
+        "ctypes",
+        "fcntl",
+        "functools",
+        "gc",
+        "hashlib",
+        "json",
+        "os",
+        "pwd",
+        "re",
+        "select",
+        "shutil",
+    }
     known |= {"signal", "stat", "subprocess", "sys", "tempfile", "time"}
     assert imported - ours - known - {"__future__", "typing", "collections.abc"} == set()
 

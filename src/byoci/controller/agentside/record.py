@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import time
@@ -16,6 +17,7 @@ MOST = 4 << 30  # bytes of a build's log
 _CUT = b"\nThe log is too long: what the build prints from here on is not kept.\n"
 
 
+@functools.cache
 def boot_id() -> str:
     """What the kernel calls the time since it was started."""
     with open("/proc/sys/kernel/random/boot_id") as file:
