@@ -117,15 +117,15 @@ class Running:
         # A thread takes longer than to look at nothing.
         kept = any(ended["files"])
         result, lines, facts = await asyncio.to_thread(self._judge, ended) if kept else self._judge(ended)
-        self.job, result, told = publishing(self.job, ended["conditions"], result)
+        self.job, result, told = publishing(self.job, ended.get("conditions", ()), result)
         lines += told
         if result is Result.ABORTED and self.stopping:
             lines.append(f"Aborted by {self.stopping}")
         previous = ended["variables"].get("BYOCI_PREVIOUS", "")
-        self.changes = read_changes(ended["changes"], previous)
+        self.changes = read_changes(ended.get("changes", ""), previous)
         if self.changes:
             save_changes(self._changes, self.changes)
-        self.environment, self.texts = ended["variables"], ended["texts"]
+        self.environment, self.texts = ended["variables"], ended.get("texts", {})
         self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
         return result, facts
 
