@@ -183,3 +183,14 @@ def test_statuses_are_json_of_one_step(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "status").read_text()) == status
     assert status["start"] > 0
     assert start_of(2**22 + 1) == 0
+
+
+def test_a_build_whose_supervisor_never_began_is_lost(tmp_path: Path) -> None:
+    from byoci.controller.agentside.server import Followed
+
+    os.mkfifo(tmp_path / "wake")
+    followed = Followed(str(tmp_path), 0)
+    assert followed.status() is None
+    os.utime(tmp_path, (0, 0))
+    assert followed.status() == {"lost": "its supervisor did not start"}
+    followed.close()
