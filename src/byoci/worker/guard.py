@@ -43,6 +43,8 @@ if TYPE_CHECKING:  # the guard stays small
 
         argv     where it says "{status}", "{last}" or "{block}", the number of that pipe is put in
         last     its last arguments
+        mounts   overlays to be mounted first, as options and place; these are paths from `base`. Then the program is
+                 root of a user namespace, whose root is the workers' user outside
         cgroups  how many descriptors are files of control groups
         passing  whether the guard joins the first half of these groups to start the program there, and comes back by
                  the second half; otherwise it moves the program to all of them
@@ -55,6 +57,8 @@ if TYPE_CHECKING:  # the guard stays small
         argv: list[str]
         last: list[str]
         env: dict[str, str]
+        base: str
+        mounts: list[tuple[str, str]]
         cgroups: int
         passing: bool
         rlimits: list[tuple[int, int]]
@@ -63,9 +67,10 @@ if TYPE_CHECKING:  # the guard stays small
         stdin: bool
 
 
-_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-_CLONE_NEWNS = 0x00020000  # linux/sched.h
-_MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19  # linux/mount.h
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36  # linux/prctl.h
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000  # linux/sched.h
+_MS_NOSUID, _MS_NODEV = 1 << 1, 1 << 2  # linux/mount.h
+_MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19
 _MAX_FDS = 32
 _MAX_REQUEST = 1 << 18
 _HIGH_FD = 64  # descriptors to hand on are moved up here first, out of the way of their final places
@@ -95,18 +100,47 @@ class _Sandbox:
         argv = [numbers.get(word, word) for word in self.request["argv"]]
         try:
             with self._passing():
-                self.pid = os.posix_spawn(
-                    argv[0],
-                    argv,
-                    self.request["env"],
-                    file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(high)],
-                    setsid=True,
-                    setsigmask=[],
-                    setsigdef=[signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT],
-                )
+                self.pid = self._start_below(argv, high) if self.request["mounts"] else self._start(argv, high)
         finally:
             for fd in (*high, *pipes.values()):
                 os.close(fd)
+
+    def _start(self, argv: list[str], fds: list[int]) -> int:
+        return os.posix_spawn(
+            argv[0],
+            argv,
+            self.request["env"],
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(fds)],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT],
+        )
+
+    def _start_below(self, argv: list[str], fds: list[int]) -> int:
+        """The same in namespaces of its own, in which the overlays are mounted."""
+        failure, failure_end = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                told = fcntl.fcntl(failure_end, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
+                os.setsid()
+                _mount_overlays(self.request["base"], self.request["mounts"])
+                for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT):
+                    signal.signal(number, signal.SIG_DFL)
+                for place, fd in enumerate(fds):
+                    os.dup2(fd, place)
+                os.execve(argv[0], argv, self.request["env"])  # noqa: S606 -- it is what was asked for
+            except OSError as error:
+                os.write(told, os.fsencode(str(error)))
+            finally:
+                os._exit(127)
+        os.close(failure_end)
+        with open(failure, "rb") as file:  # noqa: PTH123 -- pathlib is not loaded here
+            text = file.read()
+        if text:
+            os.waitpid(pid, 0)
+            raise OSError(os.fsdecode(text))
+        return pid
 
     @contextlib.contextmanager
     def _passing(self) -> Iterator[None]:
@@ -306,7 +340,7 @@ def main(fd: int, uid: int, binds: list[tuple[int, str, str]]) -> None:
     binds  folders, by descriptor and path, that sandboxes find at another path, where `uid` can get at them; only root
            can ask for that
     """
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     if os.getuid() == 0:
         _furnish(libc, binds)
     if os.getuid() != uid:
@@ -345,6 +379,29 @@ def _furnish(libc: ctypes.CDLL, binds: list[tuple[int, str, str]]) -> None:
             os.chmod("/dev/net", 0o755)  # noqa: PTH101, S103
 
 
-def _mount(libc: ctypes.CDLL, source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
-    if libc.mount(source, target, kind, ctypes.c_ulong(flags), None) != 0:
+def _mount_overlays(base: str, mounts: list[tuple[str, str]]) -> None:
+    """Enter a user namespace, as its root, and mount overlays that are gone with the processes in it."""
+    libc = _libc()
+    uid, gid = os.getuid(), os.getgid()
+    os.chdir(base)
+    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    # Who has changed his user id must not write to his own /proc, unless he may be looked at.
+    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123 -- pathlib is not loaded here
+            file.write(text)
+    for options, place in mounts:
+        _mount(libc, b"overlay", os.fsencode(place), b"overlay", _MS_NOSUID | _MS_NODEV, os.fsencode(options))
+    os.chdir("/")
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _mount(
+    libc: ctypes.CDLL, source: bytes, target: bytes, kind: bytes | None, flags: int, data: bytes | None = None
+) -> None:
+    if libc.mount(source, target, kind, ctypes.c_ulong(flags), data) != 0:
         raise OSError(ctypes.get_errno(), "mount", os.fsdecode(target))
