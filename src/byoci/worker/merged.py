@@ -8,6 +8,7 @@ is a descriptor.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Final
@@ -54,7 +55,7 @@ class Folder:
             if len(self._parts) > 1 and _is_gone(found):
                 break
             return found, part
-        raise FileNotFoundError(name)
+        raise _missing(name)
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[Folder]:
@@ -75,7 +76,7 @@ class Folder:
                 if _hides(here):
                     break
             if not found:
-                raise FileNotFoundError(name)
+                raise _missing(name)
             yield Folder(found)
 
 
@@ -88,6 +89,10 @@ def opened(folders: Sequence[Path]) -> Iterator[Folder]:
             parts.append(os.open(path, _FOLDER))
             stack.callback(os.close, parts[-1])
         yield Folder(parts)
+
+
+def _missing(name: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def _is_gone(found: os.stat_result) -> bool:
