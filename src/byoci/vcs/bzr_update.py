@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from byoci import effects
@@ -35,16 +37,25 @@ def update(repository: Any, old: dict[str, Any], tree: Any, folder: Path, held: 
     written = {path: entry for path, entry in new.items() if path not in same}
     root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        changed = {path.rpartition("/")[0] for path in (*gone, *written)}
+        _check_folders({path for path in changed if path in old and _is_folder(old[path])}, root)
         for path in sorted(gone, reverse=True):  # what is in a folder, before the folder
             (os.rmdir if _is_folder(old[path]) else os.unlink)(path.encode(), dir_fd=root)
         bzr_export.write(repository, written, root, owner_of(folder))
-        changed = {path.rpartition("/")[0] for path in (*gone, *written)}
         bzr_export.date([*written, *(changed & new.keys() - written.keys()), "."], root, held.at)
     except OSError as error:
         raise bzr_export.unwritable(folder, error) from error
     finally:
         os.close(root)
     return held
+
+
+def _check_folders(paths: set[str], root: int) -> None:
+    """See that they are folders still, and so are those that they are in."""
+    above = {path[:end] for path in paths for end, sign in enumerate(f"{path}/") if sign == "/"}
+    for path in above:
+        if not stat.S_ISDIR(os.lstat(path.encode(), dir_fd=root).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
 
 
 def _is_folder(entry: Any) -> bool:
