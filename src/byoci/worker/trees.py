@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -95,7 +96,9 @@ class Store:
                 folder.mkdir(mode=0o711, exist_ok=True)
 
     def get(self, key: str, files: Files) -> Tree | None:
-        """The tree `key` with exactly these files; None where somebody else uses that tree."""
+        """The tree `key` with exactly these files; None where somebody else uses that tree, or none can be trusted."""
+        if not _boot():
+            return None
         try:
             lock = self._lock(key)
         except BlockingIOError:
@@ -149,7 +152,7 @@ class Store:
             if path.suffix != ".lock":
                 held = _held(path)
                 with contextlib.suppress(FileNotFoundError):  # somebody else removes it
-                    trees.append((path.stat().st_mtime if held else 0.0, path, held.size if held else 0))
+                    trees.append((path.stat().st_mtime if held else -math.inf, path, held.size if held else 0))
         total = 0
         for used, path, size in sorted(trees, reverse=True):
             total += size
@@ -188,4 +191,12 @@ def _mark(place: Path, held: Exported) -> None:
 def _identity(place: Path) -> list[str | int]:
     """This start of the machine, and this very folder: a note that was copied along with its tree says nothing."""
     found = (place / "files").stat()
-    return [_BOOT.read_text(), found.st_dev, found.st_ino]
+    return [_boot(), found.st_dev, found.st_ino]
+
+
+def _boot() -> str:
+    """What tells this start of the machine from all others; "" where nothing does."""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
