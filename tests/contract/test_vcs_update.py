@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import random
 import stat
@@ -30,13 +31,13 @@ def everything(folder: Path) -> dict[bytes, tuple[object, ...]]:
     """All that `stat` and a reader can tell of a folder, itself included, but for what differs between any two."""
     found = {}
     for parent, folders, files in os.walk(os.fsencode(folder)):
-        for path in (parent, *(os.path.join(parent, name) for name in (*folders, *files))):
+        for path in (parent, *(parent + b"/" + name for name in (*folders, *files))):
             facts = os.lstat(path)
             content = b""
             if stat.S_ISLNK(facts.st_mode):
-                content = os.readlink(path)
+                content = os.readlink(path)  # noqa: PTH115 - bytes
             elif stat.S_ISREG(facts.st_mode):
-                with open(path, "rb") as file:
+                with open(path, "rb") as file:  # noqa: PTH123 - bytes
                     content = file.read()
             owner = (facts.st_uid, facts.st_gid, facts.st_mtime_ns)
             # How many names a folder has follows from what is in it, and on some disks is not counted.
@@ -84,7 +85,7 @@ def test_whatever_changes(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(trees[0])
     folder = tmp_path / "tree"
     held = vcs.export(vcs.fetch(trunk, trusted=True), folder, AT)
-    for old, new in zip(trees, trees[1:], strict=False):
+    for old, new in itertools.pairwise(trees):
         play.commit(trunk, changes(old, new))
         tip = vcs.fetch(trunk, trusted=True)
         held = vcs.update(folder, held, tip)
@@ -156,4 +157,3 @@ def test_all_of_it_together_is_bounded(
     play.commit(trunk, {"c": File(b"y" * 100)})
     with pytest.raises(RejectedError, match="too large"):
         vcs.update(tmp_path / "tree", held, vcs.fetch(trunk, trusted=True))
-

@@ -29,9 +29,7 @@ pytestmark = pytest.mark.worker
 HARNESSES = {"bubblewrap": (BubblewrapHarness, "bwrap"), "with a tree below": (BelowHarness, "bwrap")}
 
 
-@pytest.fixture(
-    scope="module", params=["bubblewrap", pytest.param("with a tree below", marks=pytest.mark.slow)]
-)
+@pytest.fixture(scope="module", params=["bubblewrap", pytest.param("with a tree below", marks=pytest.mark.slow)])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
     harness, program = HARNESSES[request.param]
     if not shutil.which(program):

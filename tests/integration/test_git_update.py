@@ -1,4 +1,4 @@
-"""Updates between trees in git that no person's tools would make: names of any bytes, submodules, links into nowhere."""
+"""Updates between trees in git as no person makes them: names of any bytes, submodules, links into nowhere."""
 
 from __future__ import annotations
 
@@ -16,11 +16,24 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.agent, pytest.mark.git]
 
-NAMES = (b"a", b"a.b", b"a-b", b"\xff\xfe", b"new\nline", b"-rf", b"\xc3\xa4", b"a\xcc\x88", b"sp ace", b"'q'", b"\\", b"~")
+NAMES = (
+    b"a",
+    b"a.b",
+    b"a-b",
+    b"\xff\xfe",
+    b"new\nline",
+    b"-rf",
+    b"\xc3\xa4",
+    b"a\xcc\x88",
+    b"sp ace",
+    b"'q'",
+    b"\\",
+    b"~",
+)
 
 
 def entries(dice: random.Random, prefix: bytes = b"", depth: int = 0) -> Iterator[bytes]:
-    """Lines of `git fast-import` for a random tree; few names, so that from one to the next all sorts of things change."""
+    """Lines of `git fast-import` for a random tree. Names are few, so that one often becomes another thing."""
     for name in dice.sample(NAMES, dice.randint(1, 6)):
         path, kind = prefix + name, dice.random()
         quoted = b'"' + b"".join(b"\\%03o" % byte for byte in path) + b'"'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ from byoci.worker.trees import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.worker
 
@@ -110,7 +110,9 @@ def test_one_who_is_killed_in_the_midst_leaves_nothing_that_counts(
     assert revisions.exported == exported + 1
 
 
-@pytest.mark.parametrize("error", [UnavailableError("the disk is full"), OSError(28, "No space left"), RejectedError("x")])
+@pytest.mark.parametrize(
+    "error", [UnavailableError("the disk is full"), OSError(28, "No space left"), RejectedError("x")]
+)
 def test_one_that_cannot_be_updated_is_made_anew(store: Store, revisions: Revisions, error: Exception) -> None:
     read(store, revisions.files(1))
     wrong = [error]

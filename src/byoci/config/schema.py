@@ -265,8 +265,8 @@ class Worker(Named):
     disk: Size = Field(default=10 * 1024**3, description="How much it may write.")
     tree: Annotated[str, _one_of(TREES)] = Field(
         default="shared",
-        description="How tests get their files: `shared` (one tree a project is kept, and lies below what they write) or "
-        "`copied` (all files are written for each test).",
+        description='How tests get their files: "shared" (a tree is kept for the project, and lies below what they '
+        'write) or "copied" (all are written anew).',
     )
 
 

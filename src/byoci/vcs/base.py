@@ -67,8 +67,8 @@ class Vcs(Protocol):
     def update(self, folder: Path, held: Exported, revision: str) -> Exported:
         """Make of what an export or update left in `folder`, untouched since, what an export of `revision` would.
 
-        It costs in proportion to what differs. Files are replaced, never written to. After an error, `RevisionGoneError`
-        where `held` is of a revision that is gone among them, `folder` is good for nothing.
+        It costs in proportion to what differs. Files are replaced, never written to. After an error `folder` is good
+        for nothing; it is `RevisionGoneError` where the revision of `held` is no longer known.
         """
 
     def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:

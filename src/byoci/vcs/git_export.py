@@ -119,6 +119,7 @@ def bounded(plan: Iterable[Folder]) -> list[Folder]:
 
 
 def too_large() -> RejectedError:
+    """That a tree exceeds the limits."""
     return RejectedError(
         "The tree is too large to be exported",
         details=f"The limits are {EXPORT_BYTES} bytes, {EXPORT_ENTRIES} entries, {_DEPTH} folders within folders.",
@@ -225,7 +226,7 @@ class Writer:
             return
         folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
         try:
-            for child in os.listdir(folder):
+            for child in os.listdir(folder):  # noqa: PTH208 - a descriptor
                 self._remove(os.fsencode(child), folder)
         finally:
             os.close(folder)

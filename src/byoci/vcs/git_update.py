@@ -1,4 +1,4 @@
-"""An exported tree is brought to another revision: what is equal is not looked at, trees whose ids are equal not read."""
+"""An exported tree is brought to another revision; trees whose ids are equal are not even read."""
 
 from __future__ import annotations
 

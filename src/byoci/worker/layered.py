@@ -73,9 +73,7 @@ class Overlays:
         if home is not None:
             shown, upper, kernel = (self._own(scratch / name) for name in ("home", "home-upper", "home-kernel"))
             overlays.append(Overlay((home,), upper, kernel, shown))
-        return dataclasses.replace(
-            box, home=shown, overlays=tuple(overlays), scratch=self._base, by_stage=by_stage
-        )
+        return dataclasses.replace(box, home=shown, overlays=tuple(overlays), scratch=self._base, by_stage=by_stage)
 
     def _try(self, image: Image, scratch: Path) -> _Mounted:
         for by_stage in (False, True):
@@ -87,7 +85,8 @@ class Overlays:
             box = Box(image=image, command="true", limits=Limits(), workspace=workspace)
             try:
                 # Without such attributes a folder that is made where one was removed shows what was in that.
-                os.setxattr(workspace, "user.byoci", b"y")
+                with _TRIAL:
+                    os.setxattr(workspace, "user.byoci", b"y")
                 if self._run(self._mounted(box, trial, [lower], None, by_stage=by_stage)).ok:
                     return _Mounted.BY_STAGE if by_stage else _Mounted.BY_GUARD
             except (OSError, UnavailableError, UnsealableError):

@@ -97,9 +97,7 @@ def _components(glob: str) -> tuple[str, ...]:
 class _Search:
     """Finds regular files by patterns, each once, opening one path component at a time and never a link."""
 
-    def __init__(
-        self, folders: Sequence[Path], patterns: Sequence[tuple[str, ...]], complaints: _Complaints
-    ) -> None:
+    def __init__(self, folders: Sequence[Path], patterns: Sequence[tuple[str, ...]], complaints: _Complaints) -> None:
         self._folders = folders
         self._patterns = patterns
         self._complaints = complaints
@@ -116,7 +114,9 @@ class _Search:
         except OSError as error:
             self._complaints.add(os.fspath(self._folders[0]), error.strerror or str(error))
 
-    def _matches(self, folder: merged.Folder, prefix: str, pattern: tuple[str, ...], depth: int) -> Iterator[tuple[str, int]]:
+    def _matches(
+        self, folder: merged.Folder, prefix: str, pattern: tuple[str, ...], depth: int
+    ) -> Iterator[tuple[str, int]]:
         head, rest = pattern[0], pattern[1:]
         if head == "**":
             yield from self._matches(folder, prefix, rest, depth)

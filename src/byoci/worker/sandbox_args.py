@@ -119,7 +119,7 @@ def _stage(box: Box) -> str:
 
 
 def mounts(box: Box) -> list[tuple[str, str]]:
-    """The overlays: options and place, as paths from `box.scratch`, below which no name has a character to be minded."""
+    """The overlays, as options and place: paths from `box.scratch`, below which no name needs to be quoted."""
     return [(_overlay(overlay, box.scratch), os.path.relpath(overlay.merged, box.scratch)) for overlay in box.overlays]
 
 

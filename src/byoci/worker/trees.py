@@ -134,9 +134,9 @@ class Store:
         return True
 
     def _make(self, place: Path, files: Files) -> None:
-        if place.exists():
-            self._discard(place)
         with _MAKE:
+            if place.exists():
+                self._discard(place)
             place.mkdir()
             place.chmod(0o711)  # whatever the umask
             (place / "files").mkdir(mode=0o700)
@@ -189,7 +189,7 @@ def _mark(place: Path, held: Exported) -> None:
 
 
 def _identity(place: Path) -> list[str | int]:
-    """This start of the machine, and this very folder: a note that was copied along with its tree says nothing."""
+    """The machine's start, and this very folder: a note that was copied along with its tree says nothing."""
     found = (place / "files").stat()
     return [_boot(), found.st_dev, found.st_ino]
 
