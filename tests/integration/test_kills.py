@@ -28,7 +28,8 @@ SCENARIOS = {
     "merged": "forge.* cache.* git.contains git.brought",
     "two": "forge.* cache.* git.push bzr.move notes.* sibling.* tree.* git.update bzr.update",
     "checked out": "checkout.* bzr.look bzr.lock bzr.note-lock bzr.move bzr.files bzr.unlock cache.index",
-    "kept": "layer.prune tree.prune tree.make worker.reap git.join-packs bzr.prune bzr.note-ghosts bzr.keep-snapshot scratch.reap",
+    "kept": "layer.prune tree.prune tree.make worker.reap git.join-packs bzr.prune bzr.note-ghosts "
+    "bzr.keep-snapshot scratch.reap",
     "rewound": "cache.forget cache.index forge.*",
     "moved": "certificate.drop notes.reset sibling.make",
     "reused": "cache.passed log.remove",
