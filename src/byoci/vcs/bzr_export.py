@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from byoci.model import Exported
 
 _EXPORT = effects.declare(
-    "bzr.export", "the candidate's files, in a workspace", half="Another worker has another workspace."
+    "bzr.export",
+    "the candidate's files, in a workspace or a shared tree",
+    half="Another worker has another workspace; a shared tree without a note is removed.",
 )
 EXPORT_LIMIT: Final = 64 * 1024**3  # bytes; beyond that somebody wants to fill the disk
 _FORBIDDEN: Final = ("", ".", "..", ".bzr")

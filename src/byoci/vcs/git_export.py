@@ -28,7 +28,9 @@ _DEPTH: Final = 200  # folders within folders; each is an open file while it is 
 _LINK_BYTES: Final = 4095  # PATH_MAX without its end
 _CHUNK: Final = 1 << 20
 _EXPORT = effects.declare(
-    "git.export", "the candidate's files, in a workspace", half="Another worker has another workspace."
+    "git.export",
+    "the candidate's files, in a workspace or a shared tree",
+    half="Another worker has another workspace; a shared tree without a note is removed.",
 )
 
 
