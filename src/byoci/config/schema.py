@@ -196,7 +196,7 @@ class Worker(Named):
     time: Duration = Field(default=3600.0, description="Time from start to end of setup, and again of the tests.")
     output: Size = Field(default=64 * 1024**2, description="How much its commands may print.")
     disk: Size = Field(default=10 * 1024**3, description="How much it may write.")
-    tree: Annotated[str, _one_of(TREES)] = Field(
+    tree: Annotated[str, one_of(TREES)] = Field(
         default="shared",
         description='How tests get their files: "shared" (a tree is kept for the project, and lies below what they '
         'write) or "copied" (all are written anew).',
