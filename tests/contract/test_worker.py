@@ -116,6 +116,11 @@ class TestCommands:
         assert outcome.ok
         assert outcome.output.startswith("42\n")
 
+    def test_it_may_close_its_workspace(self, worker: Ready) -> None:
+        assert worker.sh("chmod 0 .; exit 3").status.code == 3
+        worker.worker.destroy()
+        assert not worker.folder.exists()
+
     def test_a_name_may_be_any_bytes(self, worker: Ready) -> None:
         name = os.fsdecode(b"new\nline \xff")
         (worker.folder / name).write_text("x")
