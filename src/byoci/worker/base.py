@@ -112,7 +112,7 @@ class Worker(Protocol):
         """
 
     def workspace(self, files: Files | None = None) -> Path:
-        """After `prepare`: a new folder that a worker can use, empty or with `files`; `destroy` removes it.
+        """A new folder that a worker can use: empty, or, after `prepare`, with `files`; `destroy` removes it.
 
         What of the files is not written to need not be in the folder itself: see `folders_of`.
         """

@@ -9,9 +9,10 @@ import contextlib
 import ctypes
 import errno
 import os
+import signal
 import stat
 
-_PR_SET_DUMPABLE = 4  # linux/prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000  # linux/sched.h
 _MS_NOSUID, _MS_NODEV = 1 << 1, 1 << 2  # linux/mount.h
 _MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19
@@ -49,6 +50,7 @@ def mount_overlays(base: str, mounts: list[tuple[str, str]]) -> None:
     os.chdir(base)
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # until bubblewrap is there and asks for the same
     # Who has changed his user id must not write to his own /proc, unless he may be looked at.
     libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
