@@ -6,6 +6,7 @@ import getpass
 import os
 import pwd
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -82,12 +83,10 @@ def test_on_this_machine_nobody_has_to_be_let_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
-def test_root_acts_as_the_user_whose_file_it_is(tmp_path: Path) -> None:
+def test_root_acts_as_the_user_whose_file_it_is(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     nobody = pwd.getpwnam("nobody")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    home = tmp_path / "home"
-    home.mkdir()
+    home = Path(tempfile.mkdtemp())  # the tests' own folders are shut to him
+    request.addfinalizer(lambda: shutil.rmtree(home))
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
     place = Place("localhost", 22, "nobody", file=str(home / "authorized"))
     assert ask(place, tmp_path)["changed"]
