@@ -46,14 +46,15 @@ def test_an_agent_of_the_definition_runs_jobs(fleet: Fleet) -> None:
     for path in fleet.secrets.rglob("*"):
         if path.is_file() and not path.name.endswith((".pub", ".json", "site")):
             assert not any(line in said for line in path.read_text().splitlines() if "-----" not in line), path
-    own = (server.folder / "builds/workers-testing_ed25519.pub").read_text().split()[1]
+    own = (server.folder / "builds/testing/workers_ed25519.pub").read_text().split()[1]
     assert (fleet.secrets / "agents/agent1/workers.pub").read_text().split()[1] == own
-    assert (server.folder / "builds/workers-testing_ed25519").stat().st_mode & 0o777 == 0o600
+    assert (server.folder / "builds/testing/workers_ed25519").stat().st_mode & 0o777 == 0o600
 
     assert fleet.byoci("up", "--port", "0").returncode == 0
     wait_for(lambda: fleet.online("agent1"))
     fleet.api.shell("far", "true", "<assignedNode>far</assignedNode><canRoam>false</canRoam>")
     assert fleet.api.run("far")[0]["builtOn"] == "agent1"
+    assert (server.folder / "builds/testing/workspace/far").is_dir()
 
     fleet.more["agent1"] = "executors = 5\n"
     fleet.define("agent1")

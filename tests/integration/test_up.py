@@ -223,7 +223,7 @@ def test_the_definition_says_where_the_controller_is(site: Site, tmp_path: Path,
         '[site]\nlanding.fullname = "L"\nlanding.email = "l@example.com"\n[namespace.testing.controller]\n'
         f'listen = "{listen}"\nport = {port}\nurl = "https://ci.example.com/builds"\nfolder = "{tmp_path}/state"\n'
     )
-    site.home = site.api.home = tmp_path / "state"
+    site.home = site.api.home = tmp_path / "state/testing"
     told = site.up("--config", str(file))
     shown = f"[{listen}]" if ":" in listen else listen
     assert told["url"] == site.api.url == f"http://{shown}:{port}/builds/"
