@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Vcs(Protocol):
     """A version control system, seen from one project's private repository.
 
-    Order: `fetch` the base and the approved revision, then `merge`, then `export`, then `publish`. `tip` and
+    Order: `fetch` the base and the approved revision, then `merge`, then `export` or `update`, then `publish`. `tip` and
     `landings` stand alone.
     Idempotence: all but `publish` may be repeated at will; `publish` raises `TrunkMovedError` when trunk is not at
     `expected_tip`, also where that is because of an earlier publish of the same candidate.
