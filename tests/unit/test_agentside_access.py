@@ -8,6 +8,7 @@ import pwd
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,9 @@ from byoci.controller.agentside.access import authorize, own_key, with_keys
 from byoci.errors import UnavailableError
 from byoci.host import agent_link
 from byoci.host.agent_places import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.host
 
@@ -82,11 +86,20 @@ def test_on_this_machine_nobody_has_to_be_let_in(tmp_path: Path) -> None:
         ask(Place("localhost", 22, getpass.getuser(), file="/proc/version/authorized"), tmp_path)
 
 
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that other users reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
-def test_root_acts_as_the_user_whose_file_it_is(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    nobody = pwd.getpwnam("nobody")
-    home = Path(tempfile.mkdtemp())  # the tests' own folders are shut to him
-    request.addfinalizer(lambda: shutil.rmtree(home))
+def test_root_acts_as_the_user_whose_file_it_is(reachable: Path) -> None:
+    nobody, tmp_path = pwd.getpwnam("nobody"), reachable
+    home = tmp_path / "home"
+    home.mkdir()
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
     place = Place("localhost", 22, "nobody", file=str(home / "authorized"))
     assert ask(place, tmp_path)["changed"]

@@ -7,15 +7,17 @@ from urllib.parse import quote
 
 from byoci.controller.agentside.files import fill_in, read_properties
 from byoci.controller.checkout import checkout_steps
-from byoci.controller.job import Git, ParameterKind
+from byoci.controller.job import ParameterKind
 from byoci.controller.plansteps import StepWriter
+from byoci.controller.repository import Git
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from byoci.controller.job import Downstream, Job, Patterns, Repository, Sweep
+    from byoci.controller.job import Downstream, Job, Patterns, Sweep
     from byoci.controller.nodexml import Node
+    from byoci.controller.repository import Repository
     from byoci.controller.rows import BuildRow
 
 

@@ -16,6 +16,7 @@ from byoci.errors import of_bug
 from byoci.log import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from byoci.controller.agents import Agent
@@ -63,6 +64,12 @@ class Running:
             await agent.send(do="follow", build=name, offset=self.size)
         else:
             await agent.send(do="start", build=name, plan=plan)
+
+    def take_turn(self, builds: Iterable[Running]) -> int:
+        """The lowest number that no other one of `builds` has; they are those of the job on that node."""
+        others = {other.turn for other in builds if other is not self}
+        self.turn = min(set(range(1, len(others) + 2)) - others)
+        return self.turn
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from byoci.controller.cron import parse_crontab
 from byoci.controller.plans import handed_on
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from byoci.controller.job import Job
     from byoci.controller.rows import BuildRow
 
+BY_TIMER: Final = Request({}, "Started by timer", "hudson.triggers.TimerTrigger$TimerTriggerCause")
+BY_CHANGE: Final = Request({}, "Started by an SCM change", "hudson.triggers.SCMTrigger$SCMTriggerCause")
 _LATE = timedelta(minutes=1)  # what is due is started after a pause of the controller, unless it was a long one
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Vcs(Protocol):
     """A version control system, seen from one project's private repository.
 
-    Order: `fetch` the base and the approved revision, then `merge`, then `export`, then `publish`. `tip` and
-    `landings` stand alone.
+    Order: `fetch` the base and the approved revision, then `merge`, then `export` or `update`, then `publish`.
+    `tip` and `landings` stand alone.
     Idempotence: all but `publish` may be repeated at will; `publish` raises `TrunkMovedError` when trunk is not at
     `expected_tip`, also where that is because of an earlier publish of the same candidate.
     Concurrency: one lander a private repository (the landing lease); several processes may read.

@@ -172,8 +172,9 @@ class BubblewrapWorker:
         try:
             return self._run(self._below(box, scratch, shared, layer), workspace, on_output)
         finally:
-            with _REMOVE:
-                tree.remove(scratch)
+            if scratch in self._folders:  # otherwise it went with all others: the worker was destroyed meanwhile
+                self._folders.remove(scratch)
+                self._session.discard([scratch])
 
     def _below(self, box: Box, scratch: Path, shared: trees.Tree | None, layer: layers.Layer | None) -> Box:
         """The box with what lies below its workspace and its home."""

@@ -25,54 +25,14 @@ import time
 
 from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, settled
 from byoci.controller.agentside.files import collect, digest, fill_in, inject, matching, open_inside, sweep
-from byoci.controller.agentside.record import Log, boot_id, start_of, write_json
+from byoci.controller.agentside.record import Log, boot_id, descendants, start_of, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
     from collections.abc import Callable, Mapping
-    from typing import Any, TypedDict
+    from typing import Any
 
-    class Limit(TypedDict):
-        """Seconds from the start, or (`idle`) from the last output; whether the build `fails` then or is aborted."""
-
-        seconds: float
-        idle: bool
-        fails: bool
-
-    class Plan(TypedDict):
-        """What to do.
-
-        header       what the log begins with; {workspace} is filled in
-        workspace    a path, in which variables and `~` are filled in
-        environment  NAME → VALUE, complete but for what the agent adds: HOME, PATH, USER and the like
-        before       lines NAME=VALUE for the environment, one text after the other
-        secrets      what is masked in the log
-        steps        `{"inject": LINES, "file": PATH}`, `{"shell": SCRIPT, "unstable": STATUS or None}`,
-                     `{"if": CONDITION, "unclear": WHAT THEN, "steps": [...]}`, or
-                     `{"trigger": NUMBER, "read": [PATH, ...], "wait": THRESHOLDS or None, ...}`
-        after        `{"steps": [...], "results": [...], "unstable": BOOL}`, done last if the result is one of them
-        conditions   what the end of the build depends on; told settled
-        clean        what is removed before, see `sweep`
-        keep         groups of patterns, `{"includes": [...], "excludes": [...]}`
-        prints       the same, of files whose digests are told
-        read         paths of files whose texts are told
-        """
-
-        header: str
-        workspace: str
-        clean: list[dict[str, Any]]
-        environment: dict[str, str]
-        before: list[str]
-        secrets: list[str]
-        timestamps: bool
-        limits: list[Limit]
-        steps: list[dict[str, Any]]
-        after: list[dict[str, Any]]
-        conditions: list[dict[str, Any]]
-        keep: list[dict[str, list[str]]]
-        prints: list[dict[str, list[str]]]
-        read: list[str]
-
+    from byoci.controller.agentside.plan import Plan
 
 _LIBC = ctypes.CDLL(None)  # once, not in every fork
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -417,25 +377,6 @@ class Build:
 
 
 _DEFAULT = [signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-
-
-def descendants(root: int) -> list[int]:
-    """All processes below `root`."""
-    parents = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError, IndexError):
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-                if fields[0] != b"Z":
-                    parents[int(name)] = int(fields[1])
-    found, todo = [], [root]
-    while todo:
-        above = todo.pop()
-        below = [pid for pid, parent in parents.items() if parent == above]
-        found += below
-        todo += below
-    return found
 
 
 def supervise(folder: str, plan: Plan) -> None:

@@ -108,3 +108,22 @@ class Log:
         """Tell whoever looks that there is something to see."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake, b"+")
+
+
+def descendants(root: int) -> list[int]:
+    """All processes below `root`."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+                if fields[0] != b"Z":
+                    parents[int(name)] = int(fields[1])
+    found, todo = [], [root]
+    while todo:
+        above = todo.pop()
+        below = [pid for pid, parent in parents.items() if parent == above]
+        found += below
+        todo += below
+    return found
