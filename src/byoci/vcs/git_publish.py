@@ -38,7 +38,7 @@ def push(git: Git, candidate: Candidate, branch: Branch, expected: str) -> None:
         result = git.run_remote(branch.place, argv)
     report = _REPORT.search(result.stdout.decode("utf-8", "replace"))
     stderr = result.stderr.decode("utf-8", "replace")
-    if report is None:
+    if report is None or "failed to report status" in report[2]:
         _without_report(git, candidate, branch, expected, stderr)
         return
     flag, summary = report.groups()
