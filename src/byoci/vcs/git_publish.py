@@ -38,14 +38,19 @@ def push(git: Git, candidate: Candidate, branch: Branch, expected: str) -> None:
         result = git.run_remote(branch.place, argv)
     report = _REPORT.search(result.stdout.decode("utf-8", "replace"))
     stderr = result.stderr.decode("utf-8", "replace")
-    if report is None or "failed to report status" in report[2]:
+    if report is None:
         _without_report(git, candidate, branch, expected, stderr)
         return
     flag, summary = report.groups()
     if flag in (" ", "+") and result.status == 0:
         return
     # "=": the candidate is there already, whoever brought it; git says success, whatever the lease.
-    if flag == "=" or "stale info" in summary or ask(git, branch).revision != expected:
+    if flag == "=" or "stale info" in summary:
+        raise moved(branch.place, expected)
+    tip = ask(git, branch).revision
+    if tip == candidate.id:
+        return  # over http a request whose answer was lost may be sent again, and is refused then
+    if tip != expected:
         raise moved(branch.place, expected)
     raise refused(branch.place, f"{summary}\n{said(stderr)}")
 
