@@ -59,7 +59,7 @@ def _audit(folder: Path, tell: Tell) -> Iterator[Figure]:
     base = gate.vcs.fetch(location, trusted=True)
     gate.vcs.fetch(Location(location.url, "topics"))
     spent = []
-    for number, topic in enumerate(topics[1:]):
+    for number, topic in enumerate(topics[1:-1]):  # the last one only holds the others together
         candidate, how = _merged(gate, base, topic, str(number))
         ballot = Ballot(_proposal(str(number), topic, location))
         verdict = Verdict(True, "the tests passed", 1.0, None, "/log", "0" * 64, _AT, {"backend": "bubblewrap"})

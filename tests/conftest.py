@@ -7,6 +7,7 @@ A test that cannot run for want of a program or a library skips with a reason th
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,16 @@ def _clean_world(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
             patch.delenv(name)
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Generator[None]:
+    """What a command sets up for byoci's log, as `main` does, ends with the test."""
+    logger = logging.getLogger("byoci")
+    level, propagate, handlers = logger.level, logger.propagate, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.propagate, logger.handlers = propagate, handlers
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -5,6 +5,7 @@ The bounds are lowered here, so that less does; each test lets an honest proposa
 
 from __future__ import annotations
 
+import gc
 import resource
 import socket
 import threading
@@ -87,6 +88,7 @@ def test_a_large_file_is_read_once(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what is interrupted leaves open files
 @pytest.mark.parametrize(("bound", "error"), [("FETCH_SECONDS", UnavailableError), ("MERGE_SECONDS", RejectedError)])
 def test_what_takes_too_long_is_left(
     play: BzrPlayground,
@@ -99,11 +101,33 @@ def test_what_takes_too_long_is_left(
     source = play.branch(trunk)
     revision = play.commit(source, {"zeros": File(bytes(20 * MB))})
     monkeypatch.setattr(bzr_bounds, bound, 0.01)
+    monkeypatch.setattr(bzr_bounds, "AGAIN_SECONDS", 0.03)
     with pytest.raises(error, match="takes more than"):
         candidate(vcs, trunk, source, revision)
     monkeypatch.undo()
     an_honest_one_lands(play, vcs, trunk)
     assert isinstance(candidate(vcs, trunk, source, revision), Candidate)
+    gc.collect()  # the open files, too
+
+
+def test_who_catches_everything_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bzr_bounds, "MERGE_SECONDS", 0.01)
+    monkeypatch.setattr(bzr_bounds, "AGAIN_SECONDS", 0.01)
+    caught = []
+
+    def deaf() -> None:
+        while len(caught) < 3:
+            try:
+                while True:
+                    pass
+            except BaseException as error:  # noqa: BLE001 - as breezy does
+                caught.append(error)
+        while True:
+            pass
+
+    with pytest.raises(RejectedError, match="merging takes more than"), bzr_bounds.merging("merging"):
+        deaf()
+    assert len(caught) == 3
 
 
 @contextmanager

@@ -78,6 +78,7 @@ def evil_home(home: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_nobodys_plugins_and_settings_take_part(play: BzrPlayground, tmp_path: Path) -> None:
     trunk = play.trunk({"a": File(b"1\n2\n3\n4\n5\n"), "b": File(b"b\n")})
     source = play.branch(trunk)

@@ -251,6 +251,7 @@ class TestSubunit:
         assert summarise_in_pieces(b"\xb3\x20\x00\xbf\xff\xff" + bytes(300_000), 1) is None
         assert time.monotonic() - started < 5
 
+    @pytest.mark.slow
     def test_memory_is_bounded(self) -> None:
         def everything_begins() -> None:
             summary = OutputSummary(lambda _: None)

@@ -339,6 +339,7 @@ def _seen(vote: Vote, row: dict[str, object]) -> str:
 
 
 @pytest.mark.parametrize("name", list(HARNESSES))
+@pytest.mark.slow
 def test_any_story(name: str, tmp_path: Path) -> None:
     story = type("StoryOfOne", (Story,), {"harness": HARNESSES[name], "folder": tmp_path})
     run_state_machine_as_test(story, settings=settings(max_examples=25, stateful_step_count=25, deadline=None))

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from git_servers import ssh_without_network
-from site_under_test import TESTS, Story, make_image
+from site_under_test import TESTS, Story
 
 from byoci.host.repositories import _breezy, _silent
 from byoci.worker import folders
+from worker_harness import small_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -202,7 +203,7 @@ def _busy(folder: Path, vcs: str) -> Story:
 
 def _reused(folder: Path, vcs: str) -> Story:
     """One tree passed its tests before, another did not."""
-    image = make_image(folder.parent / "image")
+    image = small_image(folder.parent / "image")
     more = f'tests.reuse = true\n[image.small]\npath = "{image}"'
     story = Story(folder, vcs, tests="true", more=more, worker='image = "small"')
     story.propose("topic", {"new": "1\n"})

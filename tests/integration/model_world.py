@@ -216,7 +216,8 @@ class World:
         if self._end(steps):
             self.check()
         live = folders.base_of(self.story.site.config.state).path / "live"
-        left = [path for own in live.glob(f"{os.getpid()}-*") for path in own.iterdir() if path.name != "lock"]
+        there = [path for own in live.glob(f"{os.getpid()}-*") for path in own.iterdir() if path.name != "lock"]
+        left = [path for path in there if not path.name.startswith("removed-")]  # that is seen to in the background
         assert not left, f"a round left {left}"
 
     def _end(self, steps: Iterator[Point | None]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,21 +37,6 @@ tests.command = '''{tests}'''
 approve.trusted = ["reviewers"]
 {more}
 """
-
-
-def make_image(folder: Path) -> Path:
-    """A root file system with a shell and little else."""
-    for program in ("sh", "cat"):
-        found = Path(shutil.which(program) or "").resolve()
-        told = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
-        libraries = [Path(word) for line in told.splitlines() for word in line.split() if word.startswith("/")]
-        for path, place in [(found, Path("usr/bin", program)), *((lib, lib.relative_to("/")) for lib in libraries)]:
-            target = folder / place
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, target)
-    (folder / "bin").symlink_to("usr/bin")
-    (folder / "etc").mkdir(exist_ok=True)
-    return folder
 
 
 class GitPlay(GitRepository):

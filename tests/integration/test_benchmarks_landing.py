@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks import landing, memory
+from benchmarks import landing, memory, proof
 from benchmarks.sites import measured
 
 from byoci.vcs.urls import UrlPolicy
@@ -67,3 +67,12 @@ def test_memory_is_measured() -> None:
     figures = list(memory.peaks(lambda _: None, "git", 2, 2, 1.0))
     assert len(figures) == 2
     assert all(figure.p50 > 10 and figure.met is False for figure in figures)
+
+
+@pytest.mark.git
+def test_proving_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "_AUDITED", 3)
+    monkeypatch.setattr(proof, "_ON_TRUNK", 4)
+    figures = list(proof.measure(lambda _: None))
+    assert [figure.unit for figure in figures] == ["ms", "s", "s", "s"]
+    assert all(figure.p50 > 0 for figure in figures)

@@ -148,6 +148,7 @@ def test_a_hook_of_trunks_own_server_may_refuse(play: BzrPlayground, vcs: BzrVcs
 # the files of a checked-out trunk
 
 
+@pytest.mark.slow
 def test_files_that_were_behind_come_up_to_date(play: BzrPlayground, vcs: BzrVcs, tmp_path: Path) -> None:
     """As after somebody pushed through a server, which leaves the files alone."""
     trunk = play.trunk({"a": File(b"a\n"), "old": File(b"o\n")}, checked_out=True)

@@ -65,6 +65,7 @@ def commit(person: Person, branch: str, name: str) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_git_with_a_checked_out_trunk_is_gated_in_four_commands(ann: Person) -> None:
     assert "make check" in ann.byoci("init")
     commit(ann, "louder", "loud")
@@ -80,6 +81,7 @@ def test_git_with_a_checked_out_trunk_is_gated_in_four_commands(ann: Person) -> 
 
 
 @pytest.mark.bzr
+@pytest.mark.slow
 def test_bzr_with_a_working_tree_is_gated_in_four_commands(ann: Person, tmp_path: Path) -> None:
     ann.environment["BRZ_EMAIL"] = "Ann <ann@example.com>"
     brz = (sys.executable, "-m", "breezy", "--no-plugins")
@@ -105,6 +107,7 @@ def test_bzr_with_a_working_tree_is_gated_in_four_commands(ann: Person, tmp_path
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_the_json_of_land_is_the_documented_one(ann: Person) -> None:
     ann.byoci("init")
     commit(ann, "good", "good")
@@ -125,6 +128,7 @@ def test_the_json_of_land_is_the_documented_one(ann: Person) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_a_vote_that_is_supposed_changes_the_answer_and_nothing_else(ann: Person) -> None:
     assert "approve.trusted" in ann.byoci("init", "--minimum", "1")
     assert "\n# approve.trusted = " in (ann.home / ".config/byoci/byoci.toml").read_text()
@@ -159,6 +163,7 @@ def another(person: Person, name: str) -> Path:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_in_a_projects_repository_its_proposals_are_meant(ann: Person, tmp_path: Path) -> None:
     first = another(ann, "first")
     assert "set-status 1 approved" in ann.byoci("proposal", "create", cwd=first)
@@ -177,6 +182,7 @@ def test_in_a_projects_repository_its_proposals_are_meant(ann: Person, tmp_path:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_in_a_clone_of_a_projects_repository_it_is_meant_too(ann: Person, tmp_path: Path) -> None:
     another(ann, "first")
     ann.byoci("init")
@@ -189,6 +195,7 @@ def test_in_a_clone_of_a_projects_repository_it_is_meant_too(ann: Person, tmp_pa
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_what_has_landed_is_not_approved_again_by_a_slip(ann: Person) -> None:
     ann.byoci("init")
     commit(ann, "good", "good")
@@ -200,6 +207,7 @@ def test_what_has_landed_is_not_approved_again_by_a_slip(ann: Person) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_why_it_did_not_land_is_explained(ann: Person) -> None:
     ann.byoci("init")
     commit(ann, "bad", "broken")
@@ -229,6 +237,7 @@ def test_why_it_did_not_land_is_explained(ann: Person) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_a_branch_of_another_repository_or_of_none_is_not_proposed(ann: Person, tmp_path: Path) -> None:
     ann.byoci("init")
     other = tmp_path / "other"
@@ -249,6 +258,7 @@ def test_a_branch_of_another_repository_or_of_none_is_not_proposed(ann: Person, 
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_what_workers_lack_is_told_before_tests_fail_for_it(ann: Person, tmp_path: Path) -> None:
     own = ann.home / "bin"
     own.mkdir()
@@ -273,6 +283,7 @@ def test_what_workers_lack_is_told_before_tests_fail_for_it(ann: Person, tmp_pat
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_of_a_conflict_it_is_told_how_to_solve_it(ann: Person) -> None:
     ann.byoci("init")
     for branch in ("one", "two"):
@@ -291,6 +302,7 @@ def test_of_a_conflict_it_is_told_how_to_solve_it(ann: Person) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_what_landed_is_explained(ann: Person) -> None:
     ann.byoci("init")
     commit(ann, "good", "good")
@@ -304,6 +316,7 @@ def test_what_landed_is_explained(ann: Person) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_a_project_that_cannot_be_worked_on_is_a_row_too(ann: Person, tmp_path: Path) -> None:
     first = another(ann, "first")
     ann.byoci("proposal", "create", cwd=first)
@@ -333,6 +346,7 @@ def test_what_is_done_already_and_what_is_not_done_yet_is_told(ann: Person) -> N
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_what_is_not_there_is_wrong_use(ann: Person) -> None:
     assert "'nowhere' is not one of" in ann.byoci("--namespace", "nowhere", "queue", code=2)
     ann.byoci("init")
@@ -356,6 +370,7 @@ def test_an_error_says_what_happened_and_what_to_do(ann: Person) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_the_steps_of_a_landing_by_hand_keep_the_gate(ann: Person, tmp_path: Path) -> None:
     ann.byoci("init")
     commit(ann, "good", "good")
@@ -384,6 +399,7 @@ def test_the_steps_of_a_landing_by_hand_keep_the_gate(ann: Person, tmp_path: Pat
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_by_hand_the_working_folder_tells_the_project(ann: Person, tmp_path: Path) -> None:
     another(ann, "first")
     ann.byoci("init")
@@ -400,6 +416,7 @@ def test_by_hand_the_working_folder_tells_the_project(ann: Person, tmp_path: Pat
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_the_older_programs_keep_their_verbs_and_exit_codes(ann: Person, tmp_path: Path) -> None:
     ann.byoci("init")
     trunk, work = f"{ann.repository};main", tmp_path / "work"
@@ -425,6 +442,7 @@ def test_the_older_programs_keep_their_verbs_and_exit_codes(ann: Person, tmp_pat
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_what_is_no_workspace_is_never_emptied(ann: Person) -> None:
     ann.byoci("init")
     for precious in (str(ann.repository), str(ann.home), str(ann.home / ".byoci"), "/", str(ann.home.parent)):
@@ -433,6 +451,7 @@ def test_what_is_no_workspace_is_never_emptied(ann: Person) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_what_tests_print_can_do_nothing_to_a_terminal(ann: Person, tmp_path: Path) -> None:
     ann.byoci("init")
     ann.byoci("agent", "setup-tree", f"{ann.repository};main", str(tmp_path / "work"))
@@ -451,6 +470,7 @@ def test_every_shell_is_taught(ann: Person, shell: str) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_proposals_are_completed(ann: Person) -> None:
     ann.byoci("init")
     commit(ann, "good", "good")

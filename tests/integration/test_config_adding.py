@@ -47,6 +47,7 @@ def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["byoci.toml"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_file_holds_all_that_was_added(tmp_path: Path) -> None:
     path = tmp_path / "byoci.toml"
     chance, added = random.Random(7), set[str]()

@@ -37,6 +37,7 @@ def test_they_run_until_one_fails(worker: Ready) -> None:
     assert b"".join(heard) == b"one\n"
 
 
+@pytest.mark.slow
 def test_time_is_for_all_of_them(worker: Ready) -> None:
     plan = TestPlan(("sleep 1",) * 10, limits=dataclasses.replace(SMALL, seconds=2.5))
     command, status = testing.run_commands(worker.worker, worker.folder, plan, lambda _: None)

@@ -213,10 +213,12 @@ def test_an_old_program_is_refused(bare: Computer, program: str, said: str, need
 
 
 def test_an_old_python_is_refused(bare: Computer) -> None:
-    old = bare.folder / "python3"
-    write_program(old, "exit 1")
-    status, _, stderr = bare.install(PATH=programs(bare, "apt-cache"), BYOCI_PYTHON=str(old))
+    pythons = [path.name for place in SYSTEM_PATH.split(":") for path in Path(place).glob("python3*")]
+    path = Path(programs(bare, "apt-cache", *pythons))
+    write_program(path / "python3", '[ "$1" = --version ] && echo Python 3.9.2 || exit 1')
+    status, _, stderr = bare.install(PATH=str(path))
     assert status == 2
+    assert "Found: Python 3.9.2" in stderr
     assert "Python 3.11 or newer is not installed" in stderr
     assert "not found" not in stderr
     assert "BYOCI_PYTHON" in stderr.splitlines()[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from site_under_test import Story
 
 from byoci.errors import LeaseHeldError, UnreachableError, UsageError
 from byoci.gate import land
@@ -13,15 +12,9 @@ from byoci.gate.rounds import exit_code, queue_rows
 from byoci.model import Outcome, Status, VoteValue
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from site_under_test import Story
 
 pytestmark = [pytest.mark.agent]
-
-
-@pytest.fixture(params=[pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)])
-def story(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
-    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
-    return Story(tmp_path, request.param)
 
 
 def test_a_good_proposal_lands_once_and_is_reported_once(story: Story) -> None:

@@ -11,17 +11,9 @@ from byoci.gate import land
 from byoci.model import Outcome, Status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from byoci.model import Proposal
 
 pytestmark = [pytest.mark.agent]
-
-
-@pytest.fixture(params=[pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)])
-def story(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
-    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
-    return Story(tmp_path, request.param)
 
 
 def lose_database(story: Story) -> None:

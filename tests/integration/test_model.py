@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.agent]
 
 EXAMPLES = int(os.environ.get("BYOCI_MODEL_EXAMPLES", "0"))  # read before tests get a world without it
 VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
-STORIES = {"git": 16, "bzr": 8}  # what a minute is enough for
+STORIES = {"git": 12, "bzr": 8}  # what a minute is enough for
 STEPS = int(os.environ.get("BYOCI_MODEL_STEPS", "8"))
 
 Change = tuple[str, str]  # a file, and what becomes of it
@@ -93,10 +93,18 @@ class Play(RuleBasedStateMachine):
         if not self.world.over:
             getattr(self, f"_lander_{lander[0]}")(*lander[1:])
 
+    def _have_work(self) -> None:
+        """A lander that has nothing to land is neither killed nor interfered with."""
+        model = self.world.model
+        if not any(map(model.landable, model.proposals.values())):
+            self.act(("propose", 0, 0, ("new", "plain")))
+
     def _lander_round(self, at: int, act: tuple[Any, ...] | None) -> None:
+        self._have_work()
         self.world.land(meanwhile=None if act is None else (at, lambda: self.act(act)))
 
     def _lander_killed(self, plan: dict[str, Any]) -> None:
+        self._have_work()
         name = plan["name"].replace("*", self.world.vcs)
         self.world.killed({**plan, "name": name.replace("git.move", "git.push")})
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from site_under_test import Story, make_image
+from site_under_test import Story
 
 from byoci.gate import testing
 from byoci.gate.plan import TestPlan
 from byoci.model import Outcome
+from worker_harness import small_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
         if not folder.stat().st_mode & 0o001:
             folder.chmod(0o711)
     monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
-    image = make_image(tmp_path / "image")
+    image = small_image(tmp_path / "image")
     more = f'tests.reuse = true\n[image.small]\npath = "{image}"'
     return Story(tmp_path, "git", tests=COUNTING, more=more, worker='image = "small"')
 

@@ -67,16 +67,16 @@ def test_every_proposal_fares_as_it_should_and_again_nothing_changes(home: Path)
 
 
 def test_a_proposal_that_does_not_fare_as_it_should_is_told(home: Path) -> None:
-    """As on a machine where tests fail that should pass: here a limit in the definition ends them."""
+    """As on a machine where tests fail that should pass."""
     definition.write(
         home / "testing/definition",
         definition.render("testing", {"hello-git": Location(str(home / "testing/seeds/hello-git"), "main")}).replace(
-            'time = "10m"', 'time = "0.001s"'
+            'tests.command = "./run-tests"', 'tests.command = "false"'
         )
         + f"""[project.hello-bzr]
 vcs = "bzr"
 trunk = {definition.quoted(str(home / "testing/seeds/hello-bzr/trunk"))}
-tests.command = "true"
+tests.command = "false"
 approve.trusted = ["reviewers"]
 """,
     )

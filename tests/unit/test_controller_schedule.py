@@ -262,9 +262,12 @@ def test_the_last_builds_of_each_kind(tmp_path: Path) -> None:
     first, middle = state.first("j"), state.build("j", 3)
     assert first is not None
     assert middle is not None
-    assert [build and build.number for build in (first, state.beside(middle, later=True))] == [1, 4]
+    assert (first.number, state.beside(middle, later=True), state.beside(middle, later=False)) == (1, 4, 2)
     assert state.beside(first, later=False) is None
     assert [build.number for build in state.running()] == [5]
+    assert state.numbers("j") == [5, 4, 3, 2, 1]
+    assert (state.usual_seconds("j", 6) or -1) >= 0
+    assert state.usual_seconds("k", 6) is None
     state.move_item("j", "k")
     assert [build.job for build in state.builds("k", 2)] == ["k", "k"]
     assert state.following("k") == 6

@@ -27,6 +27,7 @@ TESTS = {
         ("true", "test_allowed.py", "1 passed, 1 skipped"),
     ],
 )
+@pytest.mark.slow
 def test_skips_in_a_gate(tmp_path: Path, ci: str, name: str, words: str) -> None:
     (tmp_path / "conftest.py").write_bytes(CONFTEST.read_bytes())
     (tmp_path / name).write_text(TESTS[name])

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from byoci.controller.jobxml import JobRefusedError, parse_xml, root_part
 from byoci.controller.jobxml_freestyle import ROOTS, read_job
-from byoci.controller.places import check_name
+from byoci.controller.places import check_name, join
 from byoci.controller.rows import Item
 from byoci.errors import UsageError
 
@@ -68,7 +68,7 @@ class Catalog:
         """What is directly in a folder, by name."""
         if folder and not self.item(folder).folder:
             raise MissingError(f"{folder[:200]!a} is no folder")
-        start = f"{folder}/" if folder else ""
+        start = join(folder, "")
         found = (item for path, item in self._items.items() if path.startswith(start) and "/" not in path[len(start) :])
         return sorted(found, key=lambda item: item.path)
 
@@ -149,7 +149,7 @@ class Catalog:
     def _free(self, folder: str, name: str) -> str:
         if folder and not self.item(folder).folder:
             raise MissingError(f"{folder[:200]!a} is no folder")
-        path = f"{folder}/{name}" if folder else name
+        path = join(folder, name)
         if len(path) > _LONGEST:
             raise UsageError("folders nest too deep", details=f"A path has at most {_LONGEST} characters.")
         if path in self._items:
@@ -167,13 +167,13 @@ class Catalog:
 
     def views(self, folder: str) -> list[str]:
         """Names of the views of a folder, without the one that shows everything."""
-        start = f"{folder}/" if folder else ""
+        start = join(folder, "")
         return [path[len(start) :] for path in self._views if path.startswith(start) and "/" not in path[len(start) :]]
 
     def view(self, folder: str, name: str) -> bytes:
         """A view's config.xml."""
         try:
-            return self._views[f"{folder}/{name}" if folder else name]
+            return self._views[join(folder, name)]
         except KeyError:
             raise MissingError(f"there is no view {name[:200]!a}") from None
 
@@ -188,14 +188,14 @@ class Catalog:
         else:
             self.view(folder, name)
         _list_view(parse_xml(config))
-        path = f"{folder}/{name}" if folder else name
+        path = join(folder, name)
         self._state.save_view(path, config)
         self._views[path] = config
 
     def drop_view(self, folder: str, name: str) -> None:
         """Remove a view."""
         self.view(folder, name)
-        path = f"{folder}/{name}" if folder else name
+        path = join(folder, name)
         self._state.drop_view(path)
         del self._views[path]
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from byoci.controller.rows import BuildRow, Queued
 
 _log = logging.getLogger(__name__)
-_DISABLED: Final = "is disabled"
 _PAUSE: Final = 5.0  # seconds before something is tried again that a full disk prevented
 
 
@@ -107,7 +106,7 @@ class Controller:
         """
         job = self.catalog.job(path)
         if job.disabled:
-            raise DisabledError(f"{path} {_DISABLED}")
+            raise DisabledError(f"{path} is disabled")
         strict = request.kind in ("hudson.model.Cause$UserIdCause", "hudson.model.Cause$RemoteCause")
         wish = Request(
             parameters_of(job, given, strict=strict),

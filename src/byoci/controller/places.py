@@ -33,6 +33,11 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+def join(folder: str, name: str) -> str:
+    """The path of what is in a folder; "" is the root."""
+    return f"{folder}/{name}" if folder else name
+
+
 class Places:
     """The files of builds: `jobs/PATH/builds/NUMBER/{log,files/}` below the controller's state folder."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
 from byoci.controller.job import Result
 from byoci.controller.results import judge
+from byoci.errors import of_bug
 from byoci.log import shown
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from byoci.controller.job import Job
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
+
+_log = logging.getLogger(__name__)
 
 
 class Running:
@@ -87,12 +91,22 @@ class Running:
         if any(ended["files"]):
             await agent.send(do="fetch", build=self.name)
             await self._fetched.wait()
-        result, lines, facts = await asyncio.to_thread(judge, self.job, ended, self._files)
+        result, lines, facts = await asyncio.to_thread(self._judge, ended)
         if result is Result.ABORTED and self.stopping:
             lines.append(f"Aborted by {self.stopping}")
         self.environment = ended["variables"]
         self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
         return result, facts
+
+    def _judge(self, ended: dict[str, Any]) -> tuple[Result, list[str], dict[str, Any]]:
+        """As `judge`; what goes wrong there beyond what the system can help is the build's failure, and its end."""
+        try:
+            return judge(self.job, ended, self._files)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a build must end, whatever its files make of us
+            _log.exception("the end of %s #%s", self.row.job, self.row.number)
+            return Result.FAILURE, [str(of_bug(error))], {}
 
     def _say(self, text: str, offset: int) -> None:
         data = f"{shown(text) if chr(27) in text else text}\n".encode("utf-8", "backslashreplace")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from byoci.controller.access import Access
 from byoci.controller.api.app import App
+from byoci.controller.background import ADDRESS_FILE, PID_FILE
 from byoci.controller.connection import LocalLink
 from byoci.controller.controller import Controller
 from byoci.errors import UnavailableError, UsageError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 ADMINISTRATOR: Final = "admin"
 TOKEN_FILE: Final = "admin-token"  # noqa: S105 - a file's name
-ADDRESS_FILE: Final = "address"
 
 
 async def serve(home: Path, port: int) -> int | None:
@@ -60,7 +60,7 @@ async def serve(home: Path, port: int) -> int | None:
 def _alone(home: Path) -> Iterator[None]:
     """Hold the folder: the kernel gives it back however this process ends."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(home / "pid", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(home / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -280,6 +280,11 @@ class State:
         """A job's builds, the newest first."""
         return self._builds("job = ? ORDER BY number DESC LIMIT ?", job, most)
 
+    def numbers(self, job: str, most: int = -1) -> list[int]:
+        """The numbers of a job's builds, the newest first; cheap, where nothing else of them is wanted."""
+        query = "SELECT number FROM build WHERE job = ? ORDER BY number DESC LIMIT ?"
+        return [number for (number,) in self._database.execute(query, (job, most))]
+
     def last(self, job: str, which: str) -> BuildRow | None:
         """The newest build of those that `LAST` names so; None where there is none."""
         results = LAST[which]
@@ -294,10 +299,21 @@ class State:
         """The oldest build."""
         return next(iter(self._builds("job = ? ORDER BY number LIMIT 1", job)), None)
 
-    def beside(self, build: BuildRow, *, later: bool) -> BuildRow | None:
-        """The job's next build, or the one before."""
-        where = "number > ? ORDER BY number" if later else "number < ? ORDER BY number DESC"
-        return next(iter(self._builds(f"job = ? AND {where} LIMIT 1", build.job, build.number)), None)
+    def beside(self, build: BuildRow, *, later: bool) -> int | None:
+        """The number of the job's next build, or of the one before."""
+        what, than = ("min", ">") if later else ("max", "<")
+        query = f"SELECT {what}(number) FROM build WHERE job = ? AND number {than} ?"  # noqa: S608 - words of ours
+        found = self._database.execute(query, (build.job, build.number)).fetchone()[0]
+        return None if found is None else int(found)
+
+    def usual_seconds(self, job: str, builds: int) -> float | None:
+        """How long the job's last builds took on average, but for aborted ones; None where there are none."""
+        query = (
+            "SELECT avg(ended - began) FROM (SELECT ended, began FROM build WHERE job = ? AND result <> 'ABORTED'"
+            " ORDER BY number DESC LIMIT ?)"
+        )
+        found = self._database.execute(query, (job, builds)).fetchone()[0]
+        return None if found is None else float(found)
 
     def before(self, build: BuildRow, results: tuple[Result, ...]) -> BuildRow | None:
         """The newest build before that one which ended in one of those ways."""

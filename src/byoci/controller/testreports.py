@@ -47,7 +47,7 @@ def read_reports(folder: Path, paths: Iterable[str]) -> Report:
     for path in paths:
         try:
             suites = _read(folder / path)
-        except (OSError, ValueError, ParseError) as error:
+        except (OSError, ValueError, ParseError, LookupError) as error:  # LookupError: an encoding that is none
             if len(report.complaints) < _COMPLAINTS:
                 report.complaints.append(f"The test report {safe_text(path)} cannot be read: {error}"[:500])
             continue

@@ -167,13 +167,11 @@ def _report(gate: Gate, proposal: Proposal, landed: LandedRevision) -> Told | No
 
     The comment comes first. Where it stands and the approval is still the one that landed, the status is missing.
     """
-    stopped = stopping.landed_before(gate.project.name, proposal, landed)
-    key, text = stopped.note or ("", "")
-    new = gate.forge.comment(proposal, key, text)
+    new = gate.forge.comment(proposal, *stopping.landed_note(landed.revision, None))
     if not new and not _lacks_status(proposal, landed):
         return None
     gate.forge.mark_merged(dataclasses.replace(proposal, approved_revision=landed.approved_revision), landed.revision)
-    return Told(stopped.landing)
+    return Told(stopping.landed_before(gate.project.name, proposal, landed).landing)
 
 
 def _lacks_status(proposal: Proposal, landed: LandedRevision) -> bool:

@@ -19,6 +19,7 @@ MEMORY: Final = 2 * 1024**3  # bytes beyond what the process has already
 ASK_SECONDS: Final = 120.0  # what the answer to a question may take
 FETCH_SECONDS: Final = 1800.0  # what a transfer may take
 MERGE_SECONDS: Final = 900.0  # what a merge or an export may take
+AGAIN_SECONDS: Final = 5.0  # after which whoever goes on all the same is told again
 
 
 class _TimeIsUpError(BaseException):
@@ -78,18 +79,28 @@ def _memory(more: int) -> Iterator[None]:
 
 @contextmanager
 def _time(seconds: float) -> Iterator[None]:
-    """In the main thread only, where Python handles signals; the lander works there."""
+    """In the main thread only, where Python handles signals; the lander works there.
+
+    Now and then what is raised is lost: breezy has places that catch everything, and Python ignores it in destructors.
+    So it is raised again and again.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    bounded = True
+
     def up(_number: int, _frame: FrameType | None) -> None:
-        raise _TimeIsUpError
+        if bounded:
+            raise _TimeIsUpError
 
     before = signal.signal(signal.SIGALRM, up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
     try:
-        yield
+        try:
+            yield
+        finally:
+            bounded = False  # nothing may interrupt what follows
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -30,7 +30,7 @@ from byoci.errors import UnavailableError
 from byoci.vcs import bzr_locks
 from byoci.vcs.bzr_index import keep_pages
 from byoci.vcs.bzr_open import borrow
-from byoci.vcs.scratch import alone, discard, in_use, reap, scratch
+from byoci.vcs.scratch import alone, discard, in_use, reap, scratch, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -235,11 +235,7 @@ class Store:
                     discard(folder, self.unfinished)
 
     def _write(self, path: Path, text: str) -> None:
-        """Write a file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self.work() as work:
-            (work / path.name).write_text(text, encoding="utf-8")
-            (work / path.name).replace(path)
+        write(path, text, self.unfinished)
 
     def _replace(self, made: Path, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)

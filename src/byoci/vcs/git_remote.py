@@ -11,7 +11,7 @@ from byoci import effects
 from byoci.errors import RejectedError, RevisionGoneError, UnreachableError
 from byoci.vcs.git_local import read_tip
 from byoci.vcs.git_run import ASK_SECONDS, STRANGERS, said, unreachable
-from byoci.vcs.scratch import in_use, scratch
+from byoci.vcs.scratch import in_use, scratch, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,11 +184,7 @@ def read_ref(git: Git, private_ref: str) -> str | None:
 @_NOTE_TIP
 def write_ref(git: Git, private_ref: str, revision: str) -> None:
     """Let one of our own refs point to a commit that the private repository holds; whole or not at all."""
-    path = git.repository / private_ref
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with scratch(git.unfinished) as folder:
-        (folder / "ref").write_text(f"{revision}\n")
-        (folder / "ref").rename(path)
+    write(git.repository / private_ref, f"{revision}\n", git.unfinished)
 
 
 def offers(git: Git, place: Url, revision: str) -> str | None:

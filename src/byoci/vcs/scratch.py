@@ -50,6 +50,14 @@ def scratch(base: Path) -> Iterator[Path]:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def write(path: Path, text: str, base: Path) -> None:
+    """Write a file that others look for, whole or not at all, whenever this process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(base) as unfinished:
+        (unfinished / path.name).write_text(text, encoding="utf-8")
+        (unfinished / path.name).replace(path)
+
+
 def discard(folder: Path, base: Path) -> None:
     """Remove a folder that others look for: it is there whole or not at all, whenever this process is killed."""
     with scratch(base) as away, contextlib.suppress(FileNotFoundError):

@@ -14,6 +14,7 @@ from byoci.controller.api import builds, http, items, site
 from byoci.controller.api.shapes import root_bean
 from byoci.controller.beans import Bean
 from byoci.controller.catalog import MissingError
+from byoci.controller.places import join
 from byoci.errors import ByociError, UsageError, of_bug, of_system
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ async def _find(call: Call, words: list[str]) -> Response:
             if len(words) < 3 or words[2] != "job":
                 return items.view(call, path, words[1], words[2:])
         else:
-            path = items.join(path, words[1])
+            path = join(path, words[1])
         words = words[2:]
     if not path:
         return await _root(call, words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
@@ -9,6 +10,7 @@ from starlette.responses import Response
 from byoci.controller.api import http
 from byoci.controller.api.shapes import item_bean, view_bean
 from byoci.controller.catalog import FOLDER, MissingError
+from byoci.controller.places import join
 from byoci.controller.plans import job_url
 from byoci.controller.rows import Request
 from byoci.errors import UsageError
@@ -22,11 +24,6 @@ _CHANGES: Final = (
     *("config.xml", "doDelete", "doRename", "confirmRename"),
     *("enable", "disable", "doWipeOutWorkspace", "polling"),
 )
-
-
-def join(folder: str, name: str) -> str:
-    """The path of what is in a folder."""
-    return f"{folder}/{name}" if folder else name
 
 
 def url_of(path: str) -> str:
@@ -145,8 +142,6 @@ def _build(call: Call, path: str) -> Response:
 
 def _parameters_of_form(text: str) -> dict[str, str]:
     """The parameters in Jenkins' own form: `{"parameter": [{"name": …, "value": …}]}`."""
-    import json
-
     try:
         told: Any = json.loads(text)
         listed = told.get("parameter", [])
@@ -157,7 +152,7 @@ def _parameters_of_form(text: str) -> dict[str, str]:
 
 
 def _value(value: object) -> str:
-    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _delay(text: str) -> float | None:

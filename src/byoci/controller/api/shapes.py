@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -189,7 +188,17 @@ def _definition(parameter: Parameter) -> Bean:
 
 
 def _builds(controller: Controller, path: str, most: int) -> list[Value]:
-    return [build_bean(controller, build) for build in controller.state.builds(path, most)]
+    """A job's builds, each of which is read only where more than its number is told."""
+    url = controller.url + job_url(path)
+    return [_numbered(controller, path, number, url) for number in controller.state.numbers(path, most)]
+
+
+def _numbered(controller: Controller, path: str, number: int, url: str) -> Bean:
+    def full() -> Mapping[str, Value]:
+        build = controller.state.build(path, number)
+        return _build(controller, build) if build else {}
+
+    return Bean(_BUILD, {"number": number, "url": f"{url}{number}/"}, full)
 
 
 def _last(controller: Controller, path: str, name: str) -> Value:
@@ -254,15 +263,14 @@ def _build(controller: Controller, build: BuildRow) -> Mapping[str, Value]:
 
 
 def _beside(controller: Controller, build: BuildRow, *, later: bool) -> Value:
-    other = controller.state.beside(build, later=later)
-    return build_bean(controller, other) if other else None
+    number = controller.state.beside(build, later=later)
+    return None if number is None else _numbered(controller, build.job, number, controller.url + job_url(build.job))
 
 
 def estimate(controller: Controller, path: str) -> int:
     """How many milliseconds a build of the job may take, told by the last ones; -1 where there are none."""
-    builds = controller.state.builds(path, _ETA_FROM)
-    times = [(b.ended - b.began) * 1000 for b in builds if b.ended is not None and b.result is not Result.ABORTED]
-    return round(statistics.fmean(times)) if times else -1
+    seconds = controller.state.usual_seconds(path, _ETA_FROM)
+    return -1 if seconds is None else round(seconds * 1000)
 
 
 def _actions(request: Request) -> list[Value]:
