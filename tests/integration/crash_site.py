@@ -36,7 +36,7 @@ def build(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
     """Make the site of a scenario."""
     folder.mkdir(parents=True)
     story = SCENARIOS[order["scenario"]](folder, vcs)
-    branches = ["topic", "person", "by-hand", "elsewhere"] if order["scenario"] == "busy" else []
+    branches = ["topic", "person", "by-hand", "amended", "elsewhere"] if order["scenario"] == "busy" else []
     tips = {name: story.repository.tip(name) for name in branches}
     return {"base": str(folders.base_of(story.site.config.state).path), "tips": tips}
 
@@ -188,6 +188,8 @@ def _rewritten(folder: Path, vcs: str) -> Story:
 def _busy(folder: Path, vcs: str) -> Story:
     """People have all sorts of things ready (`crash_people`)."""
     story = Story(folder, vcs, tests="true")
+    story.repository.branch("amended")
+    story.repository.commit("amended", {"amended": "one\n"}, "What has really been", "alice")
     story.repository.branch("elsewhere")
     story.repository.commit("elsewhere", {"history": "another\n"}, "What should have been", "alice")
     story.repository.commit(None, {"history": "one\n"}, "What has been", "alice")

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.agent, pytest.mark.slow]
 VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 
-ACTS = ("push", "merge by hand", "revert", "rewrite trunk", "rewrite the source", "take approval back")
-PUSHED = {"push": "person", "merge by hand": "by-hand", "rewrite trunk": "elsewhere"}  # the branch that trunk is then
+ACTS = (
+    "push", "merge by hand", "revert", "force-push trunk", "rewrite trunk", "rewrite the source", "take approval back",
+)  # fmt: skip
+# The branch that trunk is then.
+PUSHED = {"push": "person", "merge by hand": "by-hand", "force-push trunk": "amended", "rewrite trunk": "elsewhere"}
+FORCED = ("force-push trunk", "rewrite trunk")
 # When they do it: after which effects, in the order in which a landing comes to them.
 MOMENTS = {
     "git": "lease.take git.note-tip git.merge worker.start certificate.write git.push cache.index forge.comment",
@@ -53,7 +57,7 @@ def unsound(found: dict[str, Any], tips: dict[str, str], site: Path, act: str) -
         yield f"it landed twice: {landed}"
     if len(set(proposal["comments"])) < len(proposal["comments"]):
         yield f"it was told twice: {proposal['comments']}"
-    if proposal["status"] == "Merged" and proposal["merged"] not in trunk and act != "rewrite trunk":
+    if proposal["status"] == "Merged" and proposal["merged"] not in trunk and act not in FORCED:
         yield f"it is not where it is said to be: {proposal}"
     if landed and proposal["status"] != "Merged":
         yield f"it landed, and is {proposal}"
@@ -67,7 +71,8 @@ def tried(landers: Landers, case: Meanwhile) -> list[str]:
     landers.prepare("busy")
     plan = {"do": "act", "act": case.act, "name": case.name, "nth": case.nth, "when": "after"}
     ran = landers.told("run", plans=[plan])["rounds"][0]
-    problems = [] if ran["code"] in (0, 3) else tell_badly(ran, 0)
+    conflicts = case.act == "rewrite trunk" and ran["code"] == 1  # with what trunk is then
+    problems = [] if conflicts or ran["code"] in (0, 3) else tell_badly(ran, 0)
     after = landers.told("run", rounds=2, look=True)
     problems += unsound(after["found"], landers.tips, landers.site, case.act)
     if [row["code"] for row in after["rounds"]][1] != 3:
