@@ -145,7 +145,7 @@ def _repositories(story: Story) -> Iterator[str]:
             yield from (f"{lock} was left" for lock in repository.rglob("*.lock"))
             yield from (f"{left} was left" for left in (repository / "objects" / "pack").glob("tmp*"))
         yield from (f"{left} was left" for left in (private / "work").glob("*"))
-        known = {"objects.git", "home", "work", "fsck-exempt"}
+        known = {"objects.git", "home", "work", "fsck-exempt", "written-in"}
         yield from (f"{left} was left" for left in private.iterdir() if left.name not in known)
     else:
         yield from _bzr_repositories(story, private)

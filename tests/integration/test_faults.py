@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
@@ -128,3 +130,28 @@ def test_a_push_whose_answer_is_lost(vcs: str, becomes: str, code: int) -> None:
         assert tell_badly(ran, 0) == []
         landers.lose.with_name(becomes).unlink()
         assert landers.next(want) == []
+
+
+@pytest.mark.parametrize("vcs", VCS)
+def test_power_that_goes(vcs: str) -> None:
+    """In the midst of and after all that is done: of what is not synced, only the first part is on the disk then."""
+    with Pool(vcs).open() as pool:
+        with pool.one() as landers:
+            cases = [*faults(landers, torn)]
+        problems = pool.all_of(cut, cases)
+    assert not problems, "\n\n".join(problems)
+    assert len(cases) >= 3 * 40
+
+
+def torn(effect: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    half = 0 if effect["started"] else effect["calls"] // 2 + 1
+    yield {"do": "tear", "when": "during", "at": half}
+    yield {"do": "tear", "when": "after"}
+    yield {"do": "tear", "when": "after", "act": "all"}
+
+
+def cut(landers: Landers, fault: Fault) -> list[str]:
+    ran, problems = landers.after(fault.scenario, fault.plan)
+    if not os.WIFSIGNALED(ran["status"]) or os.WTERMSIG(ran["status"]) != signal.SIGKILL:
+        problems.append(f"it was not killed: {ran}")
+    return problems

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from byoci import effects, proc
+from byoci import durable, effects, proc
 from byoci.errors import ProgramError, ProgramMissingError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -62,11 +62,13 @@ def make_key(key: Path, comment: str) -> bool:
         with tempfile.TemporaryDirectory(prefix=".key-", dir=key.parent) as folder:
             draft = Path(folder, "key")
             _keygen("-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(draft))
+            durable.sync(draft)  # whoever signed with half of it signed with nothing
             with contextlib.suppress(FileExistsError):
                 os.link(draft, key)
                 made = True
+        durable.sync(key.parent)
     if not key.with_suffix(".pub").exists():
-        _write_durably(key.with_suffix(".pub"), _keygen("-y", "-f", str(key)))
+        durable.write(key.with_suffix(".pub"), _keygen("-y", "-f", str(key)))
     return made
 
 
@@ -93,7 +95,7 @@ class CertificateStore:
         try:
             with _WRITE:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                _write_durably(path, signed)
+                durable.write(path, signed)
         except OSError as error:
             raise UnavailableError(
                 f"the certificate of {candidate} cannot be written",
@@ -204,20 +206,6 @@ def _keygen(*arguments: str, stdin: bytes = b"") -> bytes:
             "ssh-keygen is not installed, and every landing is signed",
             resolution="Install OpenSSH's client; on Debian and Ubuntu: sudo apt-get install openssh-client",
         ) from error
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.draft")  # of one name, so that killed runs do not pile up any
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # the name too
-    finally:
-        os.close(folder)
 
 
 @_FORGET

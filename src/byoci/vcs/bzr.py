@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from byoci.errors import RevisionGoneError, UnreachableError
 from byoci.log import printable
 from byoci.model import Candidate
-from byoci.vcs import bzr_bounds, bzr_candidate, bzr_check, bzr_export, bzr_fetch, bzr_history, bzr_open, bzr_publish
+from byoci.vcs import (
+    boots,
+    bzr_bounds,
+    bzr_candidate,
+    bzr_check,
+    bzr_export,
+    bzr_fetch,
+    bzr_history,
+    bzr_open,
+    bzr_publish,
+)
 from byoci.vcs.bzr_store import Store
 from byoci.vcs.bzr_tree import Digests
 from byoci.vcs.urls import shown
@@ -63,6 +73,7 @@ class BzrVcs:
         if trusted:
             with self._quiet():
                 self._store.tidy()
+                boots.look_through(self._store.private, self._store.discard_damaged)
                 fetched = bzr_fetch.fetch_trunk(self._store, partial(self._recovered, location), wanted)
                 self._store.note_tip(str(location), fetched)
                 return fetched.decode()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from breezy import errors as bzr_errors
 from breezy import lockdir
 
-from byoci import effects
+from byoci import durable, effects
 from byoci.errors import UnavailableError
 from byoci.log import printable
 
@@ -158,6 +158,8 @@ def _write_note(note: Path, token: bytes) -> int:
     descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.write(descriptor, token)
+    os.fsync(descriptor)  # a server's lock outlasts our machine
+    durable.sync(note.parent)
     return descriptor
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breezy import errors as bzr_errors
 
-from byoci import effects
+from byoci import durable, effects
 from byoci.errors import PublishRefusedError, RejectedError, RevisionGoneError, TrunkMovedError
 from byoci.log import printable
 from byoci.vcs import bzr_locks, bzr_snapshot, bzr_worktree, urls
@@ -18,7 +19,6 @@ from byoci.vcs.bzr_store import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from byoci.model import Candidate, Lease, Location
     from byoci.vcs.bzr_store import Store
@@ -82,11 +82,22 @@ def publish(store: Store, candidate: Candidate, branch: Any) -> bool:
             if tree is not None:
                 bzr_worktree.check_clean(tree, repository.revision_tree(made))
             _push(store, repository, made, branch.repository)
+            _synced(branch.repository, "pack-names")
         with _MOVE:
             branch.set_last_revision_info(revno + 1, made)
+            _synced(branch, "last-revision")
         if tree is not None:
             held.behind = not bzr_worktree.bring_up_to_date(tree)
     return _remember(store, repository, made)
+
+
+def _synced(lockable: Any, name: str) -> None:
+    """Have a file of trunk's own on the disk, where it is on this machine; breezy syncs packs, not what names them."""
+    if lockable.user_transport.base.startswith("file:"):
+        path = Path(lockable.control_transport.local_abspath(name))
+        if path.exists():  # it is another one in formats of old
+            durable.sync(path)
+            durable.sync(path.parent)
 
 
 def recover(store: Store, branch: Any) -> None:
