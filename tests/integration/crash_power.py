@@ -76,9 +76,9 @@ def _synced_by_others(path: Path) -> bool:
 
 
 def _is_gits(path: Path) -> bool:
-    """Whether it is an object or a ref of trunk's repository."""
+    """Whether it is an object, a ref or an index of trunk's repository."""
     below = path.parts[path.parts.index("repository") :] if "repository" in path.parts else ()
-    return "objects" in below or "refs" in below
+    return "objects" in below or "refs" in below or path.name == "index"
 
 
 def another_boot(folder: Path) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from breezy import errors as bzr_errors
 
-from byoci import durable, effects
+from byoci import effects
 from byoci.errors import PublishRefusedError, RejectedError, RevisionGoneError, TrunkMovedError
 from byoci.log import printable
 from byoci.vcs import bzr_locks, bzr_snapshot, bzr_worktree, urls
+from byoci.vcs.bzr_durable import durably
 from byoci.vcs.bzr_fetch import same
 from byoci.vcs.bzr_store import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from byoci.model import Candidate, Lease, Location
     from byoci.vcs.bzr_store import Store
@@ -68,7 +69,7 @@ def publish(store: Store, candidate: Candidate, branch: Any) -> bool:
     made = candidate.id.encode()
     tree = bzr_worktree.tree_of(branch)
     branch = branch if tree is None else tree.branch
-    with _refusing(branch), bzr_locks.held(branch, tree, _note(store, branch)) as held:
+    with _refusing(branch), durably(), bzr_locks.held(branch, tree, _note(store, branch)) as held:
         revno, tip = branch.last_revision_info()
         if tip != candidate.base.encode():
             raise _moved(branch.user_url, candidate.base)
@@ -82,22 +83,11 @@ def publish(store: Store, candidate: Candidate, branch: Any) -> bool:
             if tree is not None:
                 bzr_worktree.check_clean(tree, repository.revision_tree(made))
             _push(store, repository, made, branch.repository)
-            _synced(branch.repository, "pack-names")
         with _MOVE:
             branch.set_last_revision_info(revno + 1, made)
-            _synced(branch, "last-revision")
         if tree is not None:
             held.behind = not bzr_worktree.bring_up_to_date(tree)
     return _remember(store, repository, made)
-
-
-def _synced(lockable: Any, name: str) -> None:
-    """Have a file of trunk's own on the disk, where it is on this machine; breezy syncs packs, not what names them."""
-    if lockable.user_transport.base.startswith("file:"):
-        path = Path(lockable.control_transport.local_abspath(name))
-        if path.exists():  # it is another one in formats of old
-            durable.sync(path)
-            durable.sync(path.parent)
 
 
 def recover(store: Store, branch: Any) -> None:

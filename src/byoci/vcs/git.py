@@ -83,6 +83,7 @@ class GitVcs:
         if trusted and not self._tidied:
             self._git.tidy()
             boots.look_through(self._git.private, self._git.discard_damaged)
+            git_checkout.recover(self._git)
             self._tidied = True
         if not self._git.exists():
             told = told or git_remote.ask(self._git, branch)
