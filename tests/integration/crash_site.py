@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crash_power import another_boot
 from git_servers import ssh_without_network
 from site_under_test import TESTS, Story
 
@@ -150,6 +151,20 @@ def _many_packs(repository: Path) -> None:
         subprocess.run(["git", "-C", repository, "prune-packed", "--quiet"], check=True)
 
 
+def _damaged(folder: Path, vcs: str) -> Story:
+    """On a site that has landed before, the power went when not all was on the disk."""
+    story = Story(folder, vcs, tests="true")
+    story.propose("before", {"before": "0\n"})
+    story.land()
+    story.propose("topic", {"new": "1\n"})
+    private = next((story.site.config.state / "repositories").glob("hello.*"))
+    for pattern in ("objects.git/refs/byoci/*/*", "trunk/.bzr/repository/pack-names", "tips/*"):
+        for path in private.glob(pattern):
+            os.truncate(path, path.stat().st_size // 2)
+    another_boot(private)
+    return story
+
+
 def _rewound(folder: Path, vcs: str) -> Story:
     """A landing was published and not reported, and a person took it off trunk."""
     from byoci.gate import land
@@ -274,6 +289,8 @@ SCENARIOS: dict[str, Callable[[Path, str], Story]] = {
     "reused": _reused,
     "served": _served,
     "left": _plain,
+    "half-way": _checked_out,
+    "damaged": _damaged,
     "rewritten": _rewritten,
     "busy": _busy,
     "by hand": _plain,
@@ -303,7 +320,16 @@ def circumstances(scenario: str, folder: Path, plans: Iterable[dict[str, Any]] =
 
 
 def killed_before(scenario: str, vcs: str) -> tuple[str, str] | None:
-    """The scenario, and the effect before the last of which, an earlier run was killed: it had landed something."""
-    if scenario != "left":
-        return None
-    return "plain", "scratch.remove" if vcs == "git" else "bzr.unlock"
+    """The scenario, and the effect before the last of which, an earlier run was killed.
+
+    In "left" it had landed something; in "half-way" it had changed a person's files.
+    """
+    if scenario == "half-way":
+        return "checked out", "checkout.move"
+    return ("plain", "scratch.remove" if vcs == "git" else "bzr.unlock") if scenario == "left" else None
+
+
+def leave_lock(folder: Path, _vcs: str, _order: dict[str, Any]) -> dict[str, Any]:
+    """As a git does that is killed while it writes an index."""
+    (folder / "repository" / "worktrees" / "checkout" / "index.lock").touch()
+    return {}

@@ -23,7 +23,16 @@ SCENARIOS = {
     "lands": "*",
     "two": "notes.* sibling.*",
     "checked out": "checkout.* bzr.look bzr.lock bzr.note-lock bzr.move bzr.files bzr.unlock",
+    "fails": "forge.* cache.* certificate.*",
+    "moved": "certificate.drop notes.reset sibling.make",
+    "kept": "layer.prune worker.reap git.join-packs bzr.prune bzr.note-ghosts bzr.keep-snapshot scratch.reap",
+    "reused": "cache.passed log.remove",
+    "served": "git.check-pack git.take-packs git.exempt git.tidy bzr.move",
+    "damaged": "boot.* *.discard-damaged",
+    "half-way": "checkout.unlock checkout.mend",
+    "by hand": "byhand.* workdir.*",
 }
+ONLY = {"half-way": "git"}
 HOUR = 3600.0
 
 
@@ -48,6 +57,8 @@ def first(scenario: str, effects: Iterable[dict[str, Any]], wanted: str) -> Iter
 def faults(landers: Landers, make: Callable[[dict[str, Any]], Iterable[dict[str, Any]]]) -> Iterator[Fault]:
     """What `make` makes of each effect."""
     for scenario, wanted in SCENARIOS.items():
+        if ONLY.get(scenario, landers.vcs) != landers.vcs:
+            continue
         for effect in first(scenario, landers.dry(scenario).effects, wanted):
             for plan in make(effect):
                 yield Fault(scenario, {"name": effect["name"], "nth": 1, **plan})

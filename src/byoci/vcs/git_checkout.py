@@ -85,7 +85,7 @@ def _plainly_bare(path: Path) -> bool:
 
 def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected: str, folder: Path) -> None:
     """Move a checked-out branch and its files to the candidate, if it is at `expected` and nothing is uncommitted."""
-    place, noted = branch.place, _noted(git)
+    place = branch.place
     recover(git)
     with _FETCH:
         result = _git(
@@ -101,20 +101,20 @@ def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected
     if changed.text:
         raise _dirty(folder, changed.text)
     change, run = git_files.Change(str(folder), branch.ref, expected, candidate.id), partial(_git, folder)
-    with _locked(branch, folder, candidate.id, expected) as finish:
-        git_files.note(noted, change)
+    if unknown := git_files.in_the_way(change, run):
+        raise _dirty(folder, "\n".join(unknown))
+    with git_files.noted(_noted(git), change) as half_way, _locked(branch, folder, candidate.id, expected) as finish:
+        half_way.true = True
         try:
             _change(change, branch)
             git_files.sync(change, run)
             with _MOVE:
                 finish()
+            half_way.true = False
         except BaseException:
             with _BACK:
-                back = git_files.mend(change, run)
-            if back:
-                git_files.forget(noted)
+                half_way.true = not git_files.mend(change, run)
             raise
-    git_files.forget(noted)
 
 
 @_FILES

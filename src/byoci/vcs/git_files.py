@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -72,17 +73,35 @@ class _File:
     ids: tuple[str, str]
 
 
-@_NOTE
-def note(place: Path, change: Change) -> None:
-    """Note that files are about to change."""
-    durable.write(place, json.dumps(asdict(change)).encode())
+@dataclass(slots=True)
+class HalfWay:
+    """Whether files are neither what they were nor what they are to be."""
+
+    true: bool = False
 
 
-def forget(place: Path) -> None:
-    """Nothing is half-way any more."""
-    if place.exists():
-        with _FORGET:
-            place.unlink(missing_ok=True)
+@contextmanager
+def noted(place: Path, change: Change) -> Iterator[HalfWay]:
+    """While this lasts, it is noted at `place` that files change; and after it, if they are half-way then."""
+    with _NOTE:
+        durable.write(place, json.dumps(asdict(change)).encode())
+    half_way = HalfWay()
+    try:
+        yield half_way
+    finally:
+        if not half_way.true:
+            _forget(place)
+
+
+@_FORGET
+def _forget(place: Path) -> None:
+    place.unlink(missing_ok=True)
+
+
+def in_the_way(change: Change, run: Run) -> list[str]:
+    """Files that git does not know, where new ones are to be."""
+    new = (Path(change.folder, file.path) for file in _files(change, run) if file.modes[0] == _ABSENT)
+    return [str(place) for place in new if os.path.lexists(place) and (place.is_symlink() or not place.is_dir())]
 
 
 def recover(place: Path, run: Callable[[str], Run]) -> None:
@@ -95,12 +114,12 @@ def recover(place: Path, run: Callable[[str], Run]) -> None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
-        return forget(place)
+        return _forget(place)
     if Path(change.folder).is_dir():
         _unlock(change, place.stat().st_mtime, run(change.folder))
         if not mend(change, run(change.folder)):
             return None
-    return forget(place)
+    return _forget(place)
 
 
 def mend(change: Change, run: Run) -> bool:
@@ -110,7 +129,7 @@ def mend(change: Change, run: Run) -> bool:
         here = run("symbolic-ref", "--quiet", "HEAD").text == change.ref
     if not here or tip not in (change.old, change.new):
         return True
-    files = list(_files(change, run))
+    files = _files(change, run)
     touched = list(_touched(change, files, run))
     staged = all(_differ(run, "diff-index", "--cached", commit) for commit in (change.old, change.new))
     if touched or staged:
@@ -140,12 +159,14 @@ def sync(change: Change, run: Run, files: Iterable[_File] | None = None) -> None
 
 
 @_LOOK
-def _files(change: Change, run: Run) -> Iterator[_File]:
+def _files(change: Change, run: Run) -> list[_File]:
     """What the two commits do not have in common."""
     told = run("diff-tree", "-r", "-z", "--no-renames", "--raw", change.old, change.new).stdout.split(b"\0")
+    files = []
     for facts, path in zip(told[::2], told[1::2], strict=False):
         before, after, old, new, _ = facts.decode().removeprefix(":").split(" ")
-        yield _File(os.fsdecode(path), (before, after), (old, new))
+        files.append(_File(os.fsdecode(path), (before, after), (old, new)))
+    return files
 
 
 def _touched(change: Change, files: list[_File], run: Run) -> Iterator[str]:
