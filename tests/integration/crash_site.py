@@ -50,7 +50,7 @@ def _lands(folder: Path, vcs: str) -> Story:
 
 
 def _plain(folder: Path, vcs: str) -> Story:
-    story = Story(folder, vcs, tests="true")
+    story = Story(folder, vcs, tests="echo tested")
     story.propose("topic", {"new": "1\n"})
     return story
 
