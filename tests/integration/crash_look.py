@@ -71,7 +71,10 @@ def _logs(story: Story) -> Iterator[str]:
             found = json.loads(raw.splitlines()[0])["predicate"]["runDetails"]["byproducts"]
             (log,) = (product for product in found if product["name"] == "log")
             place = Path(log["uri"].removeprefix("file://"))
-            if not place.exists() or hashlib.sha256(place.read_bytes()).hexdigest() != log["digest"]["sha256"]:
+            # A landing by hand has none: people saw what their tests printed.
+            if log["uri"] and not (
+                place.exists() and hashlib.sha256(place.read_bytes()).hexdigest() == log["digest"]["sha256"]
+            ):
                 yield f"the log {place} is not what its certificate says"
 
 
