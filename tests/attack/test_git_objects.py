@@ -53,6 +53,7 @@ EVIL_NAMES = {
 
 @pytest.mark.parametrize("over_http", [False, True])
 @pytest.mark.parametrize("name", EVIL_NAMES)
+@pytest.mark.slow
 def test_a_path_that_no_tree_may_hold_is_refused_by_its_rule(
     play: GitPlayground, vcs: GitVcs, tmp_path: Path, name: bytes, over_http: bool
 ) -> None:
@@ -80,11 +81,15 @@ def test_even_an_old_object_of_trunk_is_not_written_outside(
     blob = store(play, trunk, "blob", b"evil\n")
     inner = tree(play, trunk, ("100644", b"hooks", blob))
     bad = tree(play, trunk, ("100644", b"a", blob), ("40000", name, inner))
-    tip = commit(play, trunk, bad, play.tip(trunk))
+    before = play.tip(trunk)
+    tip = commit(play, trunk, bad, before)
     assert vcs.fetch(trunk, trusted=True) == tip
     with pytest.raises(RejectedError):
         vcs.export(tip, tmp_path / "deep" / "out")
     assert not (tmp_path / "deep" / "out").exists()
+    held = vcs.export(before, tmp_path / "tree")
+    with pytest.raises(RejectedError):
+        vcs.update(tmp_path / "tree", held, tip)
     assert not [path for path in tmp_path.rglob("hooks") if path.is_file()]
 
 
@@ -105,6 +110,9 @@ def test_a_link_and_a_folder_of_one_name_write_nothing_through_the_link(
     vcs.fetch(source, trusted=True)  # as if it were trunk's own, which is exempt from that check
     with pytest.raises(RejectedError, match="twice"):
         vcs.export(revision, tmp_path / "out")
+    held = vcs.export(play.tip(trunk), tmp_path / "tree")
+    with pytest.raises(RejectedError, match="twice"):
+        vcs.update(tmp_path / "tree", held, revision)
     assert list(outside.iterdir()) == []
     assert not (tmp_path / "out").exists()
 
@@ -127,6 +135,7 @@ def test_a_link_that_becomes_a_folder_in_a_merge_writes_nothing_through_it(
 
 
 @pytest.mark.parametrize("url", ["-oProxyCommand=touch pwned", "https://a\\nb@c/", "https://a%0ab@c/"])
+@pytest.mark.slow
 def test_a_submodule_with_a_hostile_url_is_refused(play: GitPlayground, vcs: GitVcs, url: str) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -214,6 +223,7 @@ def bomb(play: GitPlayground, where: Location, depth: int) -> str:
     return commit(play, where, tree(play, where, ("100644", b"a", a), ("40000", b"b", name)), play.tip(where))
 
 
+@pytest.mark.slow
 def test_a_tree_of_ten_billion_files_is_refused(play: GitPlayground, vcs: GitVcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -227,6 +237,7 @@ def test_a_tree_of_ten_billion_files_is_refused(play: GitPlayground, vcs: GitVcs
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_merge_of_ten_billion_files_ends_in_bounded_memory(
     play: GitPlayground, vcs: GitVcs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +252,7 @@ def test_a_merge_of_ten_billion_files_ends_in_bounded_memory(
         vcs.merge(base, revision, "x", meta(revision))
 
 
+@pytest.mark.slow
 def test_folders_without_end_are_refused(play: GitPlayground, vcs: GitVcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

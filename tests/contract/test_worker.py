@@ -17,7 +17,7 @@ import pytest
 from byoci.errors import ConfigError, RejectedError, UnavailableError, UsageError
 from byoci.worker import watch
 from byoci.worker.base import Exceeded, Setup
-from worker_harness import MB, SMALL, BubblewrapHarness, WorkerHarness, small_image
+from worker_harness import MB, SMALL, BelowHarness, BubblewrapHarness, WorkerHarness, small_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.worker
 
-HARNESSES = {"bubblewrap": (BubblewrapHarness, "bwrap")}
+HARNESSES = {"bubblewrap": (BubblewrapHarness, "bwrap"), "with a tree below": (BelowHarness, "bwrap")}
 
 
-@pytest.fixture(scope="module", params=list(HARNESSES))
+@pytest.fixture(scope="module", params=["bubblewrap", pytest.param("with a tree below", marks=pytest.mark.slow)])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
     harness, program = HARNESSES[request.param]
     if not shutil.which(program):
@@ -89,6 +89,7 @@ class TestCommands:
         outcome = worker.sh("for i in 1 2 3; do echo out $i; echo err $i >&2; done")
         assert outcome.output == "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n"
 
+    @pytest.mark.slow
     def test_output_comes_while_the_command_still_runs(self, worker: Ready) -> None:
         came: list[float] = []
         started = time.monotonic()
@@ -115,6 +116,11 @@ class TestCommands:
         assert outcome.ok
         assert outcome.output.startswith("42\n")
 
+    def test_it_may_close_its_workspace(self, worker: Ready) -> None:
+        assert worker.sh("chmod 0 .; exit 3").status.code == 3
+        worker.worker.destroy()
+        assert not worker.folder.exists()
+
     def test_a_name_may_be_any_bytes(self, worker: Ready) -> None:
         name = os.fsdecode(b"new\nline \xff")
         (worker.folder / name).write_text("x")
@@ -131,6 +137,7 @@ class TestLimits:
         assert not status.ok
         assert time.monotonic() - started < 5
 
+    @pytest.mark.slow
     def test_time_for_what_ignores_signals_and_sleeps(self, worker: Ready) -> None:
         program = """
             import os, signal, time
@@ -247,6 +254,7 @@ class TestLimits:
         assert outcome.output.startswith("refused after")
         assert int(outcome.output.split()[2]) <= 32
 
+    @pytest.mark.slow
     def test_a_fork_bomb_ends_with_its_time(self, worker: Ready) -> None:
         started = time.monotonic()
         outcome = worker.sh(":(){ :|:& };:; sleep 60", processes=40, seconds=2.0, output=MB)

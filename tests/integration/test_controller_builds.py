@@ -74,6 +74,8 @@ def test_a_build_has_jenkins_variables_and_its_parameters(controller: Controller
     assert "1|variables|jenkins-variables-1|built-in|0|a $HOME|true\n" in log
     workspace = f"{controller.home}/agent/workspace/variables"
     assert f"{controller.url}|{controller.url}job/variables/1/|{workspace}\n{workspace}\n" in log.replace("+ pwd\n", "")
+    told = controller.get("job/variables/1/injectedEnvVars/api/json").json["envMap"]
+    assert (told["WHO"], told["BUILD_CAUSE"]) == ("a $HOME", "MANUALTRIGGER")
     assert log.startswith(f"Started by user admin\nBuilding on Built-In Node in workspace {workspace}\n")
     assert log.endswith("Finished: SUCCESS\n")
 
@@ -129,6 +131,25 @@ def test_variables_are_injected(controller: ControllerProcess) -> None:
     assert ":/x\n" in log
 
 
+def test_secrets_are_shown_nowhere(controller: ControllerProcess) -> None:
+    password = "hudson.model.PasswordParameterDefinition"
+    definitions = (
+        "<properties><hudson.model.ParametersDefinitionProperty><parameterDefinitions>"
+        f"<{password}><name>WORD</name><defaultValue>sesame-1</defaultValue></{password}></parameterDefinitions>"
+        "</hudson.model.ParametersDefinitionProperty></properties>"
+    )
+    inject = "<EnvInjectBuilder><info><propertiesContent>COPY=is $WORD</propertiesContent></info></EnvInjectBuilder>"
+    script = "<hudson.tasks.Shell><command>test $WORD = opensesame; echo told $COPY</command></hudson.tasks.Shell>"
+    controller.create("hidden", f"{definitions}<builders>{inject}{script}</builders>")
+    facts, log = controller.run("hidden", "WORD=opensesame")
+    assert facts["result"] == "SUCCESS"
+    assert "told is ********\n" in log
+    told = controller.get("job/hidden/1/injectedEnvVars/api/json")
+    assert (told.json["envMap"]["WORD"], told.json["envMap"]["COPY"]) == ("********", "is ********")
+    for path in ("1/api/json?depth=3", "api/json?depth=3", "1/consoleText", "1/injectedEnvVars/api/xml"):
+        assert "sesame" not in controller.get(f"job/hidden/{path}").text
+
+
 @pytest.mark.parametrize(("operation", "result"), [("AbortOperation", "ABORTED"), ("FailOperation", "FAILURE")])
 def test_a_silent_build_is_ended_in_time(controller: ControllerProcess, operation: str, result: str) -> None:
     controller.shell(f"slow-{result}", "sleep 1000", timeout(1, operation))
@@ -178,6 +199,15 @@ def test_artifacts_are_kept_with_their_fingerprints(controller: ControllerProces
     assert "sandbox" in reply.headers["Content-Security-Policy"]
     for path in ("out/no.txt", "out/link.txt", "..%2f..%2flog", "out/deep/../deep/a.txt"):
         assert controller.get(f"job/kept/1/artifact/{path}").status == 404
+
+
+def test_fingerprints_of_files_that_are_not_kept(controller: ControllerProcess) -> None:
+    printer = "<hudson.tasks.Fingerprinter><targets>*.bin</targets></hudson.tasks.Fingerprinter>"
+    controller.shell("printed", "echo one > a.bin; ln -s /etc/passwd b.bin", publishers(printer))
+    facts, _ = controller.run("printed")
+    digest = hashlib.md5(b"one\n", usedforsecurity=False).hexdigest()
+    assert [(found["fileName"], found["hash"]) for found in facts["fingerprint"]] == [("a.bin", digest)]
+    assert facts["artifacts"] == []
 
 
 def test_no_artifacts_are_a_failure(controller: ControllerProcess) -> None:
@@ -231,6 +261,26 @@ def test_jobs_downstream_are_started_with_parameters(controller: ControllerProce
     assert [job["name"] for job in controller.get("job/down/api/json").json["upstreamProjects"]] == ["up"]
 
 
+def test_parameters_are_handed_on_in_a_file(controller: ControllerProcess) -> None:
+    trigger = "hudson.plugins.parameterizedtrigger"
+
+    def handing(path: str) -> str:
+        return publishers(
+            f"<{trigger}.BuildTrigger><configs><{trigger}.BuildTriggerConfig><configs>"
+            f"<{trigger}.FileBuildParameters><propertiesFile>{path}</propertiesFile>"
+            f"<failTriggerOnMissing>true</failTriggerOnMissing></{trigger}.FileBuildParameters></configs>"
+            f"<projects>handed</projects></{trigger}.BuildTriggerConfig></configs></{trigger}.BuildTrigger>"
+        )
+
+    controller.shell("handed", "echo got $A", parameters(("String", "A", "none")))
+    controller.shell("handing-none", "true", handing("no.props"))
+    controller.run("handing-none")
+    controller.shell("handing", "echo A=file of $JOB_NAME > $JOB_NAME.props", handing("$JOB_NAME.props"))
+    controller.run("handing")
+    assert controller.finished("handed")["result"] == "SUCCESS"
+    assert "got file of handing\n" in controller.get("job/handed/1/consoleText").text
+
+
 def test_only_a_concurrent_job_is_built_twice_at_once(controller: ControllerProcess, tmp_path: Path) -> None:
     def both(name: str) -> Any:
         return [controller.build(name, f"N={number}") for number in (1, 2)]
@@ -240,7 +290,9 @@ def test_only_a_concurrent_job_is_built_twice_at_once(controller: ControllerProc
     controller.shell("two", wait, parameters(("String", "N", "")) + "<concurrentBuild>true</concurrentBuild>")
     _, second = both("one")
     wait_for((tmp_path / "one-1").exists)
-    wait_for(lambda: "is being built already" in str(controller.get(f"{second}api/json").json.get("why")))
+    wait_for(
+        lambda: "Build #1 is already in progress (ETA:" in str(controller.get(f"{second}api/json").json.get("why"))
+    )
     assert not (tmp_path / "one-2").exists()
     (tmp_path / "go").touch()
     controller.finished("one", 2)
@@ -310,6 +362,23 @@ def test_a_workspace_is_cleaned_before_and_after(controller: ControllerProcess) 
     assert wait_for(lambda: not (controller.home / "agent/workspace/after/mark").exists())
 
 
+def test_a_part_of_a_workspace_is_cleaned(controller: ControllerProcess) -> None:
+    pattern = "hudson.plugins.ws__cleanup.Pattern"
+    patterns = "".join(
+        f"<{pattern}><pattern>{text}</pattern><type>{kind}</type></{pattern}>"
+        for text, kind in (("**/*.o", "INCLUDE"), ("out", "INCLUDE"), ("keep.o", "EXCLUDE"))
+    )
+    cleanup = "hudson.plugins.ws__cleanup.WsCleanup"
+    inner = f"<{cleanup}><patterns>{patterns}</patterns><deleteDirs>true</deleteDirs></{cleanup}>"
+    controller.shell(
+        "partly", "mkdir -p d out/deep; ln -s /etc link; touch a.o d/b.o keep.o x out/deep/y", publishers(inner)
+    )
+    controller.run("partly")
+    workspace = controller.home / "agent/workspace/partly"
+    left = {"d", "keep.o", "link", "x"}
+    assert wait_for(lambda: {str(path.relative_to(workspace)) for path in workspace.rglob("*")} == left)
+
+
 def test_a_queue_tells_why_a_build_waits(controller: ControllerProcess) -> None:
     controller.shell("nowhere", "true", "<assignedNode>mars &amp;&amp; linux</assignedNode><canRoam>false</canRoam>")
     item = controller.build("nowhere")
@@ -366,6 +435,31 @@ def test_people_are_told_of_failures_and_of_their_end(controller: ControllerProc
     assert text.startswith(f"See <{controller.url}job/mailed/2/>\n")
     assert "number 2\n" in text
     assert text.endswith("Finished: FAILURE\n")
+
+
+def test_those_whose_changes_broke_a_build_are_told(controller: ControllerProcess, tmp_path: Path) -> None:
+    import subprocess
+
+    def git(*words: str) -> None:
+        person = ("-c", "user.name=c", "-c", "user.email=culprit@example.com")
+        subprocess.run(["git", *person, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    scm = (
+        '<scm class="hudson.plugins.git.GitSCM"><userRemoteConfigs><hudson.plugins.git.UserRemoteConfig>'
+        f"<url>{tmp_path}</url></hudson.plugins.git.UserRemoteConfig></userRemoteConfigs></scm>"
+    )
+    mailer = "<hudson.tasks.Mailer><sendToIndividuals>true</sendToIndividuals></hudson.tasks.Mailer>"
+    controller.shell("individual", "test $BUILD_NUMBER = 1", scm + publishers(mailer))
+    git("init", "--quiet")
+    for number in (1, 2):
+        git("commit", "--quiet", "--allow-empty", "--message", str(number))
+        controller.run("individual", number=number)
+
+    def told() -> list[bytes]:
+        return [text for path in controller.home.parent.glob("mail.*") if b"individual" in (text := path.read_bytes())]
+
+    (text,) = wait_for(told)
+    assert text.startswith(b"for culprit@example.com\n")
 
 
 @pytest.mark.parametrize("to", ["", "-oQ/tmp", "a@example.com -bs", "a b", "a@example.com&#10;Bcc: x"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from byoci import proc
-from byoci.errors import UnavailableError
+from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ ADDRESS_FILE: Final = "address"
 LOG_FILE: Final = "log"
 _PATIENCE: Final = 30.0  # seconds for it to start, or to end
 _LOOK: Final = 0.02  # seconds between looks
+_AGAIN: Final = 1.0  # seconds between signals
 _HANDED_ON: Final = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "XDG_RUNTIME_DIR")
 
 
@@ -31,6 +33,20 @@ class Found:
 
     pid: int
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where a controller answers.
+
+    port    0: any free one
+    listen  an address of this machine
+    url     its address as people see it, with a slash at its end; "": the one that it listens at
+    """
+
+    port: int
+    listen: str = "127.0.0.1"
+    url: str = ""
 
 
 def find(home: Path) -> Found | None:
@@ -51,15 +67,38 @@ def find(home: Path) -> Found | None:
         os.close(descriptor)
 
 
-def start(home: Path, port: int) -> Found:
+def hold(home: Path, held: int = -1) -> int:
+    """Hold the folder for this process; the kernel gives it back however that ends. Gives the descriptor that does it.
+
+    held  the one with which it is held already, by what this process was before
+
+    Raises `UsageError` where another controller has the folder.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if held >= 0:
+        os.set_inheritable(held, False)
+        return held
+    descriptor = os.open(home / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UsageError(f"another controller is running on {home}", resolution="Stop it first: byoci down.") from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor
+
+
+def start(home: Path, serving: Serving) -> Found:
     """Start it and wait until it answers. Raises `UnavailableError` with its own words where it does not."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / ADDRESS_FILE).unlink(missing_ok=True)
     log = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+        options = ("--listen", serving.listen, "--url", serving.url)
         process = proc.start(
-            [sys.executable, "-I", "-m", "byoci.controller", str(home), str(port)],
+            [sys.executable, "-I", "-m", "byoci.controller", *options, str(home), str(serving.port)],
             env={**proc.base_environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -83,10 +122,22 @@ def stop(home: Path) -> bool:
     found = find(home)
     if found is None:
         return False
-    os.kill(found.pid, signal.SIGTERM)
+    try:
+        process = os.pidfd_open(found.pid)
+    except ProcessLookupError:
+        return find(home) is None  # it is ending by itself
+    ended = select.poll()
+    ended.register(process, select.POLLIN)
     deadline = time.monotonic() + _PATIENCE
-    while find(home) is not None:
-        if time.monotonic() > deadline:
-            raise UnavailableError(f"the controller, process {found.pid}, does not end", resolution="Kill it.")
-        time.sleep(_LOOK)
+    try:
+        while find(home) is not None:  # whose number it still is
+            # Again and again: one that is about to take its own place overlooks a signal.
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+            if ended.poll(_AGAIN * 1000):
+                break
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"the controller, process {found.pid}, does not end", resolution="Kill it.")
+        ended.poll(_PATIENCE * 1000)
+    finally:
+        os.close(process)
     return True

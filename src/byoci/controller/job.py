@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from byoci.controller.repository import Repository
 
 
 class Result(enum.StrEnum):
@@ -93,6 +99,77 @@ class Limit:
     fails: bool = False
 
 
+class OnUnclear(enum.StrEnum):
+    """What is done where a condition cannot be told; the build fails, becomes unstable, or nothing of that."""
+
+    FAIL = "Fail"
+    UNSTABLE = "Unstable"
+    RUN_UNSTABLE = "RunUnstable"
+    RUN = "Run"
+    DONT_RUN = "DontRun"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Whether something is done: a tree. Its kinds are those of the agent's `conditions`, and `cause` and `node`."""
+
+    kind: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    operands: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """A step: others, where the condition holds."""
+
+    condition: Condition
+    steps: tuple[Step, ...]
+    on_unclear: OnUnclear = OnUnclear.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How bad the awaited builds' results must be at least: for this build to end, to be unstable, to have failed.
+
+    None is never.
+    """
+
+    fails: Result | None = None
+    unstable: Result | None = None
+    failure: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A step: builds of other jobs are started, and with `wait` their ends are awaited."""
+
+    downstream: Downstream
+    wait: Wait | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AfterSteps:
+    """Steps after all others, also where these ended early, if the result so far is one of `results`.
+
+    unstable  whether the build is unstable where one of them fails; otherwise it has failed
+    """
+
+    steps: tuple[Step, ...]
+    results: frozenset[Result]
+    unstable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What is done at the end of a build where a condition holds."""
+
+    condition: Condition
+    downstream: tuple[Downstream, ...] = ()
+    cleanup: tuple[Cleanup, ...] = ()
+    mailings: tuple[Mailing, ...] = ()
+    on_unclear: OnUnclear = OnUnclear.FAIL
+
+
 @dataclass(frozen=True, slots=True)
 class Patterns:
     """Files of a workspace: patterns as Ant has them (`*`, `?`, `**`), less those that `excludes` match."""
@@ -115,6 +192,14 @@ class Artifacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Files whose digests are remembered with the build; with `artifacts` those of everything that is kept, too."""
+
+    files: Patterns
+    artifacts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TestReports:
     """JUnit XML files in the workspace.
 
@@ -130,12 +215,24 @@ class TestReports:
 
 
 @dataclass(frozen=True, slots=True)
+class PropertyFile:
+    """A file in the workspace of lines NAME=VALUE; variables in its path are filled in.
+
+    needed  whether nothing is started where it is missing
+    """
+
+    path: str
+    needed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Downstream:
     """Jobs that are started after the build, if its result is one of `results`.
 
     parameters  lines NAME=VALUE in which `$OTHER` is filled in from the build's environment
     inherit     whether the build's own parameters are handed on
     bare        whether they are started although there is nothing to hand on; only where parameters were asked for
+    files       files of more such lines, which come before `parameters`
     """
 
     jobs: tuple[str, ...]
@@ -143,6 +240,7 @@ class Downstream:
     parameters: str = ""
     inherit: bool = False
     bare: bool = True
+    files: tuple[PropertyFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +252,27 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """What of a workspace is removed: everything, or where there are patterns what they match.
+
+    folders  whether folders that match are removed with all that is in them, too
+    """
+
+    files: Patterns = Patterns(())
+    folders: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is everything."""
+        return not (self.files.includes or self.files.excludes)
+
+
+@dataclass(frozen=True, slots=True)
 class Cleanup:
     """Removing a workspace's contents after a build, where its result is one of `results`."""
 
     results: frozenset[Result]
+    sweep: Sweep = Sweep()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,47 +280,15 @@ class Mailing:
     """Who is told of failures, of builds that become unstable, and of the end of both.
 
     every_unstable  whether also each further unstable build is told
+    individuals     whether those are told, too, whose changes are new since the last good build
     """
 
     to: tuple[str, ...]
     every_unstable: bool = True
+    individuals: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Git:
-    """A branch of a git repository that builds check out.
-
-    folder      in the workspace; "" for the workspace itself
-    wipe        whether everything there is removed before
-    clean       whether what git does not know is removed after
-    submodules  "" for none, "yes", or "recursive" for those within them, too
-    retries     how often a failed checkout is tried again
-    """
-
-    url: str
-    branch: str
-    folder: str = ""
-    wipe: bool = False
-    clean: bool = False
-    submodules: str = ""
-    retries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Bzr:
-    """A bzr branch that builds check out.
-
-    clean  whether everything in the workspace is removed before
-    light  whether the workspace is a lightweight checkout, not a branch of its own
-    """
-
-    url: str
-    clean: bool = False
-    light: bool = False
-    retries: int = 0
-
-
-Repository = Git | Bzr
+Step: TypeAlias = Shell | Inject | Conditional | Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +304,7 @@ class Job:
     poll         lines of the timer by which `scm` is looked at for new revisions; "" for none
     environment  lines NAME=VALUE for all its builds
     secrets      (name, value) of variables whose values are masked in the log
+    priority     in the queue: the highest first
     """
 
     description: str = ""
@@ -242,11 +326,15 @@ class Job:
     secrets: tuple[tuple[str, str], ...] = ()
     limits: tuple[Limit, ...] = ()
     timestamps: bool = False
-    clean_before: bool = False
-    steps: tuple[Shell | Inject, ...] = ()
+    clean_before: tuple[Sweep, ...] = ()
+    steps: tuple[Step, ...] = ()
+    after: tuple[AfterSteps, ...] = ()
     artifacts: tuple[Artifacts, ...] = ()
     tests: tuple[TestReports, ...] = ()
+    fingerprints: tuple[Fingerprints, ...] = ()
     upstream: tuple[Upstream, ...] = ()
     downstream: tuple[Downstream, ...] = ()
     cleanup: tuple[Cleanup, ...] = ()
     mailings: tuple[Mailing, ...] = ()
+    publishing: tuple[Publishing, ...] = ()
+    priority: int = 3

@@ -8,15 +8,20 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from byoci.controller.asking import answer_to
+from byoci.controller.changes import read_changes, save_changes
 from byoci.controller.job import Result
-from byoci.controller.results import judge
+from byoci.controller.results import judge, publishing
 from byoci.errors import of_bug
 from byoci.log import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from byoci.controller.agents import Agent
+    from byoci.controller.asking import Site
+    from byoci.controller.changes import Change
     from byoci.controller.job import Job
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
@@ -35,17 +40,22 @@ class Running:
         self.row = row
         self.job = job
         self.environment: dict[str, str] = {}
+        self.texts: dict[str, str] = {}  # files of parameters for jobs downstream
         self.result = Result.NOT_BUILT  # until it has ended
         self.turn = 1  # of several builds of the job on one node at once
         self.stopping = ""  # who asked for its end
+        self.given_up = False  # its agent stayed away
         self.dropped = False  # its job was deleted meanwhile
+        self.changes: list[Change] = []
         self._log = places.log(row.job, row.number)
+        self._changes = places.changes(row.job, row.number)
         self._files = places.files(row.job, row.number)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self._log, flags, 0o600)
         self.size = os.fstat(self._descriptor).st_size
         self._fetched = asyncio.Event()
+        self._asks: dict[int, asyncio.Task[None]] = {}
 
     async def start(self, agent: Agent, plan: dict[str, Any]) -> None:
         """Have the agent start the build, or go on to tell of it, where it has been started."""
@@ -54,6 +64,12 @@ class Running:
             await agent.send(do="follow", build=name, offset=self.size)
         else:
             await agent.send(do="start", build=name, plan=plan)
+
+    def take_turn(self, builds: Iterable[Running]) -> int:
+        """The lowest number that no other one of `builds` has; they are those of the job on that node."""
+        others = {other.turn for other in builds if other is not self}
+        self.turn = min(set(range(1, len(others) + 2)) - others)
+        return self.turn
 
     @property
     def name(self) -> str:
@@ -64,6 +80,19 @@ class Running:
         """A part of the agent's log."""
         os.pwrite(self._descriptor, data, offset)
         self.size = max(self.size, offset + len(data))
+
+    def ask(self, site: Site, agent: Agent, ask: dict[str, Any]) -> None:
+        """A step of the build wants other jobs started; it is answered once, however often it asks."""
+        number = int(ask["trigger"])
+        if number not in self._asks:
+            self._asks[number] = asyncio.get_running_loop().create_task(self._answer(site, agent, ask))
+        elif self._asks[number].done():  # the answer did not arrive
+            del self._asks[number]
+            self.ask(site, agent, ask)
+
+    async def _answer(self, site: Site, agent: Agent, ask: dict[str, Any]) -> None:
+        answer = await answer_to(site, self.row, ask)
+        await agent.send(do="answer", build=self.name, trigger=int(ask["trigger"]), answer=answer)
 
     def add_file(self, path: str, data: bytes) -> None:
         """A part of a file that was kept. Raises `ValueError` for a path that leads elsewhere."""
@@ -86,22 +115,33 @@ class Running:
             return None
         self.size = ended["size"]
         os.ftruncate(self._descriptor, self.size)  # what another process of the controller added at this point
-        await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)
+        if self._files.exists():  # a part of them was fetched before
+            await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)
         self._fetched.clear()
         if any(ended["files"]):
             await agent.send(do="fetch", build=self.name)
             await self._fetched.wait()
-        result, lines, facts = await asyncio.to_thread(self._judge, ended)
+        # A thread takes longer than to look at nothing.
+        kept = any(ended["files"])
+        result, lines, facts = await asyncio.to_thread(self._judge, ended) if kept else self._judge(ended)
+        self.job, result, told = publishing(self.job, ended.get("conditions", ()), result)
+        lines += told
         if result is Result.ABORTED and self.stopping:
             lines.append(f"Aborted by {self.stopping}")
-        self.environment = ended["variables"]
+        previous = ended["variables"].get("BYOCI_PREVIOUS", "")
+        self.changes = read_changes(ended.get("changes", ""), previous)
+        if self.changes:
+            save_changes(self._changes, self.changes)
+        self.environment, self.texts = ended["variables"], ended.get("texts", {})
         self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
         return result, facts
 
     def _judge(self, ended: dict[str, Any]) -> tuple[Result, list[str], dict[str, Any]]:
         """As `judge`; what goes wrong there beyond what the system can help is the build's failure, and its end."""
         try:
-            return judge(self.job, ended, self._files)
+            request = self.row.request
+            secrets = [request.parameters.get(name, "") for name in request.secrets]
+            return judge(self.job, ended, self._files, secrets)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - a build must end, whatever its files make of us
@@ -118,7 +158,9 @@ class Running:
         return os.pread(self._descriptor, most, max(0, size - most))
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Nothing more is written, or asked for."""
+        for task in self._asks.values():
+            task.cancel()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -81,7 +81,8 @@ class App:
                     raise UsageError(f"a request of more than {http.MOST_BODY} bytes is too large")
         headers = request.headers
         query = http.read_fields(request.scope["query_string"].decode("latin-1"))
-        caller = self._access.caller(headers.get("authorization", ""))
+        address = request.client.host if request.client else ""
+        caller = await self._access.caller(headers.get("authorization", ""), address)
         form = http.read_form(bytes(body), headers.get("content-type", ""))
         return http.Call(self._controller, self._access, method, query, headers, bytes(body), caller, form)
 
@@ -109,7 +110,7 @@ class App:
 
 
 def _who_are_you() -> Response:
-    answer = http.text("Who are you? Send a user name with an API token in place of a password.\n", 401)
+    answer = http.text("Who are you? Send a user name with a password, or with an API token in its place.\n", 401)
     answer.headers["WWW-Authenticate"] = 'Basic realm="byoci"'
     return answer
 
@@ -137,12 +138,12 @@ async def _root(call: Call, words: list[str]) -> Response:
             return http.text("byoci's controller\n")
         case ["api", "json" | "xml" as kind]:
             return http.tell(call, root_bean(call.controller), kind)
-        case ["crumbIssuer", "api", "json"]:
-            return site.crumb(call)
-        case ["me", "api", "json"]:
-            return site.me(call)
-        case ["whoAmI", "api", "json"]:
-            return site.who_am_i(call)
+        case ["crumbIssuer", "api", "json" | "xml" as kind]:
+            return site.crumb(call, kind)
+        case ["me", "api", "json" | "xml" as kind]:
+            return site.me(call, kind)
+        case ["whoAmI", "api", "json" | "xml" as kind]:
+            return site.who_am_i(call, kind)
         case ["user", name, *rest]:
             return site.user(call, name, rest)
         case ["queue", *rest]:
@@ -155,6 +156,9 @@ async def _root(call: Call, words: list[str]) -> Response:
             return items.create_view(call, "")
         case ["quietDown" | "cancelQuietDown" as verb]:
             return site.quiet_down(call, quiet=verb == "quietDown")
+        case ["reload"]:  # what is configured is never read from elsewhere
+            http.only_post(call)
+            return http.go_to(call, "")
         case ["restart" | "safeRestart"]:
             return site.restart(call)
         case ["pluginManager", "api", "json" | "xml" as kind]:

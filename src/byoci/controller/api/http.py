@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl, quote
 
 from starlette.responses import RedirectResponse, Response
 
+from byoci.controller.api.xpath import pick
 from byoci.controller.beans import Bean, answer
-from byoci.controller.catalog import MissingError
-from byoci.controller.controller import DisabledError
+from byoci.controller.catalog import DisabledError, MissingError
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.render import as_json, as_xml
+from byoci.controller.throttle import TooManyTriesError
 from byoci.errors import ByociError, UsageError
 
 if TYPE_CHECKING:
@@ -99,9 +100,11 @@ def tell(call: Call, bean: Bean, kind: str) -> Response:
     """The answer of `api/json` or `api/xml`."""
     told = answer(bean, tree=call.value("tree") or None, depth=call.value("depth") or None)
     if kind == "xml":
-        if call.value("xpath") or call.value("wrapper"):
-            raise UsageError("xpath is not known to the controller", resolution="Use tree, or api/json.")
-        return Response(as_xml(told), media_type="application/xml")
+        data, is_text = as_xml(told), False
+        if call.value("xpath") or call.value("exclude"):
+            exclude = [call.value("exclude")] if call.value("exclude") else []
+            data, is_text = pick(data, call.value("xpath"), call.value("wrapper"), exclude)
+        return Response(data, media_type="text/plain" if is_text else "application/xml")
     return Response(as_json(told, pretty="pretty" in call.query), media_type="application/json")
 
 
@@ -137,10 +140,13 @@ def refused(error: ByociError) -> Response:
         (MissingError, 404),
         (ForbiddenError, 403),
         (MethodError, 405),
+        (TooManyTriesError, 429),
         (DisabledError, 409),
         (UsageError, 400),
     )
     status = next((status for kind, status in statuses if isinstance(error, kind)), 503)
     answer_ = text(str(error), status)
+    if isinstance(error, TooManyTriesError):
+        answer_.headers["Retry-After"] = str(error.seconds)
     answer_.headers["X-Error"] = quote(error.brief[:300], safe=" !#$&'()*+,/:;=?@[]")
     return answer_
