@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 CRUMB_FIELD: Final = "Jenkins-Crumb"
 _TOKEN_BYTES: Final = 17
+SESSION: Final = 14 * 86400  # seconds until who signed in with a browser has to do so again
 
 
 class Access:
@@ -25,6 +27,8 @@ class Access:
     def __init__(self, state: State) -> None:
         self._state = state
         self._secret = state.own("crumb").encode()
+        # Cookies do not tell ports apart: two controllers of one host must not sign each other's people out.
+        self.cookie = f"byoci-{state.own('cookie')[:8]}"
 
     def caller(self, authorization: str) -> str | None:
         """The name of who sends that header; None for nobody, or nobody who is known."""
@@ -57,9 +61,34 @@ class Access:
         return token, id_
 
     def revoke_token(self, name: str, id_: str) -> None:
-        """Make a person's token worthless."""
+        """Make a person's token worthless, and end what he does in browsers where he signed in with it."""
         self._state.drop_token(name, id_)
+        self._state.sessions.end_of(name, id_)
+
+    # Browsers
+
+    def sign_in(self, name: str, secret: str) -> str | None:
+        """A new word for a person's browser to keep; None where the secret is not that person's."""
+        if not (name and self.is_token(name, secret)):
+            return None
+        word = secrets.token_urlsafe(32)
+        self._state.sessions.add(_digest(word), name, _digest(secret), time.time() + SESSION)
+        return word
+
+    def session(self, word: str) -> tuple[str, str] | None:
+        """Whose word it is, and the session's id; None for nobody's."""
+        id_ = _digest(word)
+        person = self._state.sessions.person(id_) if word else None
+        return None if person is None else (person, id_)
+
+    def sign_out(self, id_: str) -> None:
+        """End a session."""
+        self._state.sessions.end(id_)
+
+    def crumb_of_session(self, id_: str) -> str:
+        """What posts from the session's pages must carry. No person's name has a NUL in it."""
+        return self.crumb(f"\0{id_}")
 
 
 def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -45,6 +45,7 @@ class Catalog:
             path: read_job(item.config) for path, item in self._items.items() if not item.folder
         }
         self._views = state.views()
+        self.version = 0  # another one after every change
 
     @property
     def jobs(self) -> dict[str, Job]:
@@ -83,6 +84,7 @@ class Catalog:
         self._items[path] = item
         if job is not None:
             self._jobs[path] = job
+        self.version += 1
 
     def configure(self, path: str, config: bytes) -> None:
         """Change the configuration of a job or folder."""
@@ -97,6 +99,7 @@ class Catalog:
         self._items[path] = changed
         if job is not None:
             self._jobs[path] = job
+        self.version += 1
 
     def copy(self, folder: str, source: str, name: str) -> None:
         """Make a job of another one's configuration. As in Jenkins, `source` may be in the same folder."""
@@ -162,6 +165,7 @@ class Catalog:
             path: self._jobs.get(path) or read_job(item.config) for path, item in self._items.items() if not item.folder
         }
         self._views = self._state.views()
+        self.version += 1
 
     # Views
 
@@ -191,6 +195,7 @@ class Catalog:
         path = join(folder, name)
         self._state.save_view(path, config)
         self._views[path] = config
+        self.version += 1
 
     def drop_view(self, folder: str, name: str) -> None:
         """Remove a view."""
@@ -198,6 +203,7 @@ class Catalog:
         path = join(folder, name)
         self._state.drop_view(path)
         del self._views[path]
+        self.version += 1
 
     def shown_in(self, folder: str, name: str) -> list[Item]:
         """The items that a view shows: those that it names, and those that its expression matches."""

@@ -20,7 +20,7 @@ from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
 from byoci.controller.schedule import Place, schedule
 from byoci.controller.state import State
-from byoci.controller.triggers import Timers, kin_of, started_by
+from byoci.controller.triggers import Relations, Timers, started_by
 from byoci.errors import ByociError, UnavailableError, UsageError, of_bug
 
 if TYPE_CHECKING:
@@ -51,8 +51,10 @@ class Controller:
         self.places = Places(home)
         self.state = State(home / "controller.sqlite")
         self.catalog = Catalog(self.state, self.places)
+        self.relations = Relations(self.catalog)
         self.restart = asyncio.Event()  # set by who wants another process in this one's place
         self.quiet = False  # whether it is about to shut down, and starts nothing
+        self.closing = False  # whether this process is about to end: nobody waits for news of it any more
         self.reasons: Mapping[int, str] = {}
         self.running: dict[int, Running] = {}
         self.nodes: dict[str, Node] = {}
@@ -301,8 +303,8 @@ class Controller:
             self.reasons = {queued.id: "The controller is about to shut down" for queued in waiting}
             return None
         building = [running.row.job for running in self.running.values()]
-        kin = kin_of(self.catalog, [queued.job for queued in waiting])
-        plan = schedule(waiting, self.catalog.jobs, self._seats(), building, now, kin)
+        kin = self.relations.kin_of(queued.job for queued in waiting)
+        plan = schedule(waiting, self.catalog.jobs, self.seats(), building, now, kin)
         self.reasons = plan.reasons
         for seat in plan.seats:
             row = self.state.begin(seat.queued, seat.node, seat.executor)
@@ -312,7 +314,8 @@ class Controller:
         dues = [queued.due for queued in waiting if queued.due > now]
         return max(0.01, min(dues) - time.time()) if dues else None
 
-    def _seats(self) -> list[Place]:
+    def seats(self) -> list[Place]:
+        """All nodes as the queue sees them."""
         places = []
         for name, node in self.nodes.items():
             busy = frozenset(running.row.executor for running in self.running.values() if running.row.node == name)

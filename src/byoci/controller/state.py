@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.job import Result
+from byoci.controller.recent import Recent
 from byoci.controller.rows import BUILD_COLUMNS, BuildRow, Item, NodeRow, Queued, Request, build_row
+from byoci.controller.sessions import Sessions
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -70,6 +72,15 @@ MIGRATIONS: Final = (
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE own (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE INDEX queued_of_job ON queued (job, id) WHERE build IS NULL AND NOT cancelled;
+    CREATE TABLE session (
+        digest TEXT PRIMARY KEY,         -- of the word in the browser's cookie
+        person TEXT NOT NULL,
+        proof TEXT NOT NULL,             -- digest of the token that he signed in with; the session ends with it
+        ends REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 _QUEUED_KEPT: Final = 10_000  # items that left the queue, for clients that ask what became of theirs
 
@@ -84,6 +95,13 @@ class State:
         # Not durable: waiting for the disk, several times a build, would take longer than short builds do. Nothing is
         # lost with a killed process; a power failure can take the last moments with it, as it does the builds' own.
         self._database = open_database(path, MIGRATIONS, kind=KIND, cache=False)
+        self.sessions = Sessions(self._database)
+        self.recent = Recent(self._database)
+
+    @property
+    def changes(self) -> int:
+        """Another number after whatever was written."""
+        return self._database.total_changes
 
     def close(self) -> None:
         """Close the file. Nothing else may be called after that."""
@@ -135,6 +153,7 @@ class State:
 
     def move_item(self, path: str, target: str) -> None:
         """Give an item another path, with all that is below it, its builds and what is queued."""
+        self.recent.forget_all()
         with self._database.writing():
             for table, column in (("item", "path"), ("view", "path"), ("queued", "job"), ("build", "job")):
                 self._database.execute(
@@ -145,6 +164,7 @@ class State:
 
     def drop_item(self, path: str) -> None:
         """Remove an item, with all that is below it, its builds and what is queued."""
+        self.recent.forget_all()
         with self._database.writing():
             for table, column in (("item", "path"), ("view", "path"), ("queued", "job"), ("build", "job")):
                 self._database.execute(
@@ -191,8 +211,8 @@ class State:
         """Add a wish; it is the same one that waits already, where that asks for the same."""
         text = request.as_json()
         with self._database.writing():
-            for found in self._waiting():
-                if found.job == job and dict(found.request.parameters) == dict(request.parameters):
+            for found in self._waiting(job):
+                if dict(found.request.parameters) == dict(request.parameters):
                     return found
             now = time.time()
             cursor = self._database.execute(
@@ -206,10 +226,21 @@ class State:
         """What waits, the oldest first."""
         return list(self._waiting())
 
-    def _waiting(self) -> Iterator[Queued]:
-        query = "SELECT id, job, request, since, due FROM queued WHERE build IS NULL AND NOT cancelled ORDER BY id"
-        for id_, job, request, since, due in self._database.execute(query).fetchall():
-            yield Queued(id_, job, Request.from_json(request), since, due)
+    def waiting_count(self) -> int:
+        """How many wait."""
+        query = "SELECT count(*) FROM queued WHERE build IS NULL AND NOT cancelled"
+        return int(self._database.execute(query).fetchone()[0])
+
+    def waiting_for(self, job: str) -> Queued | None:
+        """The oldest that waits of a job."""
+        return next(self._waiting(job), None)
+
+    def _waiting(self, job: str | None = None) -> Iterator[Queued]:
+        query = "SELECT id, job, request, since, due FROM queued WHERE build IS NULL AND NOT cancelled"
+        values = () if job is None else (job,)
+        query += " ORDER BY id" if job is None else " AND job = ? ORDER BY id"
+        for id_, path, request, since, due in self._database.execute(query, values).fetchall():
+            yield Queued(id_, path, Request.from_json(request), since, due)
 
     def queued(self, id_: int) -> Queued | None:
         """A wish that waits, or that left the queue not long ago."""
@@ -237,6 +268,7 @@ class State:
             )
             assert cursor.lastrowid is not None
             self._database.execute("UPDATE queued SET build = ? WHERE id = ?", (cursor.lastrowid, queued.id))
+        self.recent.forget(queued.job)
         return BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
 
     def save_plan(self, build: int, plan: Mapping[str, Any]) -> None:
@@ -257,6 +289,7 @@ class State:
                 "UPDATE build SET ended = ?, result = ?, facts = ?, plan = NULL WHERE id = ?",
                 (ended, result.value, json.dumps(facts), build.id),
             )
+        self.recent.forget(build.job)
         return replace(build, ended=ended, result=result, facts=facts)
 
     def save_facts(self, build: int, facts: Mapping[str, Any]) -> None:
@@ -327,10 +360,11 @@ class State:
         row = self._database.execute("SELECT following FROM item WHERE path = ?", (job,)).fetchone()
         return int(row[0]) if row else 1
 
-    def drop_build(self, id_: int) -> None:
+    def drop_build(self, build: BuildRow) -> None:
         """Forget a build."""
         with self._database.writing():
-            self._database.execute("DELETE FROM build WHERE id = ?", (id_,))
+            self._database.execute("DELETE FROM build WHERE id = ?", (build.id,))
+        self.recent.forget(build.job)
 
     def _builds(self, where: str, *values: object) -> list[BuildRow]:
         rows = self._database.execute(f"SELECT {BUILD_COLUMNS} FROM build WHERE {where}", values)  # noqa: S608

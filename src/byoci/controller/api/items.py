@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
+from byoci.controller.access import CRUMB_FIELD
 from byoci.controller.api import http
 from byoci.controller.api.shapes import item_bean, view_bean
 from byoci.controller.catalog import FOLDER, MissingError
@@ -69,9 +70,6 @@ def view(call: Call, folder: str, name: str, rest: list[str]) -> Response:
             http.only_post(call)
             call.controller.catalog.drop_view(folder, name)
             return http.go_to(call, url_of(folder))
-        case []:
-            call.controller.catalog.shown_in(folder, name)
-            return http.text(f"View {name}\n")
     raise MissingError(f"there is no {'/'.join(rest)[:200]!a} of a view")
 
 
@@ -80,8 +78,6 @@ async def item(call: Call, path: str, rest: list[str]) -> Response:
     controller = call.controller
     found = controller.catalog.item(path)
     match rest:
-        case []:
-            return http.text(f"{path}\n")
         case ["api", "json" | "xml" as kind]:
             return http.tell(call, item_bean(controller, found), kind)
         case ["config.xml"] if call.method == "GET":
@@ -120,7 +116,7 @@ async def _change(call: Call, path: str, verb: str) -> Response:
     return http.go_to(call, url_of(target))
 
 
-_ADDRESS: Final = {"token", "cause", "delay", "json", "Submit"}  # parameters of the address that are none of the job's
+_ADDRESS: Final = {"token", "cause", "delay", "json", "Submit", CRUMB_FIELD}  # parameters of the address that are none of the job's
 
 
 def _build(call: Call, path: str) -> Response:
