@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -9,13 +10,8 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from controller_process import ControllerProcess
 
-HOSTILE = "it's \"<b>bold</b>\" <script>alert(1)</script> & {{ 7 * 7 }} ${x} </textarea></title>"
+HOSTILE = 'it\'s "<b>bold</b>" <script>alert(1)</script> & {{ 7 * 7 }} ${x} </textarea></title>'
 FOLDER = "com.cloudbees.hudson.plugins.folder.Folder"
-NODE = (
-    "<slave><name>{}</name><description>{}</description><remoteFS>/srv/byoci</remoteFS><numExecutors>2</numExecutors>"
-    '<mode>NORMAL</mode><launcher class="hudson.plugins.sshslaves.SSHLauncher"><host>127.0.0.1</host><port>1</port>'
-    "<username>jenkins</username></launcher><label>linux big</label><nodeProperties/></slave>"
-)
 PARAMETERS = (
     "<properties><hudson.model.ParametersDefinitionProperty><parameterDefinitions>"
     "<hudson.model.StringParameterDefinition><name>BRANCH</name><defaultValue>main</defaultValue>"
@@ -49,10 +45,27 @@ cat > report.xml <<'END'
 END
 """
 TALK = r"""
-printf '\033[32mok\033[0m and \033[1;31mnot ok\033[0m, \033[33mso so\033[0m, \033[34mblue\033[0m \033[36mcyan\033[0m \033[35mmagenta\033[0m\n'
+printf '\033[32mok\033[0m and \033[1;31mnot ok\033[0m, \033[33mso so\033[0m, \033[34mblue\033[0m'
+printf ' \033[36mcyan\033[0m \033[35mmagenta\033[0m\n'
 printf '%s\n' '<script>document.title = "taken"</script><img src=x onerror=alert(1)>' "It's & \"quoted\""
 printf 'hidden\rshown \033]0;title\007 \342\200\256reversed\n'
 """
+
+
+PAGES = (
+    *("/", "/?state=failure", "/view/Fast/", "/job/libraries/", "/job/libraries/delete"),
+    *("/job/website/", "/job/never/", "/job/off/", "/job/deploy/", "/job/deploy/build", "/job/website/delete"),
+    *(
+        "/job/website/3/",
+        "/job/website/3/console",
+        "/job/website/3/console?find=script",
+        "/job/deploy/1/",
+        "/job/long/1/",
+    ),
+    *("/job/website/3/testReport/", "/job/website/3/testReport/?class=tests.test_things&name=test_later"),
+    *("/job/website/3/artifact/", "/job/website/3/confirmDelete"),
+    *("/queue/", "/computer/", "/computer/(built-in)/", "/computer/distant/", "/computer/distant/delete", "/login"),
+)
 
 
 def quoted(name: str) -> str:
@@ -75,22 +88,36 @@ def furnish(controller: ControllerProcess) -> None:
     create(quoted("ünï côde (1), it's=~+"), shell("true"))
     create("never", shell("true"))
     create("off", "<disabled>true</disabled>" + shell("true"))
-    controller.post("createItem?name=libraries", f"<{FOLDER}><description>All libraries</description></{FOLDER}>".encode())
+    controller.post(
+        "createItem?name=libraries", f"<{FOLDER}><description>All libraries</description></{FOLDER}>".encode()
+    )
     for name in ("core", "tools"):
         controller.post(f"job/libraries/createItem?name={name}", f"<project>{shell('true')}</project>".encode())
-    controller.post("createView?name=Fast", b"<hudson.model.ListView><includeRegex>q.*</includeRegex></hudson.model.ListView>")
-    controller.post("computer/doCreateItem?name=x", b"")
+    controller.post(
+        "createView?name=Fast", b"<hudson.model.ListView><includeRegex>q.*</includeRegex></hudson.model.ListView>"
+    )
     for number in range(1, 4):
         controller.run("website", number=number)
         controller.run("quick", number=number)
     controller.run("broken")
     controller.run("deploy", f"BRANCH={quoted(HOSTILE)}&SECRET=correct-horse")
     controller.run("libraries/job/core")
-    form = quoted('{"remoteFS": "/srv/byoci", "numExecutors": 2, "labelString": "linux big", "nodeDescription": "%s",'
-        ' "launcher": {"stapler-class": "hudson.plugins.sshslaves.SSHLauncher", "host": "127.0.0.1", "port": "1",'
-        ' "username": "jenkins"}}' % HOSTILE.replace('"', "'"))
+    node = {
+        "remoteFS": "/srv/byoci",
+        "numExecutors": 2,
+        "labelString": "linux big",
+        "nodeDescription": HOSTILE,
+        "launcher": {
+            "stapler-class": "hudson.plugins.sshslaves.SSHLauncher",
+            "host": "127.0.0.1",
+            "port": "1",
+            "username": "jenkins",
+        },
+    }
+    form = quoted(json.dumps(node))
     reply = controller.post(
-        "computer/doCreateItem", f"name=distant&json={form}".encode(),
+        "computer/doCreateItem",
+        f"name=distant&json={form}".encode(),
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
     assert reply.status == 302, reply.text

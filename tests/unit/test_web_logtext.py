@@ -25,7 +25,7 @@ def test_lines_have_numbers_and_kinds() -> None:
         (1, "", [("", "one")]),
         (2, "command", [("", "+ make check")]),
         (3, "", []),
-        (4, "command", [("", "12:34:56 + ls")]),
+        (4, "command", [("t", "12:34:56 "), ("", "+ ls")]),
         (5, "group", [("", "Setup")]),
         (6, "", [("", "x")]),
         (7, "end", [("", "::endgroup::")]),

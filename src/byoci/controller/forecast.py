@@ -22,7 +22,9 @@ def forecast(
     usual  how many seconds a build of a job usually takes
     """
     free = _free(controller, now, usual)
-    busy = {running.row.job: _end(running.row.began, now, usual(running.row.job)) for running in controller.running.values()}
+    busy = {
+        running.row.job: _end(running.row.began, now, usual(running.row.job)) for running in controller.running.values()
+    }
     ready = [place for place in controller.seats() if place.ready]
     found: dict[int, float] = {}
     for queued in queue:

@@ -59,7 +59,9 @@ class Recent:
 
     def briefs(self, job: str, most: int, before: int | None = None) -> list[Brief]:
         """A job's builds, the newest first, from before that number on."""
-        query = "SELECT number, began, ended, result FROM build WHERE job = ? AND number < ? ORDER BY number DESC LIMIT ?"
+        query = (
+            "SELECT number, began, ended, result FROM build WHERE job = ? AND number < ? ORDER BY number DESC LIMIT ?"
+        )
         rows = self._database.execute(query, (job, before or 1 << 60, most))
         return [_brief(*row) for row in rows]
 

@@ -24,7 +24,8 @@ _CONTROL: Final = re.compile(
     r"|\x1b[ -/]*[0-Z\\^-~]"
     r"|([\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069])"
 )
-_COMMAND: Final = re.compile(r"(?:[0-9:]{8} )?\++ \S")  # as a shell traces it, perhaps with the time before it
+_TIME: Final = re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2} ")  # before each line, where a job asks for that
+_COMMAND: Final = re.compile(r"\++ \S")  # as a shell traces it
 _GROUP: Final = re.compile(r"(?:::group::|##\[group\])(.*)")
 _GROUP_END: Final = re.compile(r"(?:::endgroup::|##\[endgroup\])\s*")
 Part = tuple[str, str]
@@ -135,14 +136,16 @@ class Lines:
 
     def _line(self, data: bytes) -> Line:
         text = data.decode("utf-8", "replace").replace("\r", "\n")  # a bar of progress: nothing of it is hidden
-        kind = "more" if self._inside else ""
+        kind, stamp = "more" if self._inside else "", ""
         if not kind:
+            stamp = found[0] if (found := _TIME.match(text)) else ""
+            text = text[len(stamp) :]
             kind = "command" if _COMMAND.match(text) else "end" if _GROUP_END.fullmatch(text) else ""
             group = _GROUP.fullmatch(text)
             if group:
                 kind, text = "group", group[1] or "…"
         self._inside = True
-        return Line(self.number, kind, self._parts(text))
+        return Line(self.number, kind, [*([("t", stamp)] if stamp else []), *self._parts(text)])
 
     def _parts(self, text: str) -> list[Part]:
         parts: list[Part] = []

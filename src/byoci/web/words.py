@@ -10,14 +10,15 @@ _SIZES: Final = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def duration(seconds: float | None) -> str:
-    """“2 h 5 min”: at most two units; “–” for None."""
+    """“2 h 5 min”: at most two units; a dash for None."""
     if seconds is None:
-        return "–"
+        return "\N{EN DASH}"
     if seconds < 0.95:
         return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    left, parts = round(seconds), []
+    left = round(seconds)
+    parts: list[tuple[int, str]] = []
     for size, name in _UNITS:
         count, left = divmod(left, size)
         if count or parts:

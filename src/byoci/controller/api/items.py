@@ -116,7 +116,14 @@ async def _change(call: Call, path: str, verb: str) -> Response:
     return http.go_to(call, url_of(target))
 
 
-_ADDRESS: Final = {"token", "cause", "delay", "json", "Submit", CRUMB_FIELD}  # parameters of the address that are none of the job's
+_ADDRESS: Final = {
+    "token",
+    "cause",
+    "delay",
+    "json",
+    "Submit",
+    CRUMB_FIELD,
+}  # parameters of the address that are none of the job's
 
 
 def _build(call: Call, path: str) -> Response:

@@ -15,14 +15,11 @@ from byoci.controller.plans import job_url
 from byoci.web import looks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jinja2 import Environment
     from starlette.responses import Response
 
     from byoci.controller.api.http import Call
 
-Trail = "Sequence[tuple[str, str]]"
 _PROCESS: Final = secrets.token_hex(8)  # another process may have other templates
 _SITE: Final = "byoci"
 
@@ -68,9 +65,7 @@ def etag_of(call: Call) -> str:
     return f'W/"{hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()[:32]}"'
 
 
-def render(
-    call: Call, template: str, *, trail: Any = (), here: str = "", status: int = 200, **values: Any
-) -> Response:
+def render(call: Call, template: str, *, trail: Any = (), here: str = "", status: int = 200, **values: Any) -> Response:
     """A page; `here` is the part of the menu that it belongs to."""
     common = {
         "site": _SITE,
@@ -87,12 +82,12 @@ def render(
     return looks.page(body, status, etag_of(call) if status == 200 and call.caller and call.method == "GET" else "")
 
 
-def _menu(call: Call, here: str) -> list[tuple[str, str, str, bool]]:
+def _menu(call: Call, here: str) -> list[tuple[str, str, tuple[int, str], bool]]:
     controller, start = call.controller, start_of(call)
     waiting = controller.state.waiting_count()
     away = sum(not agent.online or name in controller.offline for name, agent in controller.agents.items())
     return [
-        ("Jobs", start, "", here == "jobs"),
-        ("Queue", f"{start}queue/", f"{waiting} waiting" if waiting else "", here == "queue"),
-        ("Agents", f"{start}computer/", f"{away} offline" if away else "", here == "agents"),
+        ("Jobs", start, (0, ""), here == "jobs"),
+        ("Queue", f"{start}queue/", (waiting, "waiting"), here == "queue"),
+        ("Agents", f"{start}computer/", (away, "offline"), here == "agents"),
     ]

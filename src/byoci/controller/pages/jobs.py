@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from byoci.controller.api.http import Call
     from byoci.controller.job import Bzr, Git, Job
     from byoci.controller.recent import Brief
+    from byoci.controller.running import Running
 
 _PLOTTED: Final = 60
+_FEWEST: Final = 24  # for how many there is room in the plot, so that one bar is not as wide as the page
 _LISTED: Final = 30
 _WIDTH: Final = 720.0
 _HEIGHT: Final = 140.0
@@ -33,7 +35,7 @@ def job(call: Call, path: str) -> Response:
     newest = controller.state.recent.briefs(path, _PLOTTED)
     listed = controller.state.recent.briefs(path, _LISTED + 1, number) if number else newest[: _LISTED + 1]
     above, below = controller.relations.related(path)
-    now = time.time()
+    now, slots = time.time(), max(_FEWEST, len(newest))
     return frame.render(
         call,
         "job.html",
@@ -48,9 +50,9 @@ def job(call: Call, path: str) -> Response:
         runs=[(running.row, states.usual(controller, path)) for running in _runs(call, path)],
         waits=[wait for wait in queueing.waiting(call) if wait.job == path],
         usual=states.usual(controller, path),
-        plot=plots.bars(newest, _WIDTH, _HEIGHT, now, slots=_PLOTTED),
+        plot=plots.bars(newest, _WIDTH, _HEIGHT, now, slots=slots),
         plot_words=_plot_words(newest),
-        tests=plots.stacks(_tests(call, path, newest), _WIDTH, _HEIGHT / 2, slots=_PLOTTED),
+        tests=plots.stacks(_tests(call, path, newest), _WIDTH, _HEIGHT / 2, slots=slots),
         builds=[(brief, states.of_result(brief.result)) for brief in listed[:_LISTED]],
         older=listed[_LISTED - 1].number if len(listed) > _LISTED else None,
         newer=number is not None,
@@ -60,7 +62,7 @@ def job(call: Call, path: str) -> Response:
     )
 
 
-def _runs(call: Call, path: str) -> list[states.Running]:
+def _runs(call: Call, path: str) -> list[Running]:
     return [running for running in call.controller.running.values() if running.row.job == path]
 
 

@@ -12,7 +12,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from byoci.web.logtext import Line, Lines
 
@@ -69,7 +69,8 @@ class Places:
 
 def _remembered(path: str) -> Places:
     with _lock:
-        found = _places[path] = _places.pop(path, None) or Places()
+        found = _places.pop(path) if path in _places else Places()
+        _places[path] = found
         while len(_places) > _KEPT:
             _places.popitem(last=False)
         return found
@@ -87,7 +88,7 @@ class Log:
         self.size = os.fstat(self._descriptor).st_size
         self._places = _remembered(str(path))
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from byoci.controller.nodexml import OWN
 from byoci.controller.pages import frame, states
@@ -46,7 +46,9 @@ class Seen:
 def _seen(call: Call, node: Node) -> Seen:
     controller = call.controller
     agent = controller.agents[node.name]
-    rows = {running.row.executor: running.row for running in controller.running.values() if running.row.node == node.name}
+    rows = {
+        running.row.executor: running.row for running in controller.running.values() if running.row.node == node.name
+    }
     taken = controller.offline.get(node.name)
     executors = [rows.get(number) for number in range(max(node.executors, *(number + 1 for number in rows), 0))]
     return Seen(
@@ -86,12 +88,12 @@ def confirm(call: Call, found: Node) -> Response:
         trail=trail,
         here="agents",
         question=f"Delete the agent {found.shown}?",
-        consequence="Jobs that only it can run wait until there is another one with its labels. Its host is not touched.",
+        consequence="Jobs that only it can run wait until another one has its labels. Its host is not touched.",
         address=f"{url}doDelete",
         back=url,
         label="Delete",
     )
 
 
-def _urls(call: Call) -> dict[str, object]:
+def _urls(call: Call) -> dict[str, Any]:
     return {"build_url": lambda row: f"{frame.url_of(call, row.job)}{row.number}/"}

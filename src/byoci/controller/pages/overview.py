@@ -106,5 +106,3 @@ def _pages(here: str, found: int, page: int, query: dict[str, str]) -> Sequence[
     if (page + 1) * _PER_PAGE < found:
         links.append(("Further in the list", f"{here}?{urlencode({**kept, 'page': page + 1})}"))
     return links
-
-

@@ -37,16 +37,18 @@ class Plot:
 
 
 def bars(builds: Sequence[Brief], width: float, height: float, now: float, *, slots: int) -> Plot:
-    """A plot of builds, the newest first in `builds` and at the right in the plot; there is room for `slots`."""
+    """A plot of builds, the newest first in `builds`, from left to right in the plot; there is room for `slots`."""
     shown = list(reversed(builds[:slots]))
     longest = max((_seconds(build, now) for build in shown), default=0.0)
     top = _round_up(longest)
     step = width / slots
     made = []
-    for at, build in enumerate(shown, slots - len(shown)):
+    for at, build in enumerate(shown):
         tall = max(2.0, height * _seconds(build, now) / top) if top else 2.0
         state = of_result(build.result)[0]
-        made.append(Bar(round(at * step, 2), round(height - tall, 2), round(step * 0.78, 2), round(tall, 2), state, build))
+        made.append(
+            Bar(round(at * step, 2), round(height - tall, 2), round(step * 0.78, 2), round(tall, 2), state, build)
+        )
     lines = [(round(height - height * part, 2), top * part) for part in (0.5, 1.0)] if top else []
     return Plot(made, lines, width, height)
 
@@ -83,12 +85,12 @@ class Stack:
 
 
 def stacks(builds: Sequence[tuple[int, Mapping[str, int]]], width: float, height: float, *, slots: int) -> list[Stack]:
-    """The tests of builds (number and counts), the newest first in `builds` and at the right in the plot."""
+    """The tests of builds (number and counts), the newest first in `builds`, from left to right in the plot."""
     shown = list(reversed(builds[:slots]))
     top = max((counts["total"] for _, counts in shown), default=0)
     step = width / slots
     made = []
-    for at, (number, counts) in enumerate(shown, slots - len(shown)):
+    for at, (number, counts) in enumerate(shown):
         passed = counts["total"] - counts["failed"] - counts["skipped"]
         y, parts = height, []
         for count, look in ((passed, "success"), (counts["skipped"], "not_built"), (counts["failed"], "failure")):

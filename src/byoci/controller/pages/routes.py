@@ -56,20 +56,16 @@ def item(call: Call, path: str, words: list[str]) -> Page | None:
 
 def build(call: Call, row: BuildRow, words: list[str]) -> Page | None:
     """The page of a build."""
-    match words:
-        case []:
-            return partial(builds.build, call, row, console=False)
-        case ["console" | "consoleFull"]:
-            return partial(builds.build, call, row, console=True)
-        case ["events"]:
-            return partial(live.follow, call, row)
-        case ["artifact"]:
-            return partial(builds.artifacts, call, row)
-        case ["testReport"]:
-            return partial(testing.tests, call, row)
-        case ["confirmDelete"]:
-            return partial(builds.confirm, call, row)
-    return None
+    known: dict[str, Page] = {
+        "": partial(builds.build, call, row, console=False),
+        "console": partial(builds.build, call, row, console=True),
+        "consoleFull": partial(builds.build, call, row, console=True),
+        "events": partial(live.follow, call, row),
+        "artifact": partial(builds.artifacts, call, row),
+        "testReport": partial(testing.tests, call, row),
+        "confirmDelete": partial(builds.confirm, call, row),
+    }
+    return known.get("/".join(words))
 
 
 def node(call: Call, found: Node, words: list[str]) -> Page | None:
@@ -105,4 +101,4 @@ def after_post(call: Call, answer: Response) -> Response:
 def refused(call: Call, error: ByociError, status: int) -> Response:
     """An error as a page."""
     words = {"brief": error.brief[:1000], "details": error.details[:5000], "resolution": error.resolution[:1000]}
-    return frame.render(call, "error.html", status=status, **words)
+    return frame.render(call, "error.html", status=status, code=status, **words)

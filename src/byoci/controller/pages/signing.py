@@ -28,7 +28,7 @@ def form(call: Call, *, wrong: str = "", status: int = 200) -> Response:
         target=_target(call),
         name=call.form.get("name", "")[:200],
         wrong=wrong,
-        secret="API token",
+        label="API token",
         hint="The token stands in the file that byoci up names; who has one can make more.",
     )
 

@@ -76,7 +76,7 @@ def job_row(controller: Controller, path: str, running: Mapping[str, list[Runnin
     history = controller.state.recent.history(path)
     name = job.display_name or path.rpartition("/")[2]
     runs = running.get(path, ())
-    return Row(path, name, False, job_state(controller, path), history, runs, description=job.description)  # noqa: FBT003
+    return Row(path, name, False, job_state(controller, path), history, runs, description=job.description)
 
 
 def folder_row(controller: Controller, path: str, running: Mapping[str, list[Running]]) -> Row:
@@ -85,7 +85,7 @@ def folder_row(controller: Controller, path: str, running: Mapping[str, list[Run
     states = {job_state(controller, job) for job in below}
     worst = min(states, key=lambda state: _WORST.index(state[0]), default=NOT_BUILT)
     runs = [one for job, ones in running.items() if job.startswith(f"{path}/") for one in ones]
-    return Row(path, path.rpartition("/")[2], True, worst, None, runs, len(below))  # noqa: FBT003
+    return Row(path, path.rpartition("/")[2], True, worst, None, runs, len(below))
 
 
 def usual(controller: Controller, job: str) -> float | None:

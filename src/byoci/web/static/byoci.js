@@ -70,6 +70,12 @@
   if (parts().length) setInterval(refresh, 4000);
   document.addEventListener("visibilitychange", refresh);
 
+  // Bars of plots lead to their builds, as the links of the table beside them do.
+  document.addEventListener("click", (event) => {
+    const bar = event.target.closest("rect[data-go]");
+    if (bar) location.href = bar.dataset.go;
+  });
+
   // The log
   const log = document.getElementById("lines");
   if (!log) return;
@@ -148,6 +154,17 @@
       all.textContent = closed ? "Unfold all" : "Fold all";
     });
     tools.prepend(all, " ");
+    if (log.querySelector(".t")) {
+      const times = document.createElement("button");
+      times.type = "button";
+      times.className = "quiet";
+      times.textContent = "Times";
+      times.setAttribute("aria-pressed", "true");
+      times.addEventListener("click", () => {
+        times.setAttribute("aria-pressed", String(!log.classList.toggle("no-times")));
+      });
+      tools.prepend(times, " ");
+    }
   }
   addFolds([...log.children]);
 
@@ -252,10 +269,19 @@
       draw();
       say(`The build has ended: ${word}.`);
       ending.textContent = `Ended: ${word}`;
+      ending.classList.remove("is-live");
       refresh();
     });
   };
-  following.textContent = "Following the log as it is written.";
+  following.textContent = "Following the log as it is written. ";
+  const jump = document.createElement("button");
+  jump.type = "button";
+  jump.textContent = "Go to the end";
+  jump.addEventListener("click", () => {
+    follow = true;
+    window.scrollTo(0, document.documentElement.scrollHeight);
+  });
+  following.after(jump);
   connect();
   document.addEventListener("visibilitychange", () => { // a browser has few connections for all its tabs
     if (!log.dataset.events) return;
