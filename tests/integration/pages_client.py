@@ -71,6 +71,11 @@ class Look(HTMLParser):
     def text(self) -> str:
         return re.sub(r"\s+", " ", "".join(self.words))
 
+    def lines(self) -> list[int]:
+        """The numbers of the lines of a log."""
+        found = (re.fullmatch(r"L(\d+)", values.get("id", "")) for tag, values in self.tags if tag == "li")
+        return [int(match[1]) for match in found if match]
+
     def links(self) -> list[str]:
         return [values["href"] for tag, values in self.tags if tag == "a" and "href" in values]
 

@@ -121,7 +121,7 @@ def furnish(controller: ControllerProcess) -> None:
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
     assert reply.status == 302, reply.text
-    create("long", shell('for i in $(seq 600); do echo "line $i of a build that goes on"; sleep 0.1; done'))
+    create("long", shell('for i in $(seq 300); do echo "line $i of a build that goes on"; sleep 1; done'))
     create("elsewhere", "<assignedNode>linux</assignedNode><canRoam>false</canRoam>" + shell("true"))
     controller.build("long")
     controller.build("elsewhere")

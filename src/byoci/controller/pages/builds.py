@@ -118,7 +118,7 @@ def _line(line: Line, url: str) -> Markup:
     kind = f" is-{line.kind}" if line.kind else ""
     if line.kind == "more":
         return Markup(f'<li class="line{kind}"><span class="text">{text}</span></li>\n')  # noqa: S704 - escaped above
-    number = f'<a href="{url}?line={line.number}#L{line.number}" tabindex="-1" data-n="{line.number}"></a>'
+    number = f'<a href="{url}?line={line.number}#L{line.number}" tabindex="-1">{line.number}</a>'
     return Markup(  # noqa: S704 - escaped above
         f'<li class="line{kind}" id="L{line.number}">{number}<span class="text">{text}</span></li>\n'
     )

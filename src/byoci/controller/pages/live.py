@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from byoci.web.logtext import Line
 
 _PART: Final = 64 * 1024  # bytes that are read, and told, at once
-_BEHIND: Final = 8 * WINDOW  # bytes; a reader who is further behind is taken to the end
+_BEHIND: Final = 2 * WINDOW  # bytes; a reader who is further behind is taken to the end
 _HEARTBEAT: Final = 15.0  # seconds, so that nothing on the way takes the connection for dead
 _TOGETHER: Final = 0.03  # seconds; what comes within is told together
 

@@ -91,7 +91,7 @@
       const link = document.createElement("a");
       link.href = `${url}?line=${number}#L${number}`;
       link.tabIndex = -1;
-      link.dataset.n = number;
+      link.textContent = number;
       line.append(link);
     }
     const text = document.createElement("span");
@@ -192,7 +192,7 @@
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
       event.preventDefault();
       history.replaceState(null, "", link.href);
-      choose(`L${link.dataset.n}`);
+      choose(link.parentElement.id);
       follow = false;
     }
   });
@@ -221,6 +221,10 @@
     drawn = false;
     const stay = follow && atEnd();
     const made = [];
+    if (waiting.length > most) { // what would go at once is not made
+      waiting = waiting.slice(-most);
+      log.replaceChildren();
+    }
     for (const told of waiting) {
       const line = makeLine(told);
       const before = told[1] === "more" ? null : document.getElementById(line.id);
