@@ -31,16 +31,12 @@ class Brief:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A job's last builds, the newest first; and the last that succeeded (also unstably) and that failed, if any."""
+    """A job's last builds, the newest first; and the last that ended, succeeded (also unstably), and failed, if any."""
 
     builds: tuple[Brief, ...] = ()
+    completed: Brief | None = None
     success: Brief | None = None
     failure: Brief | None = None
-
-    @property
-    def completed(self) -> Brief | None:
-        """The last one that has ended."""
-        return next((build for build in self.builds if build.ended is not None), None)
 
 
 class Recent:
@@ -83,8 +79,12 @@ class Recent:
         self._known.clear()
 
     def _read(self, job: str) -> History:
+        builds = tuple(self.briefs(job, _TOLD))
+        completed = next((build for build in builds if build.ended is not None), None)
+        if completed is None and builds:
+            completed = self._last(job, *Result)
         success = self._last(job, Result.SUCCESS, Result.UNSTABLE)
-        return History(tuple(self.briefs(job, _TOLD)), success, self._last(job, Result.FAILURE))
+        return History(builds, completed, success, self._last(job, Result.FAILURE))
 
     def _last(self, job: str, *results: Result) -> Brief | None:
         query = "SELECT max(number) FROM build WHERE job = ? AND result = ?"  # one look into the index each

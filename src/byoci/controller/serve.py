@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -49,6 +50,7 @@ async def serve(home: Path, port: int) -> int | None:
             access = Access(controller.state)
             _first_person(home, access)
             await controller.open()
+            gc.freeze()  # a thousand jobs stay: looking through them again and again would halt answers for 50 ms
             _write(home / ADDRESS_FILE, url)
             await _answer(controller, App(controller, access), listener)
         finally:
@@ -77,7 +79,8 @@ def _alone(home: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listen(port: int) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+    # The protocol is named, because asyncio sends small answers without delay only where a socket says that it is TCP.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from byoci.web import words
+from byoci.web import pieces, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,9 +72,8 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"duration": words.duration, "moment": words.moment, "size": words.size, "plural": words.plural}
-    made.filters["iso"] = words.machine_moment
-    made.globals["edition"] = edition()
+    made.filters |= {"duration": words.duration, "size": words.size, "plural": words.plural}
+    made.globals |= {"edition": edition(), "icon": pieces.icon, "badge": pieces.badge, "when": pieces.when}
     return made
 
 

@@ -121,7 +121,7 @@ def root_bean(controller: Controller) -> Bean:
 
 def color_of(controller: Controller, item: Item) -> str:
     """A job's ball: the last result, `_anime` while it is being built."""
-    last = controller.state.last(item.path, "lastCompletedBuild")
+    last = controller.state.recent.history(item.path).completed
     color = _COLORS[last.result] if last and last.result else "notbuilt"
     if controller.catalog.job(item.path).disabled:
         color = "disabled"

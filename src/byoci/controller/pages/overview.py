@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -15,9 +14,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from byoci.controller.api.http import Call
-    from byoci.controller.recent import History
 
-_PER_PAGE: Final = 200
+_PER_PAGE: Final = 100
 _SHOWN: Final = ("failure", "unstable", "success", "aborted", "not_built", "disabled")
 _BESIDE: Final = 10  # of what runs and what waits
 
@@ -46,7 +44,7 @@ def overview(call: Call, folder: str, view: str = "") -> Response:
         view=view,
         views=_views(call, folder, view),
         rows=rows[page * _PER_PAGE : (page + 1) * _PER_PAGE],
-        spark=_spark,
+        spark=plots.spark,
         url_of=lambda path: frame.url_of(call, path),
         counts=[(name, word, counts[name]) for name, word in _words() if counts[name]],
         total=total,
@@ -75,13 +73,6 @@ def _beside(call: Call, folder: str) -> dict[str, Any]:
         "waits": waits[:_BESIDE],
         "waits_more": max(0, len(waits) - _BESIDE),
     }
-
-
-def _spark(history: History) -> tuple[plots.Plot, str]:
-    """A job's last builds as a small plot, and what it shows in words."""
-    builds = history.builds[:8]
-    good = sum(build.result is not None and build.result.rank <= 1 for build in builds)
-    return plots.bars(builds, 64, 18, time.time(), slots=8), f"{good} of the last {len(builds)} succeeded"
 
 
 def _views(call: Call, folder: str, view: str) -> list[tuple[str, str, bool]]:

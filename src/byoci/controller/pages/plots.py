@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
+from markupsafe import Markup
+
+from byoci.controller.job import Result
 from byoci.controller.pages.states import of_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from byoci.controller.recent import Brief
+
+_SPARK: Final = 8  # builds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,23 @@ def bars(builds: Sequence[Brief], width: float, height: float, now: float, *, sl
         )
     lines = [(round(height - height * part, 2), top * part) for part in (0.5, 1.0)] if top else []
     return Plot(made, lines, width, height)
+
+
+@lru_cache(maxsize=4096)
+def spark(builds: tuple[Brief, ...]) -> Markup:
+    """A job's last builds as a very small plot, for lists: one path for each look."""
+    shown = builds[:_SPARK]
+    ended = max((build.ended for build in shown if build.ended), default=shown[0].began)  # so that it is the same later
+    paths: dict[str, str] = {}
+    for bar in bars(shown, 64, 18, ended, slots=_SPARK).bars:
+        square = f"M{bar.x:g} {bar.y:g}h{bar.width:g}v{bar.height:g}h-{bar.width:g}z"
+        paths[bar.state] = paths.get(bar.state, "") + square
+    good = sum(build.result in (Result.SUCCESS, Result.UNSTABLE) for build in shown)
+    drawn = "".join(f'<path class="is-{state}" d="{path}"/>' for state, path in paths.items())
+    return Markup(  # noqa: S704 - numbers and names of ours
+        f'<svg class="spark" viewBox="0 0 64 18" role="img" aria-label="{good} of the last {len(shown)} succeeded">'
+        f"{drawn}</svg>"
+    )
 
 
 def _seconds(build: Brief, now: float) -> float:
