@@ -70,7 +70,7 @@ def test_one_line_of_megabytes_is_told_in_parts(tmp_path: Path) -> None:
         assert window.lines[0].kind == "more"
         assert {line.number for line in window.lines} == {2}
         assert log.around(2).start == 0
-        assert [match.number for match in log.find("XX")[0]] == [2, 2, 2]  # once in each part that is looked through
+        assert {match.number for match in log.find("XX")[0]} == {2}
 
 
 def test_searching_tells_lines_and_numbers(tmp_path: Path) -> None:

@@ -40,7 +40,14 @@ def waiting(call: Call) -> list[Wait]:
     queue = controller.state.waiting()
     if not queue:
         return []
-    etas = forecast(controller, queue[:_FORETOLD], time.time(), lambda job: states.usual(controller, job))
+    etas = forecast(
+        queue[:_FORETOLD],
+        controller.catalog.jobs,
+        controller.seats(),
+        [running.row for running in controller.running.values()],
+        time.time(),
+        lambda job: states.usual(controller, job),
+    )
     return [
         Wait(
             queued.id,
