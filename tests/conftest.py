@@ -25,6 +25,7 @@ _CALLERS = ("GIT_", "BZR_", "BRZ_", "BYOCI_", "SSH_", "XDG_", "PYTHON", "EMAIL",
 settings.register_profile(
     "byoci", deadline=None, derandomize=IN_GATE, database=None if IN_GATE else settings().database
 )
+settings.register_profile("quick", settings.get_profile("byoci"), max_examples=20)  # --hypothesis-profile quick
 settings.load_profile("byoci")
 
 

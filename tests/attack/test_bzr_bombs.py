@@ -69,6 +69,7 @@ def test_a_file_of_nothing_but_zeros_does_not_fill_the_memory(
     assert isinstance(candidate(vcs, trunk, source, revision), Candidate)
 
 
+@pytest.mark.slow
 def test_a_large_file_is_read_once(
     play: BzrPlayground, vcs: BzrVcs, trunk: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from contract.vcs_playground import File
 from contract.vcs_playground_bzr import BzrPlayground
 from contract.vcs_suite import APPROVED_AT, candidate, land
 
-pytestmark = [pytest.mark.agent, pytest.mark.bzr]
+pytestmark = [pytest.mark.agent, pytest.mark.bzr, pytest.mark.slow]
 
 _EVIL = """
 import os
@@ -78,7 +78,6 @@ def evil_home(home: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_nobodys_plugins_and_settings_take_part(play: BzrPlayground, tmp_path: Path) -> None:
     trunk = play.trunk({"a": File(b"1\n2\n3\n4\n5\n"), "b": File(b"b\n")})
     source = play.branch(trunk)

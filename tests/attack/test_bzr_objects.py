@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.agent, pytest.mark.bzr]
+pytestmark = [pytest.mark.agent, pytest.mark.bzr, pytest.mark.slow]
 
 
 @pytest.fixture

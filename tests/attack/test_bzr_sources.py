@@ -20,7 +20,7 @@ from integration.git_servers import dumb_http, redirecting_http
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.agent, pytest.mark.bzr]
+pytestmark = [pytest.mark.agent, pytest.mark.bzr, pytest.mark.slow]
 
 
 @pytest.fixture

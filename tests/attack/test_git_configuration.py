@@ -88,6 +88,7 @@ def hostile_home(home: Path, canary: Path) -> None:
 
 
 @pytest.mark.parametrize("in_source", [False, True])
+@pytest.mark.slow
 def test_attributes_in_a_tree_decide_no_merge(play: GitPlayground, vcs: GitVcs, in_source: bool) -> None:
     files = {".gitattributes": File(ATTRIBUTES.encode()), "sub/.gitattributes": File(ATTRIBUTES.encode())}
     trunk = play.trunk({**TEXT, **({} if in_source else files)})
@@ -117,6 +118,7 @@ def test_attributes_in_a_tree_change_no_byte_of_an_export(play: GitPlayground, v
     assert vcs.read(revision, ["c", "d"]) == {"c": files["c"].content, "d": files["d"].content}
 
 
+@pytest.mark.slow
 def test_a_users_settings_change_nothing_and_run_nothing(
     play: GitPlayground, vcs: GitVcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +206,7 @@ def test_a_local_source_that_lacks_objects_fetches_none_by_a_command_of_its_own(
 
 
 @pytest.mark.parametrize("name", ["HEAD", "packed-refs", "refs/heads/feature", "config"])
+@pytest.mark.slow
 def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(
     play: GitPlayground, vcs: GitVcs, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +271,7 @@ def test_replacements_grafts_and_notes_of_a_source_are_not_taken(play: GitPlaygr
         "file::ext::sh -c 'touch {canary}'",
     ],
 )
+@pytest.mark.slow
 def test_a_url_that_is_a_command_runs_nothing(play: GitPlayground, vcs: GitVcs, tmp_path: Path, url: str) -> None:
     canary = tmp_path / "canary"
     trunk = play.trunk(TEXT)
@@ -296,6 +300,7 @@ def test_no_other_protocol_is_followed_to(tmp_path: Path) -> None:
     assert git.environment()["GIT_ALLOW_PROTOCOL"] == "none"
 
 
+@pytest.mark.slow
 def test_a_server_that_never_stops_talking_is_left(vcs: GitVcs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("byoci.vcs.git_remote.STRANGERS", {resource.RLIMIT_DATA: 50 * 1024**2})
     with socket.create_server(("127.0.0.1", 0)) as server:

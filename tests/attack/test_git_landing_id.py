@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from byoci.model import Location
     from byoci.vcs.git import GitVcs
 
-pytestmark = [pytest.mark.agent, pytest.mark.git]
+pytestmark = [pytest.mark.agent, pytest.mark.git, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ EVIL_NAMES = {
 
 @pytest.mark.parametrize("over_http", [False, True])
 @pytest.mark.parametrize("name", EVIL_NAMES)
+@pytest.mark.slow
 def test_a_path_that_no_tree_may_hold_is_refused_by_its_rule(
     play: GitPlayground, vcs: GitVcs, tmp_path: Path, name: bytes, over_http: bool
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_link_that_becomes_a_folder_in_a_merge_writes_nothing_through_it(
 
 
 @pytest.mark.parametrize("url", ["-oProxyCommand=touch pwned", "https://a\\nb@c/", "https://a%0ab@c/"])
+@pytest.mark.slow
 def test_a_submodule_with_a_hostile_url_is_refused(play: GitPlayground, vcs: GitVcs, url: str) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -214,6 +216,7 @@ def bomb(play: GitPlayground, where: Location, depth: int) -> str:
     return commit(play, where, tree(play, where, ("100644", b"a", a), ("40000", b"b", name)), play.tip(where))
 
 
+@pytest.mark.slow
 def test_a_tree_of_ten_billion_files_is_refused(play: GitPlayground, vcs: GitVcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -227,6 +230,7 @@ def test_a_tree_of_ten_billion_files_is_refused(play: GitPlayground, vcs: GitVcs
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_merge_of_ten_billion_files_ends_in_bounded_memory(
     play: GitPlayground, vcs: GitVcs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +245,7 @@ def test_a_merge_of_ten_billion_files_ends_in_bounded_memory(
         vcs.merge(base, revision, "x", meta(revision))
 
 
+@pytest.mark.slow
 def test_folders_without_end_are_refused(play: GitPlayground, vcs: GitVcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

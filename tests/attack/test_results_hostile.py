@@ -207,6 +207,7 @@ class TestDocuments:
         ],
         ids=["elements", "different elements", "attributes", "value", "failures"],
     )
+    @pytest.mark.slow
     def test_a_document_cannot_fill_the_memory(self, workspace: Path, text: str) -> None:
         (workspace / "r.xml").write_text(text)
         read_junit(workspace, ["good.xml", "r.xml"])  # imports done
@@ -241,11 +242,13 @@ class TestSubunit:
         ],
         ids=["signatures", "huge", "tiny", "none", "zeros", "nested"],
     )
+    @pytest.mark.slow
     def test_false_packets_cost_no_more_than_a_pass(self, stream: bytes) -> None:
         started = time.monotonic()
         assert summarise_in_pieces(stream, 65536) is None
         assert time.monotonic() - started < 10
 
+    @pytest.mark.slow
     def test_byte_by_byte_within_a_huge_packet(self) -> None:
         started = time.monotonic()
         assert summarise_in_pieces(b"\xb3\x20\x00\xbf\xff\xff" + bytes(300_000), 1) is None

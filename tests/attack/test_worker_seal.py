@@ -84,6 +84,7 @@ class TestFiles:
             "/dev/disk",
         ],
     )
+    @pytest.mark.slow
     def test_the_hosts_private_places_are_not_there(self, worker: Ready, path: str) -> None:
         seen = worker.sh(f"ls -A {path} 2>&1").output.strip()
         assert seen == "worker" if path.endswith("..") else "No such file" in seen
@@ -137,6 +138,7 @@ class TestFiles:
             """
         assert worker.python(program).output == ""
 
+    @pytest.mark.slow
     def test_no_setuid_program_gives_it_a_right(self, worker: Ready) -> None:
         outcome = worker.sh(
             "grep -E 'NoNewPrivs|CapBnd|CapEff|CapPrm|CapAmb|CapInh' /proc/self/status;"

@@ -198,6 +198,130 @@ def test_api4jenkins(controller: ControllerProcess, tmp_path: Path) -> None:
     )
 
 
+def test_python_jenkins_sees_variables_and_sets_numbers(controller: ControllerProcess, tmp_path: Path) -> None:
+    talk(
+        controller,
+        """
+        import jenkins
+        server = jenkins.Jenkins(url, "admin", token)
+        server.create_job("pj-numbers", jenkins.EMPTY_CONFIG_XML)
+        server.set_next_build_number("pj-numbers", 7)
+        assert server.get_job_info("pj-numbers")["nextBuildNumber"] == 7
+        server.reconfig_job("pj-numbers", jenkins.RECONFIG_XML)
+        server.build_job("pj-numbers")
+        wait_for(lambda: (last := server.get_job_info("pj-numbers")["lastCompletedBuild"]) and last["number"] == 7)
+        server.set_next_build_number("pj-numbers", 3)
+        assert server.get_job_info("pj-numbers")["nextBuildNumber"] == 8
+        told = server.get_build_env_vars("pj-numbers", 7)["envMap"]
+        assert (told["BUILD_NUMBER"], told["BUILD_TAG"]) == ("7", "jenkins-pj-numbers-7")
+        health = server.get_job_info("pj-numbers")["healthReport"]
+        assert health[0]["description"] == "Build stability: No recent builds failed.", health
+        server.delete_job("pj-numbers")
+        """,
+        tmp_path,
+    )
+
+
+def test_api4jenkins_describes_moves_and_fetches(controller: ControllerProcess, tmp_path: Path) -> None:
+    talk(
+        controller,
+        """
+        import io, zipfile
+        from api4jenkins import Jenkins
+        server = Jenkins(url, auth=("admin", token))
+        archiver = (
+            "<publishers><hudson.tasks.ArtifactArchiver><artifacts>**</artifacts></hudson.tasks.ArtifactArchiver>"
+            "</publishers></project>"
+        )
+        script = "rm -rf *; mkdir d; echo one > d/a.txt; echo '&lt;b&gt;'"
+        server.create_job("a4j-kept", SHELL.format(script).replace("</project>", archiver))
+        server.create_job("a4j-in", "<com.cloudbees.hudson.plugins.folder.Folder/>")
+        job = server.get_job("a4j-kept")
+        job.set_description("what <it> does")
+        assert job.description == "what <it> does"
+        job.move("a4j-in")
+        job = server.get_job("a4j-in/a4j-kept")
+        assert job.exists()
+        build = wait_for(server.build_job("a4j-in/a4j-kept").get_build)
+        wait_for(lambda: not build.building)
+        build.set_description("a good one")
+        assert build.description == "a good one"
+        with build.handle_stream("GET", "artifact/*zip*/archive.zip") as reply:
+            data = b"".join(reply.iter_bytes())
+        assert zipfile.ZipFile(io.BytesIO(data)).read("archive/d/a.txt") == b"one\\n"
+        assert "&lt;b&gt;" in list(build.progressive_output(html=True))
+        job.set_next_build_number(20)
+        assert job.next_build_number == 20
+        server.views.create("a4j-view", "<hudson.model.ListView/>")
+        view = server.views.get("a4j-view")
+        view.include("a4j-in")
+        assert [item.name for item in view] == ["a4j-in"]
+        view.exclude("a4j-in")
+        assert list(view) == []
+        view.delete()
+        server.delete_job("a4j-in")
+        """,
+        tmp_path,
+    )
+
+
+def test_xpath_as_scripts_use_it(controller: ControllerProcess) -> None:
+    def told(path: str) -> str:
+        return controller.get(path).text
+
+    crumb = controller.get("crumbIssuer/api/json").json["crumb"]
+    assert told('crumbIssuer/api/xml?xpath=concat(//crumbRequestField,":",//crumb)') == f"Jenkins-Crumb:{crumb}"
+    controller.shell("xp-one", "exit 1")
+    controller.shell("xp-two", "true")
+    controller.run("xp-one")
+    assert told("job/xp-one/lastBuild/api/xml?xpath=/*/result/text()") == "FAILURE"
+    assert told("job/xp-one/api/xml?xpath=//lastBuild/number") == "<number>1</number>"
+    names = told("api/xml?tree=jobs[name,color]&xpath=//job[color='red']/name&wrapper=names")
+    assert names == "<names><name>xp-one</name></names>"
+    assert "color" not in told("api/xml?tree=jobs[name,color]&exclude=//color")
+    assert controller.get("api/xml?xpath=//nothing").status == 404
+    for path in ("//job/name", "count(//job)", "//job[name()='x']", "//" * 3000):
+        assert controller.get(f"api/xml?xpath={path}").status == 400
+    for name in ("xp-one", "xp-two"):
+        controller.post(f"job/{name}/doDelete")
+
+
+VIEWS = """
+- job: {name: v-one, builders: [{shell: "true"}]}
+- job: {name: v-two, disabled: true}
+- job: {name: v-folder, project-type: folder}
+- job: {name: v-folder/v-three}
+- view: {name: v-all, view-type: all}
+- view: {name: v-list, view-type: list, job-name: [v-one], recurse: true, regex: "v-folder/.*"}
+- view:
+    name: v-nested
+    view-type: nested
+    views: [{name: v-inner, view-type: list, regex: "v-t.*"}, {name: v-outer, view-type: all}]
+"""
+
+
+def test_the_kinds_of_views_that_jenkins_job_builder_makes(controller: ControllerProcess, tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text(VIEWS)
+    (tmp_path / "jjb.ini").write_text(f"[jenkins]\nurl={controller.url}\nuser=admin\npassword={controller.token}\n")
+    for _ in range(2):
+        run = run_client("jenkins-jobs", "--conf", "jjb.ini", "update", "jobs.yaml", folder=tmp_path, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+    def shown(path: str) -> list[str]:
+        jobs = controller.get(f"view/{path}/api/json").json["jobs"]
+        return [job["name"] for job in jobs if job["name"].startswith("v-")]
+
+    assert shown("v-all") == ["v-folder", "v-one", "v-two"]
+    assert shown("v-list") == ["v-three", "v-one"]
+    off = "<hudson.model.ListView><includeRegex>v-.*</includeRegex><statusFilter>false</statusFilter>"
+    assert controller.post("createView?name=v-off", f"{off}</hudson.model.ListView>".encode()).status == 200
+    assert shown("v-off") == ["v-two"]
+    nested = controller.get("view/v-nested/api/json").json
+    assert [view["name"] for view in nested["views"]] == ["v-inner", "v-outer"]
+    assert shown("v-nested/view/v-inner") == ["v-two"]
+    run_client("jenkins-jobs", "--conf", "jjb.ini", "delete-all", folder=tmp_path, said="y\n")
+
+
 JOBS = """
 - job-template:
     name: jjb-{n}

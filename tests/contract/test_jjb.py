@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 from jenkins_clients import ROOT, run_client
+from jjb_jobs import written
 
 from byoci.controller.job import (
     Artifacts,
@@ -14,6 +14,7 @@ from byoci.controller.job import (
     Cleanup,
     Discarder,
     Downstream,
+    Fingerprints,
     Git,
     Inject,
     Limit,
@@ -21,8 +22,11 @@ from byoci.controller.job import (
     Parameter,
     ParameterKind,
     Patterns,
+    PropertyFile,
+    Remote,
     Result,
     Shell,
+    Sweep,
     TestReports,
     Upstream,
 )
@@ -50,6 +54,7 @@ KNOWN = """
     block-upstream: true
     properties:
       - build-discarder: {days-to-keep: 7, num-to-keep: 20, artifact-days-to-keep: 3, artifact-num-to-keep: -1}
+      - priority-sorter: {priority: 5}
       - inject: {properties-content: "FOO=bar", keep-system-variables: true, keep-build-variables: true}
     parameters:
       - string: {name: S, default: "a b", description: words, trim: true}
@@ -69,14 +74,18 @@ KNOWN = """
       - junit: {results: "r/*.xml", allow-empty-results: true}
       - trigger: {project: "down1,down2", threshold: UNSTABLE}
       - trigger-parameterized-builds:
-          - {project: [p1, p2], condition: UNSTABLE_OR_WORSE, predefined-parameters: A=$B, current-parameters: true}
-      - email: {recipients: "a@example.com, b@example.com", notify-every-unstable-build: false}
-      - workspace-cleanup: {clean-if: [{success: true}, {failure: false}]}
+          - {project: [p1, p2], condition: UNSTABLE_OR_WORSE, predefined-parameters: A=$B, current-parameters: true,
+             property-file: "a.props, b.props", fail-on-missing: true, boolean-parameters: {Y: true, N: false}}
+      - fingerprint: {files: "*.bin, lib/**", record-artifacts: true}
+      - email: {recipients: "a@example.com, b@example.com", notify-every-unstable-build: false,
+               send-to-individuals: true}
+      - workspace-cleanup:
+          {clean-if: [{success: true}, {failure: false}], include: ["*.o"], exclude: ["k.o"], dirmatch: true}
     wrappers:
       - timeout: {timeout: 30, fail: true, type: absolute}
       - timeout: {timeout: 5, abort: true, type: no-activity}
       - timestamps
-      - workspace-cleanup
+      - workspace-cleanup: {include: ["tmp*"]}
       - inject: {properties-content: "W=1"}
       - mask-passwords
       - inject-passwords: {global: false, mask-password-params: true, job-passwords: [{name: AB, password: cd}]}
@@ -85,25 +94,18 @@ UNKNOWN = """
 - job:
     name: unknown
     jdk: "17"
-    properties: [{priority-sorter: {priority: 3}}]
-    scm: [{git: {url: "https://example.com/x.git", branches: [main], shallow-clone: true}}]
+    scm: [{git: {url: "https://example.com/x.git", branches: [main], merge: {branch: main}}}]
     triggers: [{github: {}}]
     builders:
       - shell: "true"
+      - conditional-step: {condition-kind: windows-shell, condition-command: dir, steps: [{shell: "true"}]}
       - conditional-step:
-          {condition-kind: always, steps: [{shell: "true"}]}
+          {condition-kind: file-exists, condition-filename: x, condition-basedir: jenkins-home,
+           steps: [{gradle: {tasks: all}}]}
     publishers:
-      - workspace-cleanup: {include: ["*.o"]}
       - email-ext: {recipients: a@example.com}
-      - trigger-parameterized-builds: [{project: p, property-file: f}]
+      - trigger-parameterized-builds: [{project: p, svn-revision: true}]
 """
-
-
-def written(text: str, folder: Path) -> bytes:
-    (folder / "jobs.yaml").write_text(textwrap.dedent(text))
-    run_client("jenkins-jobs", "test", "jobs.yaml", "-o", "out", "--config-xml", folder=folder)
-    (path,) = (folder / "out").rglob("config.xml")
-    return path.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +135,16 @@ def test_what_starts_a_job_and_what_it_starts(known: Job) -> None:
     fair = frozenset({Result.SUCCESS, Result.UNSTABLE})
     assert known.downstream == (
         Downstream(("down1", "down2"), fair),
-        Downstream(("p1", "p2"), frozenset(Result) - {Result.SUCCESS}, "A=$B", inherit=True, bare=False),
+        Downstream(
+            ("p1", "p2"),
+            frozenset(Result) - {Result.SUCCESS},
+            "A=$B\nY=true\nN=false",
+            inherit=True,
+            bare=False,
+            files=(PropertyFile("a.props", needed=True), PropertyFile("b.props", needed=True)),
+        ),
     )
+    assert known.priority == 5
 
 
 def test_what_a_build_does(known: Job) -> None:
@@ -142,12 +152,14 @@ def test_what_a_build_does(known: Job) -> None:
     assert known.environment == (Inject("FOO=bar"), Inject("W=1"))
     assert known.secrets == (("AB", "cd"),)
     assert known.limits == (Limit(1800, fails=True), Limit(300, idle=True))
-    assert (known.timestamps, known.clean_before) == (True, True)
+    assert (known.timestamps, known.clean_before) == (True, (Sweep(Patterns(("tmp*",))),))
     files = Patterns(("out/*.txt", "b/**"), ("x*",))
     assert known.artifacts == (Artifacts(files, may_be_missing=True, fingerprint=True),)
     assert known.tests == (TestReports(Patterns(("r/*.xml",)), may_be_missing=True),)
-    assert known.mailings == (Mailing(("a@example.com", "b@example.com"), every_unstable=False),)
-    assert known.cleanup == (Cleanup(frozenset(Result) - {Result.FAILURE}),)
+    assert known.mailings == (Mailing(("a@example.com", "b@example.com"), every_unstable=False, individuals=True),)
+    sweep = Sweep(Patterns(("*.o",), ("k.o",)), folders=True)
+    assert known.cleanup == (Cleanup(frozenset(Result) - {Result.FAILURE}, sweep),)
+    assert known.fingerprints == (Fingerprints(Patterns(("*.bin", "lib/**")), artifacts=True),)
 
 
 GIT = """
@@ -159,6 +171,54 @@ GIT = """
       - git:
           {url: "https://example.com/x.git", branches: ["origin/main"], basedir: src, wipe-workspace: false,
            clean: true, submodule: {recursive: true}, prune: true}
+"""
+GIT_MORE = """
+- job:
+    name: git-more
+    scm:
+      - git:
+          remotes:
+            - up: {url: "https://example.com/x.git", refspec: $REFSPEC}
+            - own: {url: "https://example.com/x.git"}
+          branches: ["feature/*", $BRANCH, "**"]
+          clean: {before: {remove-stale-nested-repos: true}}
+          submodule: {tracking: true, threads: 3}
+          shallow-clone: true
+          depth: 5
+          do-not-fetch-tags: true
+          honor-refspec: true
+          prune-tags: true
+          local-branch: "**"
+          timeout: 7
+          reference-repo: /srv/x
+          git-config-name: n
+          git-config-email: e@example.com
+          committer: {name: c}
+          sparse-checkout: {paths: [docs, src]}
+          per-build-tag: true
+          lfs-pull: true
+          use-author: true
+          ignore-notify: true
+          force-polling-using-workspace: true
+          scm-name: x
+          choosing-strategy: default
+          browser: gitlab
+          browser-url: https://example.com
+"""
+GIT_BARE = """
+- job: {name: git-bare, scm: [{git: {url: "https://example.com/x.git"}}]}
+"""
+GIT_REFUSED = """
+- job:
+    name: git-refused
+    scm:
+      - git:
+          url: "https://example.com/x.git"
+          credentials-id: secret
+          branches: [":origin/(a|b)"]
+          choosing-strategy: inverse
+          excluded-regions: [docs]
+          merge: {branch: main}
 """
 BZR = """
 - job:
@@ -172,7 +232,42 @@ def test_repositories_and_their_polling(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     job = read_job(written(GIT, tmp_path / "git"))
     url = "https://example.com/x.git"
-    assert job.scm == Git(url, "main", folder="src", clean=True, submodules="recursive", retries=2)
+    assert job.scm == Git(
+        (Remote("origin", url, ("+refs/heads/*:refs/remotes/origin/*",)),),
+        ("origin/main",),
+        folder="src",
+        clean=True,
+        submodules=("--recursive",),
+        retries=2,
+        prune=("--prune",),
+    )
+    (tmp_path / "more").mkdir()
+    assert read_job(written(GIT_MORE, tmp_path / "more")).scm == Git(
+        (Remote("up", url, ("$REFSPEC",)), Remote("own", url, ("+refs/heads/*:refs/remotes/own/*",))),
+        ("feature/*", "$BRANCH", "**"),
+        wipe=True,
+        clean=True,
+        submodules=("--remote", "--jobs=3"),
+        depth=5,
+        tags=False,
+        prune=("--prune-tags",),
+        local="**",
+        minutes=7,
+        reference="/srv/x",
+        config=(("user.name", "n"), ("user.email", "e@example.com"), ("user.name", "c")),
+        sparse=("docs", "src"),
+        tag=True,
+        lfs=True,
+        by_author=True,
+    )
+    (tmp_path / "bare").mkdir()
+    assert read_job(written(GIT_BARE, tmp_path / "bare")).scm.branches == ("**",)  # type: ignore[union-attr]
+    (tmp_path / "refused").mkdir()
+    with pytest.raises(JobRefusedError) as caught:
+        read_job(written(GIT_REFUSED, tmp_path / "refused"))
+    told = [(refusal.path.rpartition(".")[2].rpartition("/")[2], refusal.key) for refusal in caught.value.refusals]
+    names = ["credentialsId", "name", "buildChooser", "PathRestriction", "PreBuildMerge"]
+    assert told == [(name, "scm: git") for name in names]
     assert job.poll == "H/5 * * * *"
     assert read_job(written(BZR, tmp_path / "bzr")).scm == Bzr("lp:x", clean=True, light=True)
 
@@ -182,24 +277,16 @@ def test_what_is_not_known_is_refused_with_its_path_and_key(tmp_path: Path) -> N
         read_job(written(UNKNOWN, tmp_path))
     publishers = "project/publishers"
     trigger = "hudson.plugins.parameterizedtrigger"
+    steps = "project/builders/org.jenkinsci.plugins.conditionalbuildstep.singlestep.SingleConditionalBuilder"
     assert [(refusal.path, refusal.key) for refusal in caught.value.refusals] == [
-        ("project/scm/extensions/hudson.plugins.git.extensions.impl.CloneOption", "scm: git"),
-        (
-            "project/properties/jenkins.advancedqueue.jobinclusion.strategy.JobInclusionJobProperty",
-            "properties: priority-sorter",
-        ),
+        ("project/scm/extensions/hudson.plugins.git.extensions.impl.PreBuildMerge", "scm: git"),
         ("project/triggers/com.cloudbees.jenkins.GitHubPushTrigger", "triggers: github"),
-        (
-            "project/builders/org.jenkinsci.plugins.conditionalbuildstep.singlestep.SingleConditionalBuilder",
-            "builders: conditional-step",
-        ),
-        (
-            f"{publishers}/hudson.plugins.ws__cleanup.WsCleanup/patterns/hudson.plugins.ws__cleanup.Pattern",
-            "publishers: workspace-cleanup",
-        ),
+        (f"{steps}[1]/condition", "builders: conditional-step"),
+        (f"{steps}[2]/condition/baseDir", "builders: conditional-step"),
+        (f"{steps}[2]/buildStep", "builders: gradle"),
         (f"{publishers}/hudson.plugins.emailext.ExtendedEmailPublisher", "publishers: email-ext"),
         (
-            f"{publishers}/{trigger}.BuildTrigger/configs/{trigger}.BuildTriggerConfig/configs/{trigger}.FileBuildParameters",
+            f"{publishers}/{trigger}.BuildTrigger/configs/{trigger}.BuildTriggerConfig/configs/{trigger}.SubversionRevisionBuildParameters",
             "publishers: trigger-parameterized-builds",
         ),
         ("project/jdk", "jdk"),

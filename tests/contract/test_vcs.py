@@ -138,6 +138,7 @@ def test_a_revision_of_another_branch_is_gone(play: Playground, vcs: Vcs) -> Non
 
 
 @pytest.mark.parametrize("revision", ["", "main", "--all", "HEAD", "null:", "0" * 40, "f" * 40, "../x", "a\nb"])
+@pytest.mark.slow
 def test_what_is_no_revision_is_gone(play: Playground, vcs: Vcs, revision: str) -> None:
     trunk = play.trunk(TEXT)
     with pytest.raises(RevisionGoneError):
@@ -149,6 +150,7 @@ def test_what_is_no_revision_is_gone(play: Playground, vcs: Vcs, revision: str) 
 
 
 @pytest.mark.parametrize("known", [False, True])
+@pytest.mark.slow
 def test_an_approved_revision_that_was_rewritten_is_gone(play: Playground, vcs: Vcs, known: bool) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -193,6 +195,7 @@ def test_read_gives_regular_files_and_leaves_the_rest_out(play: Playground, vcs:
 # servers and processes
 
 
+@pytest.mark.slow
 def test_a_whole_landing_through_a_server(play: Playground, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

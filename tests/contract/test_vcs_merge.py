@@ -131,6 +131,7 @@ def test_trunks_own_revisions_are_merged_already(play: Playground, vcs: Vcs) -> 
     assert merge(vcs, trunk, source, older) == AlreadyMerged(newer, older, MergedHow.BY_OTHERS, older)
 
 
+@pytest.mark.slow
 def test_what_was_landed_and_taken_out_again_is_reverted(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -177,6 +178,7 @@ def test_a_revision_that_adds_nothing_is_no_candidate(play: Playground, vcs: Vcs
         "Grüße \U0001f600",
     ],
 )
+@pytest.mark.slow
 def test_any_message_makes_a_landing(play: Playground, vcs: Vcs, message: str) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

@@ -178,6 +178,7 @@ def test_a_file_of_the_persons_own_is_not_overwritten(play: Playground, vcs: Vcs
 # landings
 
 
+@pytest.mark.slow
 def test_landings_come_newest_first_down_to_a_known_one(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     begin = play.tip(trunk)
@@ -226,6 +227,7 @@ def test_a_generator_of_landings_may_be_left(play: Playground, vcs: Vcs) -> None
 
 
 @pytest.mark.parametrize("person", [ANN, BOT])
+@pytest.mark.slow
 def test_a_landing_that_is_imitated_by_a_message_does_not_count(play: Playground, vcs: Vcs, person: object) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

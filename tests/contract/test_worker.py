@@ -89,6 +89,7 @@ class TestCommands:
         outcome = worker.sh("for i in 1 2 3; do echo out $i; echo err $i >&2; done")
         assert outcome.output == "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n"
 
+    @pytest.mark.slow
     def test_output_comes_while_the_command_still_runs(self, worker: Ready) -> None:
         came: list[float] = []
         started = time.monotonic()
@@ -131,6 +132,7 @@ class TestLimits:
         assert not status.ok
         assert time.monotonic() - started < 5
 
+    @pytest.mark.slow
     def test_time_for_what_ignores_signals_and_sleeps(self, worker: Ready) -> None:
         program = """
             import os, signal, time
@@ -247,6 +249,7 @@ class TestLimits:
         assert outcome.output.startswith("refused after")
         assert int(outcome.output.split()[2]) <= 32
 
+    @pytest.mark.slow
     def test_a_fork_bomb_ends_with_its_time(self, worker: Ready) -> None:
         started = time.monotonic()
         outcome = worker.sh(":(){ :|:& };:; sleep 60", processes=40, seconds=2.0, output=MB)

@@ -250,6 +250,7 @@ def test_landers_that_start_at_once_land_everything_once(home: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("vcs", VCS)
+@pytest.mark.slow
 def test_a_private_repository_that_was_damaged_is_told(home: Path, tmp_path: Path, vcs: str) -> None:
     story = Story(tmp_path, vcs)
     first = story.propose("first", {"new": "1\n"})
@@ -303,6 +304,7 @@ def test_a_bug_is_our_failure_and_says_where(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_a_second_lander_is_told_who_is_at_it(home: Path, tmp_path: Path) -> None:
     story = Story(tmp_path, "git")
     story.propose("topic", {"new": "1\n"})

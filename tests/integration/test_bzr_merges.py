@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.agent, pytest.mark.bzr]
+pytestmark = [pytest.mark.agent, pytest.mark.bzr, pytest.mark.slow]
 
 REFERENCE = b"reference"
 
@@ -129,7 +129,6 @@ def test_a_merge_is_what_brz_makes_of_it(seed: int, tmp_path: Path, in_quiet: No
     compare(seed, tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("first", range(1000, 1320, 40))
 def test_hundreds_of_merges_are_what_brz_makes_of_them(first: int, tmp_path: Path, in_quiet: None) -> None:
     outcomes: Counter[str] = Counter()
@@ -141,7 +140,6 @@ def test_hundreds_of_merges_are_what_brz_makes_of_them(first: int, tmp_path: Pat
     assert outcomes["conflict"] > 4, outcomes
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2000, 2012))
 def test_the_real_program_agrees(seed: int, tmp_path: Path) -> None:
     with bzr_open.quiet(tmp_path / "home", None):

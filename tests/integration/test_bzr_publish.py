@@ -27,7 +27,7 @@ from integration.git_servers import dumb_http
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.agent, pytest.mark.bzr]
+pytestmark = [pytest.mark.agent, pytest.mark.bzr, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -148,7 +148,6 @@ def test_a_hook_of_trunks_own_server_may_refuse(play: BzrPlayground, vcs: BzrVcs
 # the files of a checked-out trunk
 
 
-@pytest.mark.slow
 def test_files_that_were_behind_come_up_to_date(play: BzrPlayground, vcs: BzrVcs, tmp_path: Path) -> None:
     """As after somebody pushed through a server, which leaves the files alone."""
     trunk = play.trunk({"a": File(b"a\n"), "old": File(b"o\n")}, checked_out=True)
@@ -210,7 +209,6 @@ def locked_by_a_person(where: Location, home: Path) -> Iterator[None]:
             os.close(end)
 
 
-@pytest.mark.slow
 def test_a_lock_that_somebody_holds_is_his(play: BzrPlayground, vcs: BzrVcs, tmp_path: Path) -> None:
     trunk = play.trunk({"a": File(b"a\n")})
     made = made_for(play, vcs, trunk)

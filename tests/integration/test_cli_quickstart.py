@@ -331,6 +331,7 @@ def test_a_project_that_cannot_be_worked_on_is_a_row_too(ann: Person, tmp_path: 
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_what_is_done_already_and_what_is_not_done_yet_is_told(ann: Person) -> None:
     (ann.repository / "Makefile").unlink()
     ann.git("commit", "--quiet", "--all", "--message", "no tests")
@@ -357,6 +358,7 @@ def test_what_is_not_there_is_wrong_use(ann: Person) -> None:
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_an_error_says_what_happened_and_what_to_do(ann: Person) -> None:
     told = ann.byoci("land", code=2)
     assert "no configuration" in told

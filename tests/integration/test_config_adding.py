@@ -37,6 +37,7 @@ def adder(path: Path, prefix: str, count: int) -> subprocess.Popen[bytes]:
     return proc.start((sys.executable, "-c", ADDER, str(path), prefix, str(count)), env=ENVIRONMENT)
 
 
+@pytest.mark.slow
 def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "new/byoci.toml"
     running = [adder(path, prefix, 6) for prefix in ("a", "b", "c")]
@@ -66,6 +67,7 @@ def test_killed_at_any_moment_the_file_holds_all_that_was_added(tmp_path: Path) 
     assert len(added) > 8
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "byoci.toml"
     first = adder(path, "first", 1)

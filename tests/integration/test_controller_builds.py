@@ -180,6 +180,15 @@ def test_artifacts_are_kept_with_their_fingerprints(controller: ControllerProces
         assert controller.get(f"job/kept/1/artifact/{path}").status == 404
 
 
+def test_fingerprints_of_files_that_are_not_kept(controller: ControllerProcess) -> None:
+    printer = "<hudson.tasks.Fingerprinter><targets>*.bin</targets></hudson.tasks.Fingerprinter>"
+    controller.shell("printed", "echo one > a.bin; ln -s /etc/passwd b.bin", publishers(printer))
+    facts, _ = controller.run("printed")
+    digest = hashlib.md5(b"one\n", usedforsecurity=False).hexdigest()
+    assert [(found["fileName"], found["hash"]) for found in facts["fingerprint"]] == [("a.bin", digest)]
+    assert facts["artifacts"] == []
+
+
 def test_no_artifacts_are_a_failure(controller: ControllerProcess) -> None:
     archiver = "<hudson.tasks.ArtifactArchiver><artifacts>nothing*</artifacts></hudson.tasks.ArtifactArchiver>"
     controller.shell("none", "true", publishers(archiver))
@@ -231,6 +240,26 @@ def test_jobs_downstream_are_started_with_parameters(controller: ControllerProce
     assert [job["name"] for job in controller.get("job/down/api/json").json["upstreamProjects"]] == ["up"]
 
 
+def test_parameters_are_handed_on_in_a_file(controller: ControllerProcess) -> None:
+    trigger = "hudson.plugins.parameterizedtrigger"
+
+    def handing(path: str) -> str:
+        return publishers(
+            f"<{trigger}.BuildTrigger><configs><{trigger}.BuildTriggerConfig><configs>"
+            f"<{trigger}.FileBuildParameters><propertiesFile>{path}</propertiesFile>"
+            f"<failTriggerOnMissing>true</failTriggerOnMissing></{trigger}.FileBuildParameters></configs>"
+            f"<projects>handed</projects></{trigger}.BuildTriggerConfig></configs></{trigger}.BuildTrigger>"
+        )
+
+    controller.shell("handed", "echo got $A", parameters(("String", "A", "none")))
+    controller.shell("handing-none", "true", handing("no.props"))
+    controller.run("handing-none")
+    controller.shell("handing", "echo A=file of $JOB_NAME > $JOB_NAME.props", handing("$JOB_NAME.props"))
+    controller.run("handing")
+    assert controller.finished("handed")["result"] == "SUCCESS"
+    assert "got file of handing\n" in controller.get("job/handed/1/consoleText").text
+
+
 def test_only_a_concurrent_job_is_built_twice_at_once(controller: ControllerProcess, tmp_path: Path) -> None:
     def both(name: str) -> Any:
         return [controller.build(name, f"N={number}") for number in (1, 2)]
@@ -240,7 +269,9 @@ def test_only_a_concurrent_job_is_built_twice_at_once(controller: ControllerProc
     controller.shell("two", wait, parameters(("String", "N", "")) + "<concurrentBuild>true</concurrentBuild>")
     _, second = both("one")
     wait_for((tmp_path / "one-1").exists)
-    wait_for(lambda: "is being built already" in str(controller.get(f"{second}api/json").json.get("why")))
+    wait_for(
+        lambda: "Build #1 is already in progress (ETA:" in str(controller.get(f"{second}api/json").json.get("why"))
+    )
     assert not (tmp_path / "one-2").exists()
     (tmp_path / "go").touch()
     controller.finished("one", 2)
@@ -310,6 +341,23 @@ def test_a_workspace_is_cleaned_before_and_after(controller: ControllerProcess) 
     assert wait_for(lambda: not (controller.home / "agent/workspace/after/mark").exists())
 
 
+def test_a_part_of_a_workspace_is_cleaned(controller: ControllerProcess) -> None:
+    pattern = "hudson.plugins.ws__cleanup.Pattern"
+    patterns = "".join(
+        f"<{pattern}><pattern>{text}</pattern><type>{kind}</type></{pattern}>"
+        for text, kind in (("**/*.o", "INCLUDE"), ("out", "INCLUDE"), ("keep.o", "EXCLUDE"))
+    )
+    cleanup = "hudson.plugins.ws__cleanup.WsCleanup"
+    inner = f"<{cleanup}><patterns>{patterns}</patterns><deleteDirs>true</deleteDirs></{cleanup}>"
+    controller.shell(
+        "partly", "mkdir -p d out/deep; ln -s /etc link; touch a.o d/b.o keep.o x out/deep/y", publishers(inner)
+    )
+    controller.run("partly")
+    workspace = controller.home / "agent/workspace/partly"
+    left = {"d", "keep.o", "link", "x"}
+    assert wait_for(lambda: {str(path.relative_to(workspace)) for path in workspace.rglob("*")} == left)
+
+
 def test_a_queue_tells_why_a_build_waits(controller: ControllerProcess) -> None:
     controller.shell("nowhere", "true", "<assignedNode>mars &amp;&amp; linux</assignedNode><canRoam>false</canRoam>")
     item = controller.build("nowhere")
@@ -366,6 +414,31 @@ def test_people_are_told_of_failures_and_of_their_end(controller: ControllerProc
     assert text.startswith(f"See <{controller.url}job/mailed/2/>\n")
     assert "number 2\n" in text
     assert text.endswith("Finished: FAILURE\n")
+
+
+def test_those_whose_changes_broke_a_build_are_told(controller: ControllerProcess, tmp_path: Path) -> None:
+    import subprocess
+
+    def git(*words: str) -> None:
+        person = ("-c", "user.name=c", "-c", "user.email=culprit@example.com")
+        subprocess.run(["git", *person, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    scm = (
+        '<scm class="hudson.plugins.git.GitSCM"><userRemoteConfigs><hudson.plugins.git.UserRemoteConfig>'
+        f"<url>{tmp_path}</url></hudson.plugins.git.UserRemoteConfig></userRemoteConfigs></scm>"
+    )
+    mailer = "<hudson.tasks.Mailer><sendToIndividuals>true</sendToIndividuals></hudson.tasks.Mailer>"
+    controller.shell("individual", "test $BUILD_NUMBER = 1", scm + publishers(mailer))
+    git("init", "--quiet")
+    for number in (1, 2):
+        git("commit", "--quiet", "--allow-empty", "--message", str(number))
+        controller.run("individual", number=number)
+
+    def told() -> list[bytes]:
+        return [text for path in controller.home.parent.glob("mail.*") if b"individual" in (text := path.read_bytes())]
+
+    (text,) = wait_for(told)
+    assert text.startswith(b"for culprit@example.com\n")
 
 
 @pytest.mark.parametrize("to", ["", "-oQ/tmp", "a@example.com -bs", "a b", "a@example.com&#10;Bcc: x"])

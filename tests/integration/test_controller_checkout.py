@@ -117,6 +117,122 @@ def test_a_repository_that_is_gone_fails_the_build_in_words(controller: Controll
     assert controller.get("queue/api/json").json["items"] == []
 
 
+PARAMETER = (
+    "<properties><hudson.model.ParametersDefinitionProperty><parameterDefinitions><hudson.model.StringParameterDefinition>"
+    "<name>BRANCH</name><defaultValue>main</defaultValue></hudson.model.StringParameterDefinition>"
+    "</parameterDefinitions></hudson.model.ParametersDefinitionProperty></properties>"
+)
+
+
+def test_a_branch_that_a_parameter_names(controller: ControllerProcess, tmp_path: Path) -> None:
+    repository = GitRepository(tmp_path / "repository")
+    main = repository.commit("one")
+    run(repository.folder, "git", "tag", "v1")
+    run(repository.folder, "git", "checkout", "--quiet", "-b", "feature/x")
+    feature = repository.commit("two")
+    local = f"<{EXTENSIONS}LocalBranch><localBranch>**</localBranch></{EXTENSIONS}LocalBranch>"
+    script = "echo on $(git rev-parse --abbrev-ref HEAD) of $GIT_BRANCH"
+    controller.shell("named", script, git_scm(repository.folder, "$BRANCH", local) + PARAMETER)
+    cases = [
+        ("main", main, "main of origin/main"),
+        ("feature/x", feature, "feature/x of origin/feature/x"),
+        ("origin/main", main, "main of origin/main"),
+        ("refs/tags/v1", main, "v1 of"),
+        (main, main, "of"),
+        ("$(touch%20/tmp/x);", "", ""),
+        ("-x", "", ""),
+    ]
+    for number, (branch, commit, told) in enumerate(cases, 1):
+        facts, log = controller.run("named", f"BRANCH={branch}", number=number)
+        assert (facts["result"], f"Checked out {commit}" in log) == ("SUCCESS" if commit else "FAILURE", bool(commit))
+        assert told in log
+    assert controller.post("job/named/polling").status == 302  # with the default
+
+
+def test_each_of_many_branches_is_built_once(controller: ControllerProcess, tmp_path: Path) -> None:
+    repository = GitRepository(tmp_path / "repository")
+    main = repository.commit("one")
+    commits = {}
+    for name in ("b/one", "b/two", "other"):
+        run(repository.folder, "git", "checkout", "--quiet", "-b", name, main)
+        commits[name] = repository.commit(name.replace("/", "-"))
+    controller.shell("many", "true", git_scm(repository.folder, "origin/b/*"))
+    controller.post("job/many/polling")
+    controller.finished("many", 2)
+    logs = [controller.get(f"job/many/{number}/consoleText").text for number in (1, 2)]
+    assert {commit for commit in commits.values() for log in logs if f"Checked out {commit}" in log} == {
+        commits["b/one"],
+        commits["b/two"],
+    }
+    wait_for(lambda: controller.get("computer/api/json").json["busyExecutors"] == 0)
+    controller.post("job/many/polling")
+    assert controller.get("job/many/api/json").json["nextBuildNumber"] == 3
+    run(repository.folder, "git", "checkout", "--quiet", "b/one")
+    new = repository.commit("three")
+    controller.post("job/many/polling")
+    controller.finished("many", 3)
+    assert f"Checked out {new}" in controller.get("job/many/3/consoleText").text
+    assert controller.run("many", number=4)[0]["result"] == "SUCCESS"  # nothing new: the newest again
+
+
+def test_more_remotes_a_short_history_and_a_part_of_the_tree(controller: ControllerProcess, tmp_path: Path) -> None:
+    one, two = GitRepository(tmp_path / "one"), GitRepository(tmp_path / "two")
+    for name in ("a", "b", "c"):
+        one.commit(name)
+        two.commit(name)
+    run(two.folder, "git", "checkout", "--quiet", "-b", "theirs")
+    (two.folder / "d").mkdir()
+    commit = two.commit("d/e")
+    remotes = "".join(
+        f"<hudson.plugins.git.UserRemoteConfig><name>{name}</name><url>file://{place.folder}</url>"
+        "</hudson.plugins.git.UserRemoteConfig>"
+        for name, place in (("origin", one), ("other", two))
+    )
+    extensions = (
+        f"<{EXTENSIONS}CloneOption><shallow>true</shallow><depth>2</depth><noTags>true</noTags><timeout>5</timeout>"
+        f"</{EXTENSIONS}CloneOption><{EXTENSIONS}SparseCheckoutPaths><sparseCheckoutPaths>"
+        f"<{EXTENSIONS}SparseCheckoutPath><path>d</path></{EXTENSIONS}SparseCheckoutPath></sparseCheckoutPaths>"
+        f"</{EXTENSIONS}SparseCheckoutPaths><{EXTENSIONS}PerBuildTag/>"
+    )
+    scm = (
+        f'<scm class="hudson.plugins.git.GitSCM"><userRemoteConfigs>{remotes}</userRemoteConfigs><branches>'
+        "<hudson.plugins.git.BranchSpec><name>theirs</name></hudson.plugins.git.BranchSpec></branches>"
+        f"<extensions>{extensions}</extensions></scm>"
+    )
+    controller.shell("remotes", "echo all: *; git rev-list --count HEAD; git tag; git branch -r", scm)
+    facts, log = controller.run("remotes")
+    assert facts["result"] == "SUCCESS", log
+    assert f"Checked out {commit}\n" in log
+    assert "all: d\n" in log
+    assert "\n3\n" in log  # of five: two of main, and one more
+    assert "jenkins-remotes-1\n" in log
+    assert "origin/main" in log
+
+
+def test_what_is_new_is_told_and_who_made_it(controller: ControllerProcess, tmp_path: Path) -> None:
+    repository = GitRepository(tmp_path / "repository")
+    repository.commit("one")
+    controller.shell("changing", "test $BUILD_NUMBER = 1", git_scm(repository.folder))
+    assert controller.run("changing")[0]["changeSet"]["items"] == []
+    (repository.folder / "one").unlink()
+    commit = repository.commit("two <b>")
+    repository.commit("three")
+    facts, _ = controller.run("changing", number=2)
+    assert facts["changeSet"]["kind"] == "git"
+    items = facts["changeSet"]["items"]
+    assert [item["msg"] for item in items] == ["three", "two <b>"]
+    assert (items[1]["commitId"], items[1]["authorEmail"], items[1]["author"]["fullName"]) == (
+        commit,
+        "a@example.com",
+        "a",
+    )
+    assert items[1]["paths"] == [{"editType": "delete", "file": "one"}, {"editType": "add", "file": "two <b>"}]
+    assert [person["fullName"] for person in facts["culprits"]] == ["a"]
+    facts, _ = controller.run("changing", number=3)
+    assert facts["changeSet"]["items"] == []
+    assert [person["fullName"] for person in facts["culprits"]] == ["a"]  # still failing
+
+
 @pytest.mark.parametrize("light", ["false", "true"])
 def test_a_bzr_branch_is_checked_out(controller: ControllerProcess, tmp_path: Path, light: str) -> None:
     if not shutil.which("brz"):
@@ -141,6 +257,15 @@ def test_a_bzr_branch_is_checked_out(controller: ControllerProcess, tmp_path: Pa
     assert controller.post(f"job/{name}/polling").status == 302
     assert controller.finished(name, 2)["result"] == "SUCCESS"
     assert "is 2\n" in controller.get(f"job/{name}/2/consoleText").text
+    changes = controller.get(f"job/{name}/2/api/json").json["changeSet"]
+    (item,) = changes["items"]
+    assert (changes["kind"], item["msg"], item["author"]["fullName"], item["authorEmail"]) == (
+        "bzr",
+        "two",
+        "a",
+        "a@example.com",
+    )
+    assert item["paths"] == [{"editType": "add", "file": "two"}]
 
 
 @pytest.mark.parametrize("url", ["", "-upload-pack=x", "--help"])
@@ -150,8 +275,8 @@ def test_an_address_that_is_an_option_is_refused(controller: ControllerProcess, 
     assert "no address of a repository" in reply.text
 
 
-@pytest.mark.parametrize("branch", ["**", "", "a b", "-x", "$(x)", "feature/*"])
+@pytest.mark.parametrize("branch", ["a b", "-x", "$(x)", ":x", "`x`"])
 def test_a_branch_that_is_none_is_refused(controller: ControllerProcess, branch: str) -> None:
     reply = controller.post("createItem?name=branch", f"<project>{git_scm('/x', branch)}</project>".encode())
     assert reply.status == 500
-    assert "one branch that is named" in reply.text
+    assert "the controller knows names" in reply.text

@@ -7,13 +7,12 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from agent_sshd import Sshd
 from controller_process import ControllerProcess, wait_for
 
 from byoci.controller.agentside.build import start_of
@@ -32,61 +31,6 @@ echo total $i
 echo kept > kept.txt"""
 ARCHIVE = """<publishers><hudson.tasks.ArtifactArchiver><artifacts>kept.txt</artifacts></hudson.tasks.ArtifactArchiver>
 </publishers>"""
-
-
-class Sshd:
-    """OpenSSH's server on a free port of loopback, for this user alone."""
-
-    def __init__(self, folder: Path, banner: str = "") -> None:
-        folder.mkdir()
-        self.folder = folder
-        for name in ("host", "host2", "client"):
-            self._run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
-        shutil.copy(folder / "client.pub", folder / "authorized")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        (folder / "banner").write_text(banner)
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start("host")
-
-    @staticmethod
-    def _run(*argv: str) -> None:
-        subprocess.run(argv, check=True, capture_output=True)
-
-    def start(self, key: str) -> None:
-        config = self.folder / "sshd_config"
-        config.write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder / key}\nUsePAM no\nStrictModes no\n"
-            f"AuthorizedKeysFile {self.folder / 'authorized'}\nPidFile none\nPasswordAuthentication no\n"
-            f"PermitRootLogin yes\nKbdInteractiveAuthentication no\nMaxStartups 100\n"
-            f'ForceCommand cat {self.folder / "banner"}; eval "$SSH_ORIGINAL_COMMAND"\n'
-        )
-        program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ["PATH"])
-        assert program is not None
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([program, "-D", "-e", "-f", config], stdout=log, stderr=log)
-        wait_for(self._answers)
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def known_host(self, key: str = "host") -> str:
-        return f"[127.0.0.1]:{self.port} {(self.folder / f'{key}.pub').read_text()}"
-
-    def cut(self) -> None:
-        """End every connection at once, as a cable does that is pulled out."""
-        import psutil
-
-        assert self.process is not None
-        for child in psutil.Process(self.process.pid).children():
-            child.kill()
-
-    def stop(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture

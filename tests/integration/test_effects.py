@@ -56,6 +56,7 @@ def test_an_effect_is_told_as_it_begins_ends_and_fails(caplog: pytest.LogCapture
 
 
 @pytest.mark.git
+@pytest.mark.slow
 def test_a_person_sees_what_a_lander_is_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
     story = Story(tmp_path, "git", tests="true")

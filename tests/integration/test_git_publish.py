@@ -137,6 +137,7 @@ def test_trunks_hooks_run_as_its_owner_would_run_them(
 
 
 @pytest.mark.parametrize("checked_out", [False, True])
+@pytest.mark.slow
 def test_a_veto_of_trunks_hook_leaves_everything(play: GitPlayground, vcs: Vcs, checked_out: bool) -> None:
     trunk = play.trunk(TEXT, checked_out=checked_out)
     source = play.branch(trunk)

@@ -38,6 +38,7 @@ def vcs(play: GitPlayground, tmp_path: Path) -> GitVcs:
     return play.vcs(tmp_path / "private")
 
 
+@pytest.mark.slow
 def test_small_packs_are_joined_and_nothing_is_lost(
     play: GitPlayground, vcs: GitVcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_revision_that_its_server_offers_elsewhere_is_taken(play: GitPlaygroun
     ["main:refs/heads/x", "*", "-x", "--upload-pack=x", "a b", "a..b", "a\nb", "^main", "main~1", "@{u}", "@", "/x",
      "x/", "x.lock", "x.lock/y", ".x", "a/.x", "x.", "a//b", "a\\b", "[x]", "refs/heads/main:refs/heads/x", "\x7f"],
 )  # fmt: skip
+@pytest.mark.slow
 def test_what_is_no_name_of_a_branch_is_rejected(play: GitPlayground, vcs: GitVcs, branch: str) -> None:
     trunk = play.trunk(TEXT)
     for ask in (vcs.tip, vcs.fetch):

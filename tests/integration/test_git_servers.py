@@ -74,6 +74,7 @@ def test_a_whole_landing_over_http(play: GitPlayground, tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "private").iterdir() if path.name.startswith("incoming")]
 
 
+@pytest.mark.slow
 def test_a_read_only_http_server_refuses(play: GitPlayground, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -86,6 +87,7 @@ def test_a_read_only_http_server_refuses(play: GitPlayground, tmp_path: Path) ->
     assert play.tip(trunk) == made.base
 
 
+@pytest.mark.slow
 def test_a_hook_of_trunks_server_refuses_in_its_own_words(play: GitPlayground, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -105,6 +107,7 @@ def test_a_hook_of_trunks_server_refuses_in_its_own_words(play: GitPlayground, t
     assert play.tip(trunk) == made.base
 
 
+@pytest.mark.slow
 def test_a_login_reaches_the_server_and_nobody_else(
     play: GitPlayground, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,6 +196,7 @@ def test_an_unknown_host_is_not_asked_about(play: GitPlayground, tmp_path: Path,
     assert "Host key verification failed" in caught.value.details
 
 
+@pytest.mark.slow
 def test_keys_come_from_the_users_ssh_agent(
     play: GitPlayground, tmp_path: Path, ssh: Ssh, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def test_a_good_proposal_lands_once_and_is_reported_once(story: Story) -> None:
     assert story.land() == []
 
 
+@pytest.mark.slow
 def test_a_proposal_whose_tests_fail_goes_back_and_is_not_tested_again(story: Story) -> None:
     before = story.trunk_tip()
     proposal = story.propose("topic", {"broken": "yes\n"})
@@ -58,6 +59,7 @@ def test_a_proposal_whose_tests_fail_goes_back_and_is_not_tested_again(story: St
     assert len(story.forge.comments(proposal.id)) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_proposal_that_is_mended_and_approved_again_lands(story: Story) -> None:
     proposal = story.propose("topic", {"greeting": "goodbye\n"})
     assert story.land_one().outcome is Outcome.TESTS_FAILED
@@ -67,6 +69,7 @@ def test_a_failed_proposal_that_is_mended_and_approved_again_lands(story: Story)
     assert story.land_one().outcome is Outcome.LANDED
 
 
+@pytest.mark.slow
 def test_a_conflict_is_told_with_its_paths(story: Story) -> None:
     proposal = story.propose("topic", {"README": "one\n2\nthree\n"})
     story.repository.commit(None, {"README": "one\nzwei\nthree\n"}, "translate", "alice")
@@ -87,6 +90,7 @@ def test_one_that_nobody_approved_waits(story: Story) -> None:
     assert exit_code(rows) == 3
 
 
+@pytest.mark.slow
 def test_a_source_that_moved_on_after_its_approval_waits(story: Story) -> None:
     story.propose("topic", {"new": "1\n"})
     story.repository.commit("topic", {"new": "evil\n"}, "one more thing", "bob")
@@ -106,6 +110,7 @@ def test_a_prerequisite_lands_first_though_it_was_proposed_later(story: Story) -
     ]
 
 
+@pytest.mark.slow
 def test_one_that_a_person_merged_is_told_as_such_and_makes_no_commit(story: Story) -> None:
     proposal = story.propose("topic", {"new": "1\n"})
     story.repository.merge("topic", "alice")
@@ -117,6 +122,7 @@ def test_one_that_a_person_merged_is_told_as_such_and_makes_no_commit(story: Sto
     assert story.forge.proposal(proposal.id).status is Status.MERGED
 
 
+@pytest.mark.slow
 def test_one_that_was_reverted_since_waits_for_a_revert_of_the_revert(story: Story) -> None:
     first = story.propose("topic", {"new": "1\n", "greeting": "hello\n"})
     story.land()
@@ -131,6 +137,7 @@ def test_one_that_was_reverted_since_waits_for_a_revert_of_the_revert(story: Sto
     assert "reverted" in row.reasons[0]
 
 
+@pytest.mark.slow
 def test_one_without_changes_never_lands(story: Story) -> None:
     tip = story.trunk_tip()
     story.propose("topic", {"new": "1\n"}, approve=False)
@@ -157,6 +164,7 @@ def test_trunk_that_moves_while_testing_starts_the_landing_anew(story: Story) ->
     assert story.lines.count(f"hello {proposal.id}: testing") == 2
 
 
+@pytest.mark.slow
 def test_trunk_that_never_rests_is_our_failure_and_loses_nothing(story: Story) -> None:
     story.propose("topic", {"new": "1\n"})
     count = iter(range(100))
@@ -173,6 +181,7 @@ def test_trunk_that_never_rests_is_our_failure_and_loses_nothing(story: Story) -
     assert story.land_one().outcome is Outcome.LANDED
 
 
+@pytest.mark.slow
 def test_a_refusal_that_comes_while_testing_stops_the_landing(story: Story) -> None:
     before = story.trunk_tip()
     proposal = story.propose("topic", {"new": "1\n"})
@@ -189,6 +198,7 @@ def test_a_refusal_that_comes_while_testing_stops_the_landing(story: Story) -> N
     assert story.trunk_tip() == before
 
 
+@pytest.mark.slow
 def test_what_a_dead_lander_published_is_reported_by_the_next_one(story: Story) -> None:
     proposal = story.propose("topic", {"new": "1\n"})
     gate = story.gate()
@@ -204,6 +214,7 @@ def test_what_a_dead_lander_published_is_reported_by_the_next_one(story: Story) 
     assert story.trunk_tip() == tip
 
 
+@pytest.mark.slow
 def test_a_landing_that_a_person_took_off_trunk_is_not_told_and_lands_anew(story: Story) -> None:
     before = story.trunk_tip()
     proposal = story.propose("topic", {"new": "1\n"})
@@ -220,6 +231,7 @@ def test_a_landing_that_a_person_took_off_trunk_is_not_told_and_lands_anew(story
     assert len(story.forge.comments(proposal.id)) == 1
 
 
+@pytest.mark.slow
 def test_losing_the_cache_loses_nothing(story: Story) -> None:
     proposal = story.propose("topic", {"new": "1\n"})
     story.land()
@@ -239,6 +251,7 @@ def test_two_landers_on_one_trunk_never_work_at_once(story: Story) -> None:
         story.land()
 
 
+@pytest.mark.slow
 def test_shadow_tells_and_changes_nothing(story: Story) -> None:
     good = story.propose("good", {"new": "1\n"})
     bad = story.propose("bad", {"broken": "1\n"})
@@ -255,6 +268,7 @@ def test_shadow_tells_and_changes_nothing(story: Story) -> None:
     assert story.forge.proposal(good.id).merged_revision == told
 
 
+@pytest.mark.slow
 def test_shadow_regardless_tests_what_nobody_approved(story: Story) -> None:
     proposal = story.propose("topic", {"broken": "1\n"}, approve=False)
     rows = story.shadow(proposal.id, regardless=True)
@@ -262,6 +276,7 @@ def test_shadow_regardless_tests_what_nobody_approved(story: Story) -> None:
     assert story.forge.proposal(proposal.id).status is Status.NEEDS_REVIEW
 
 
+@pytest.mark.slow
 def test_a_source_that_is_gone_is_an_error_of_that_proposal_alone(story: Story) -> None:
     gone = story.propose("gone", {"a": "1\n"})
     good = story.propose("good", {"b": "1\n"})
@@ -279,6 +294,7 @@ def test_a_trunk_that_is_gone_is_told(story: Story) -> None:
         story.land()
 
 
+@pytest.mark.slow
 def test_the_queue_judges_without_trying(story: Story) -> None:
     good = story.propose("good", {"b": "1\n"})
     waiting = story.propose("waiting", {"c": "1\n"}, approve=False)

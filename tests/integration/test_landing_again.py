@@ -13,7 +13,7 @@ from byoci.model import Outcome, Status
 if TYPE_CHECKING:
     from byoci.model import Proposal
 
-pytestmark = [pytest.mark.agent]
+pytestmark = [pytest.mark.agent, pytest.mark.slow]
 
 
 def lose_database(story: Story) -> None:

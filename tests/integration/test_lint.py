@@ -32,6 +32,7 @@ def test_imports_go_down_the_house_only() -> None:
     lint("lint-imports")
 
 
+@pytest.mark.slow
 def test_shell_scripts() -> None:
     lint("shellcheck", "--external-sources", *SHELL)
 

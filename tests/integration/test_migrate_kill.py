@@ -135,6 +135,7 @@ def kill_everywhere(place: Path, step: int) -> int:
         count += step
 
 
+@pytest.mark.slow
 def test_killed_at_some_lines(place: Path) -> None:
     assert kill_everywhere(place, 47) > 200
 

@@ -44,6 +44,7 @@ def test_what_shadow_tested_lands_without_a_second_test(story: Story) -> None:
     assert logs(story) == 1
 
 
+@pytest.mark.slow
 def test_another_tree_and_another_image_are_tested(story: Story) -> None:
     story.propose("one", {"one": "1\n"})
     story.shadow()

@@ -79,6 +79,7 @@ def kill(victim: subprocess.Popen[str]) -> None:
         "exec >/dev/null 2>&1; sleep MARK",
     ],
 )
+@pytest.mark.slow
 def test_nothing_outlives_it(site: BubblewrapHarness, tmp_path: Path, mark: str, way: str) -> None:
     command = "echo begun; " + way.replace("MARK", mark)
     victim = start(site, tmp_path, f"site.ready().sh({command!r}, on_output=lambda b: print(b.decode(), flush=True))")

@@ -6,6 +6,8 @@ import itertools
 import os
 import shutil
 import signal
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,6 +103,32 @@ def test_one_who_is_killed_while_removing_leaves_nothing_to_trip_over(
     assert maker.made == 2
     store.prune()
     assert sorted(path.name for path in store._folder.iterdir()) == [KEY, f"{KEY}.lock"]
+
+
+def test_one_who_wanted_to_make_it_does_not_wait_for_those_who_use_it(store: Store, maker: Maker) -> None:
+    """A worker holds its layer for as long as its tests take."""
+    inside = threading.Barrier(8)
+    used: list[layers.Layer] = []
+
+    def make() -> Path:
+        time.sleep(0.05)  # all others have found by now that it is not there
+        return maker()
+
+    def use() -> None:
+        inside.wait()
+        used.append(store.get(KEY, make))
+
+    threads = [threading.Thread(target=use, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    alive = [thread for thread in threads if thread.is_alive()]
+    for layer in used:
+        layer.close()
+    assert not alive
+    assert len(used) == 8
+    assert maker.made == 1
 
 
 def test_one_who_is_killed_while_making_leaves_nothing_that_counts(store: Store, maker: Maker) -> None:

@@ -169,7 +169,7 @@ def test_a_wrong_value_of_a_project_is_told_in_words(line: str, complaint: str) 
         ),
         (SITE + '[image.x]\nbase = "debian:bookworm"', "6: image.x.base is not in this version"),
         (SITE + '[image.host]\npath = "/"', "5: image.host has a name that means the system's own folders"),
-        (SITE + '[controller]\nurl = "x"', "5: controller is not in this version"),
+        (SITE + '[controller]\nengine = "jenkins"', "6: controller.engine is not in this version"),
         (SITE + "[machine.monitor]", "5: machine is not in this version"),
         (SITE + 'vcs.sources.schemes = ["ext"]', "5: site.vcs is not known"),
         (SITE + '[vcs]\nsources.schemes = ["ext"]', '6: vcs.sources.schemes (entry 1) must be "https" or'),

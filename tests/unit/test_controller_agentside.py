@@ -36,7 +36,8 @@ def test_it_is_written_for_python_3_9_and_its_library(path: Path) -> None:
         assert not isinstance(node, ast.Match)
     ours = {name for name in imported if name.startswith("byoci")}
     assert all(name.startswith("byoci.controller.agentside.") for name in ours)
-    known = {"contextlib", "ctypes", "json", "os", "re", "select", "shutil", "signal", "stat", "sys", "time"}
+    known = {"contextlib", "ctypes", "fcntl", "functools", "hashlib", "json", "os", "pwd", "re", "select", "shutil"}
+    known |= {"signal", "stat", "subprocess", "sys", "tempfile", "time"}
     assert imported - ours - known - {"__future__", "typing", "collections.abc"} == set()
 
 
@@ -153,10 +154,10 @@ def test_each_line_has_its_time(log_of: Callable[..., bytes]) -> None:
 
 
 def test_statuses_are_json_of_one_step(tmp_path: Path) -> None:
-    from byoci.controller.agentside.build import boot_id, start_of, write_status
+    from byoci.controller.agentside.record import boot_id, start_of, write_json
 
     status: dict[str, Any] = {"boot": boot_id(), "pid": os.getpid(), "start": start_of(os.getpid())}
-    write_status(str(tmp_path), status)
+    write_json(f"{tmp_path}/status", status)
     assert json.loads((tmp_path / "status").read_text()) == status
     assert status["start"] > 0
     assert start_of(2**22 + 1) == 0

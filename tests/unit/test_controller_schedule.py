@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byoci.controller.catalog import Catalog, MissingError, TakenError
-from byoci.controller.discarding import too_old, without_artifacts
-from byoci.controller.job import Discarder, Downstream, Job, Result
+from byoci.controller.discarding import expired
+from byoci.controller.estimates import duration
+from byoci.controller.job import Downstream, Job, PropertyFile, Result
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.nodexml import Node, Ssh, read_node, write_node
 from byoci.controller.places import Places, check_name
@@ -24,6 +24,7 @@ from byoci.controller.triggers import Relations, Timers
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 pytestmark = pytest.mark.controller
@@ -41,49 +42,81 @@ def place(name: str, *labels: str, executors: int = 1, **more: bool) -> Place:
 def test_the_oldest_gets_the_first_seat_that_its_labels_allow() -> None:
     jobs = {"a": Job(labels="big"), "b": Job(), "c": Job(labels="!big"), "d": Job()}
     places = [place("one", "big"), place("two", executors=2)]
-    plan = schedule(waits("b", "a", "c", "d"), jobs, places, [], 1.0, {})
+    plan = schedule(waits("b", "a", "c", "d"), jobs, places, {}, 1.0, {})
     assert [(seat.queued.job, seat.node, seat.executor) for seat in plan.seats] == [
         ("b", "one", 0),
         ("c", "two", 0),
         ("d", "two", 1),
     ]
-    assert plan.reasons == {2: "Waiting for next available executor on “big”"}
+    assert plan.reasons == {2: "Waiting for next available executor on ‘big’"}
+
+
+def test_the_higher_priority_starts_first() -> None:
+    jobs = {"low": Job(priority=1), "usual": Job(), "high": Job(priority=5)}
+    plan = schedule(waits("low", "usual", "usual", "high"), jobs, [place("one", executors=2)], {}, 1.0, {})
+    assert [seat.queued.job for seat in plan.seats] == ["high", "usual"]
 
 
 @pytest.mark.parametrize(
     ("job", "places", "reason"),
     [
-        (Job(labels="x"), [place("one")], "There are no nodes with the label “x”"),
-        (Job(labels="one"), [place("one", ready=False)], "All nodes of label “one” are offline"),
+        (Job(labels="x"), [place("one")], "There are no nodes with the label ‘x’"),
+        (Job(labels="one"), [place("one", ready=False)], "All nodes of label ‘one’ are offline"),
         (Job(), [place("one", ready=False)], "All nodes are offline"),
         (Job(), [place("one", exclusive=True)], "There are no nodes"),
         (Job(), [place("one", executors=0)], "There are no nodes"),
     ],
 )
 def test_a_reason_is_told(job: Job, places: list[Place], reason: str) -> None:
-    assert schedule(waits("j"), {"j": job}, places, [], 1.0, {}).reasons == {1: reason}
+    assert schedule(waits("j"), {"j": job}, places, {}, 1.0, {}).reasons == {1: reason}
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait() -> None:
+    year = 365 * 86400.0
+    waiting = [Queued(1, "j", NOBODY, year, year + 5)]
+    free = [place("one")]
+    assert schedule(waiting, {"j": Job()}, free, {}, year + 1, {}).reasons == {
+        1: "In the quiet period. Expires in 4 sec"
+    }
+    assert schedule(waiting, {"j": Job()}, free, {}, 10.0, {}).reasons == {}
 
 
 def test_what_holds_a_build_back() -> None:
     free = [place("one", executors=9)]
     jobs = {"j": Job(), "w": Job(wait_for_upstream=True), "up": Job()}
-    assert "quiet period" in schedule(waits("j", due=9.0), jobs, free, [], 1.0, {}).reasons[1]
-    assert "built already" in schedule(waits("j"), jobs, free, ["j"], 1.0, {}).reasons[1]
-    assert "built already" in schedule(waits("j", "j"), jobs, free, [], 1.0, {}).reasons[2]
+    assert "quiet period" in schedule(waits("j", due=9.0), jobs, free, {}, 1.0, {}).reasons[1]
+    running = {"j": "Build #7 is already in progress (ETA: 3 sec)"}
+    assert schedule(waits("j"), jobs, free, running, 1.0, {}).reasons[1] == running["j"]
+    assert "already in progress" in schedule(waits("j", "j"), jobs, free, {}, 1.0, {}).reasons[2]
     kin = {"w": Kin(upstream=frozenset({"up"}))}
-    assert "Upstream project up" in schedule(waits("w"), jobs, free, ["up"], 1.0, kin).reasons[1]
-    assert schedule(waits("w"), jobs, free, [], 1.0, kin).reasons == {}
+    assert "Upstream project up" in schedule(waits("w"), jobs, free, {"up": ""}, 1.0, kin).reasons[1]
+    assert schedule(waits("w"), jobs, free, {}, 1.0, kin).reasons == {}
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(0, 3), st.integers(0, 3))
 def test_no_seat_is_given_twice_and_everybody_has_a_seat_or_a_reason(jobs: list[str], one: int, two: int) -> None:
     known = {"a": Job(concurrent=True), "b": Job(labels="two", concurrent=True), "c": Job()}
     waiting = waits(*jobs)
-    plan = schedule(waiting, known, [place("one", executors=one), place("two", executors=two)], [], 1.0, {})
+    plan = schedule(waiting, known, [place("one", executors=one), place("two", executors=two)], {}, 1.0, {})
     seats = [(seat.node, seat.executor) for seat in plan.seats]
     assert len(set(seats)) == len(seats) <= one + two
     assert {seat.queued.id for seat in plan.seats} ^ plan.reasons.keys() == {queued.id for queued in waiting}
     assert sum(seat.queued.job == "c" for seat in plan.seats) <= 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.42, "0.4 sec"),
+        (59.4, "59 sec"),
+        (200, "3 min 20 sec"),
+        (3600, "1 hr"),
+        (3900, "1 hr 5 min"),
+        (90000, "1 day 1 hr"),
+    ],
+)
+def test_how_long_is_told_in_two_units(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
 
 
 def build(number: int, result: Result | None, began: float = 0.0) -> BuildRow:
@@ -92,14 +125,22 @@ def build(number: int, result: Result | None, began: float = 0.0) -> BuildRow:
 
 def test_builds_that_are_too_many_or_too_old() -> None:
     good, bad = Result.SUCCESS, Result.FAILURE
-    builds = [build(5, None), build(4, bad), build(3, bad), build(2, good), build(1, good)]
-    assert [b.number for b in too_old(builds, Discarder(builds=2), 0.0)] == [3, 1]
-    days = [build(3, bad, 86400.0 * 9), build(2, bad, 86400.0), build(1, good)]
-    assert [b.number for b in too_old(days, Discarder(days=7), 86400.0 * 10)] == [2]
-    assert too_old(builds, Discarder(), 1e12) == []
-    kept = [replace(one, facts={"artifacts": [[0, "x"]]}) for one in builds]
-    assert [b.number for b in without_artifacts(kept, Discarder(artifact_builds=2), 0.0)] == [3, 1]
-    assert without_artifacts(builds, Discarder(artifact_builds=2), 0.0) == []
+    builds = [build(1, good), build(2, good), build(3, bad), build(4, bad), build(5, None)]
+
+    def gone(found: Iterable[BuildRow], first: int | None, days: int | None, now: float) -> list[int]:
+        return [one.number for one in expired(found, first, days, {2}, now)]
+
+    assert gone(builds, 4, None, 0.0) == [1, 3]
+    assert gone(builds, 9, None, 0.0) == [1, 3, 4]  # never one that runs
+    days = [build(1, good), build(2, bad, 86400.0), build(3, bad, 86400.0 * 9), build(4, bad)]
+    assert gone(days, None, 7, 86400.0 * 10) == [1]  # a clock that was set back makes nothing younger or older
+    assert gone(builds, None, None, 1e12) == []
+
+
+def test_only_what_goes_is_read() -> None:
+    builds = iter([build(number, Result.FAILURE) for number in range(1, 100)])
+    assert [one.number for one in expired(builds, 3, None, (), 0.0)] == [1, 2]
+    assert next(builds).number == 4
 
 
 @pytest.fixture
@@ -211,13 +252,16 @@ def test_parameters_are_those_that_the_job_has() -> None:
 def test_what_is_handed_on() -> None:
     row = BuildRow(1, "j", 1, 1, Request({"A": "1"}, "x"), "", 0, 0.0)
     good = frozenset({Result.SUCCESS})
-    assert handed_on(Downstream(("k",), good), row, {}) == {}
-    assert handed_on(Downstream(("k",), good, "B=$A", inherit=True, bare=False), row, {"A": "1"}) == {
+    assert handed_on(Downstream(("k",), good), row, {}, {}) == {}
+    assert handed_on(Downstream(("k",), good, "B=$A", inherit=True, bare=False), row, {"A": "1"}, {}) == {
         "A": "1",
         "B": "1",
     }
+    file = Downstream(("k",), good, "B=2", bare=False, files=(PropertyFile("f", needed=True),))
+    assert handed_on(file, row, {}, {"f": "A=9\nB=9"}) == {"A": "9", "B": "2"}
+    assert handed_on(file, row, {}, {}) is None
     none = BuildRow(1, "j", 1, 1, NOBODY, "", 0, 0.0)
-    assert handed_on(Downstream(("k",), good, inherit=True, bare=False), none, {}) is None
+    assert handed_on(Downstream(("k",), good, inherit=True, bare=False), none, {}, {}) is None
 
 
 def test_a_plan_has_a_workspace_of_its_own() -> None:
@@ -295,3 +339,19 @@ def test_the_last_builds_of_each_kind(tmp_path: Path) -> None:
     state.move_item("j", "k")
     assert [build.job for build in state.builds("k", 2)] == ["k", "k"]
     assert state.following("k") == 6
+
+
+def test_a_queue_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    state = State(tmp_path / "state.sqlite")
+    for name in "abcd":
+        state.save_item(Item(name, folder=False, config=b"<project/>", following=1))
+    queued = {name: state.enqueue(name, Request({"P": name}, "x"), 0.0) for name in "abcd"}
+    assert state.enqueue("a", Request({"P": "a"}, "x"), 9.0) == queued["a"]
+    state.begin(queued["a"], "", 0)
+    assert state.cancel(queued["b"].id)
+    assert not state.cancel(queued["b"].id)
+    state.move_item("c", "e")
+    state.drop_item("d")
+    assert [one.job for one in state.waiting()] == ["e"]
+    state.close()
+    assert [one.job for one in State(tmp_path / "state.sqlite").waiting()] == ["e"]

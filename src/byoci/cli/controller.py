@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,21 +13,35 @@ import click
 from byoci.cli import output
 from byoci.cli.main import json_option
 from byoci.config.paths import NAMESPACES, byoci_home
+from byoci.controller.places import LOOPBACK, NO_SSHD, sshd_program
 from byoci.errors import NothingToDoError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from byoci.cli.main import Context
+    from byoci.config.loading import Config
+    from byoci.controller.background import Serving
     from byoci.controller.checking import Checked
 
-_DEFAULT_PORT = 8010
+_AGENT_SECONDS = 20.0  # how long one waits for the first connection to an agent
+_LOOK = 0.05  # seconds between looks
 
 
-def _home(context: Context) -> Path:
+def config_if_any(context: Context) -> Config | None:
+    """The configuration; None where there is no file. Raises `ConfigError` for one that is wrong."""
+    from byoci.config.loading import found_file
+
+    there = found_file(context.config, os.environ, context.namespace)
+    return None if there is None else context.site.config
+
+
+def controller_home(context: Context) -> Path:
+    """The controller's state folder; a site without a configuration has the usual one."""
     if context.namespace not in NAMESPACES:
         raise UsageError(f"there is no namespace {context.namespace}", details=f"There are {', '.join(NAMESPACES)}.")
-    return byoci_home(os.environ) / context.namespace / "controller"
+    config = config_if_any(context)
+    return config.controller_folder if config else byoci_home(os.environ) / context.namespace / "controller"
 
 
 def _need_extra() -> None:
@@ -38,25 +53,62 @@ def _need_extra() -> None:
 
 @click.command()
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=_DEFAULT_PORT, show_default=True, help="0: any free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Instead of controller.port, which is 8010 by default; 0: any free one.",
 )
 @json_option
 @click.pass_obj
-def up(context: Context, port: int) -> None:
-    """Start the embedded controller in the background, on loopback, with this host as its agent.
+def up(context: Context, port: int | None) -> None:
+    """Start the site: the embedded controller, in the background, with this host as its agent, also over ssh.
 
-    It speaks the remote API of Jenkins; sign in as `admin` with the API token in the file that is told.
+    It speaks the remote API of Jenkins; sign in as `admin` with the API token in the file that is told. The agent
+    `loopback` is reached through an sshd of the site's own, at loopback only, which ends with the controller.
     """
     from byoci.controller import background
+    from byoci.host import secrets
+    from byoci.host.site_agent import prepare
 
     _need_extra()
-    home = _home(context)
-    found = background.find(home) or background.start(home, port)
+    home, config = controller_home(context), config_if_any(context)
+    found = background.find(home)
+    if found is None:
+        prepare(byoci_home(os.environ) / context.namespace / secrets.FOLDER, home, context.namespace)
+        found = background.start(home, _serving(config, port))
+    from byoci.cli.host import sync_nodes
+
+    for problem in sync_nodes(context):
+        output.error(problem)
+    reason = _await_agent(found.url, home)
     token = home / "admin-token"
     if context.json:
-        output.as_json({"url": found.url, "token_file": str(token), "pid": found.pid})
+        agent = {"name": LOOPBACK, "online": not reason, "reason": reason}
+        output.as_json({"url": found.url, "token_file": str(token), "pid": found.pid, "agent": agent})
     else:
         output.say(f"The controller answers at {found.url}\nUser admin, API token in {token}")
+        output.say(f"Agent {LOOPBACK} over ssh: " + (f"offline. {reason}" if reason else "online"))
+
+
+def _serving(config: Config | None, port: int | None) -> Serving:
+    from byoci.config.schema_controller import Controller
+    from byoci.controller.background import Serving
+
+    settings = config.controller if config else Controller()
+    return Serving(settings.port if port is None else port, settings.listen, settings.url or "")
+
+
+def _await_agent(url: str, home: Path) -> str:
+    """Wait until the site's own agent over ssh is online; "", or why it is not."""
+    from byoci.controller.client import Client
+
+    client, deadline = Client(url, home), time.monotonic() + _AGENT_SECONDS
+    while True:
+        node = client.node(LOOPBACK)
+        if node is not None and not node["offline"]:
+            return ""
+        if sshd_program() is None or time.monotonic() > deadline:
+            return str(node["offlineCauseReason"]) if node else NO_SSHD
+        time.sleep(_LOOK)
 
 
 @click.command()
@@ -65,7 +117,7 @@ def down(context: Context) -> None:
     """End the embedded controller. Builds that run go on, and `byoci up` goes on with them."""
     from byoci.controller import background
 
-    if not background.stop(_home(context)):
+    if not background.stop(controller_home(context)):
         raise NothingToDoError("no controller is running")
     output.progress("The controller has ended.")
 

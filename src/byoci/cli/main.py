@@ -42,8 +42,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "byoci.cli.config:config",
     "migrate": "byoci.cli.migrate:migrate",
     "agent": "byoci.cli.agent:agent",
+    "host": "byoci.cli.host:host",
     "up": "byoci.cli.controller:up",
     "down": "byoci.cli.controller:down",
+    "controller": "byoci.cli.people:controller",
     "job": "byoci.cli.controller:job",
     "completion": "byoci.cli.completion:completion",
 }

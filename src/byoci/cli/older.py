@@ -45,6 +45,17 @@ SLAVE_VERBS: Final[Mapping[str, Verb]] = {
 }
 
 
+HOST_VERBS: Final[Mapping[str, Verb]] = {
+    "update-slave-access": Verb(("host", "update-agent-access")),
+    "secrets": Verb(("host", "secrets")),
+}
+
+
+def host() -> None:
+    """Entry point of the program `byo-ci-host`: what is `byoci host` now."""
+    sys.exit(translate("byo-ci-host", HOST_VERBS, sys.argv[1:]))
+
+
 def slave() -> None:
     """Entry point of the program `byo-ci-slave`: what is `byoci agent` now."""
     sys.exit(translate("byo-ci-slave", SLAVE_VERBS, sys.argv[1:]))

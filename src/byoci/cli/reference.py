@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from byoci.cli.main import cli
-from byoci.cli.older import SLAVE_VERBS
+from byoci.cli.older import HOST_VERBS, SLAVE_VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +87,9 @@ def _cell(text: str) -> str:
 
 def _older_rows() -> str:
     rows = [
-        f"| `byo-ci-slave {verb}` | `byoci {' '.join(now.command)}`{_code(now.nothing)} |"
-        for verb, now in SLAVE_VERBS.items()
+        f"| `{program} {verb}` | `byoci {' '.join(now.command)}`{_code(now.nothing)} |"
+        for program, verbs in (("byo-ci-slave", SLAVE_VERBS), ("byo-ci-host", HOST_VERBS))
+        for verb, now in verbs.items()
     ]
     return "\n".join(rows) + "\n"
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from byoci.config.origins import Origin
     from byoci.config.schema import Image, LocalForge, Project, Root, Site, Team, VcsSection, Worker
+    from byoci.config.schema_controller import Agent, Controller
 
 DEFAULT_NAMESPACE: Final = "testing"
 _T = TypeVar("_T")
@@ -82,6 +83,21 @@ class Config:
     def images(self) -> Mapping[str, Image]:
         """The root file systems that workers may name."""
         return self.root.image
+
+    @property
+    def controller(self) -> Controller:
+        """The controller's settings; see `controller_folder` for its state."""
+        return self.root.controller
+
+    @property
+    def controller_folder(self) -> Path:
+        """The state of the embedded controller."""
+        return self.controller.folder or self.state / "controller"
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """The agents of the controller that are reached over ssh."""
+        return self.root.agent
 
     @property
     def teams(self) -> Mapping[str, Team]:

@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from byoci.config.older import told
-from byoci.config.schema import LATER_KEYS, NOT_YET
+from byoci.config.schema import LATER_KEYS
+from byoci.config.schema_types import NOT_YET
 from byoci.config.walk import known_keys, names_at, pattern_of
 from byoci.errors import ConfigError
 from byoci.log import printable

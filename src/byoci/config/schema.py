@@ -7,26 +7,37 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping  # noqa: TC003 - pydantic reads the annotations
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    PlainValidator,
-    PrivateAttr,
-    ValidationInfo,
     model_validator,
 )
 
 from byoci.config import values
-from byoci.config.trunks import resolve_path, resolve_trunk
-from byoci.model import Location
+from byoci.config.schema_controller import Agent, Controller
+from byoci.config.schema_types import (
+    AgentName,
+    Commands,
+    Duration,
+    FilePath,
+    Insides,
+    Line,
+    Name,
+    Named,
+    Section,
+    Size,
+    Text,
+    Trunk,
+    Variable,
+    Word,
+    Words,
+    as_tuple,
+    one_of,
+)
 
 VCS_KINDS: Final = ("git", "bzr")
 FORGES: Final = ("local",)
@@ -36,88 +47,10 @@ HOST_IMAGE: Final = "host"
 # What the design has and this version has not: refused in words that tell so.
 LATER_FORGES: Final = ("launchpad", "gitlab", "github", "gitea")
 LATER_BACKENDS: Final = ("podman", "lxd")
-LATER_KEYS: Final = (("controller",), ("machine",), ("image", "*", "base"), ("image", "*", "packages"))
-NOT_YET: Final = "not in this version"
+LATER_KEYS: Final = (("machine",), ("image", "*", "base"), ("image", "*", "packages"))
 
 
-def _one_of(known: tuple[str, ...], later: tuple[str, ...] = ()) -> AfterValidator:
-    def check(value: str) -> str:
-        if value in known:
-            return value
-        words = " or ".join(f'"{name}"' for name in known)
-        raise ValueError(f"is {NOT_YET}: use {words}" if value in later else f"must be {words}")
-
-    return AfterValidator(check)
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _as_commands(value: object) -> object:
-    commands = (value,) if isinstance(value, str) else _as_tuple(value)
-    if not isinstance(commands, tuple) or not commands or not all(isinstance(command, str) for command in commands):
-        raise ValueError("must be a shell command, or a list of them, none of them empty")
-    return commands
-
-
-def _as_trunk(value: object, info: ValidationInfo) -> Location:
-    if not isinstance(value, str):
-        raise ValueError("must be text: a URL or path, and after a ; the branch's name")  # noqa: TRY004 - pydantic's
-    return resolve_trunk(value, *_starts(info))
-
-
-def _as_path(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str):
-        raise ValueError("must be text: a path")  # noqa: TRY004 - pydantic's rule
-    return Path(resolve_path(values.check_line(value), *_starts(info)))
-
-
-def _starts(info: ValidationInfo) -> tuple[Path, Path]:
-    assert info.context is not None
-    return info.context["folder"], info.context["home"]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a type is called in the reference, and how its values are written where TOML has no type for them."""
-
-    words: str
-    write: Callable[[Any], object] | None = None
-
-
-Name = Annotated[str, AfterValidator(values.check_name)]
-Line = Annotated[str, AfterValidator(values.check_line)]
-Text = Annotated[str, AfterValidator(values.check_text)]
-Word = Annotated[str, AfterValidator(values.check_word)]
-Words = Annotated[tuple[Word, ...], BeforeValidator(_as_tuple)]
-Inside = Annotated[str, AfterValidator(values.check_inside)]
-Insides = Annotated[tuple[Inside, ...], BeforeValidator(_as_tuple)]
-Command = Annotated[str, AfterValidator(values.check_command)]
-Commands = Annotated[tuple[Command, ...], BeforeValidator(_as_commands), Kind("text or list of texts", list)]
-Size = Annotated[int, BeforeValidator(values.parse_size), Kind("size", values.format_size)]
-Duration = Annotated[float, BeforeValidator(values.parse_duration), Kind("time", values.format_duration)]
-Trunk = Annotated[Location, PlainValidator(_as_trunk), Kind("URL or path", str)]
-FilePath = Annotated[Path, PlainValidator(_as_path), Kind("path", str)]
-Variable = Annotated[str, AfterValidator(values.check_variable)]
-Scheme = Annotated[str, _one_of(SCHEMES)]
-
-
-class Section(BaseModel):
-    """A table of the configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False)
-
-
-class Named(Section):
-    """A table that stands under a name of its owner's choice, as `[project.hello]`."""
-
-    _name: str = PrivateAttr(default="")
-
-    @property
-    def name(self) -> str:
-        """The name that the table stands under."""
-        return self._name
+Scheme = Annotated[str, one_of(SCHEMES)]
 
 
 class Landing(Section):
@@ -229,8 +162,8 @@ class Approve(Section):
 class Project(Named):
     """A gated trunk."""
 
-    vcs: Annotated[str, _one_of(VCS_KINDS)] = Field(description='Version control system: "git" or "bzr".')
-    forge: Annotated[str, _one_of(FORGES, LATER_FORGES)] = Field(
+    vcs: Annotated[str, one_of(VCS_KINDS)] = Field(description='Version control system: "git" or "bzr".')
+    forge: Annotated[str, one_of(FORGES, LATER_FORGES)] = Field(
         default="local", description='Where proposals come from: "local", the forge that byoci keeps itself.'
     )
     trunk: Trunk = Field(
@@ -249,7 +182,7 @@ class Project(Named):
 class Worker(Named):
     """A kind of sandbox and what it may use. `[worker.default]` exists also where the file has none."""
 
-    backend: Annotated[str, _one_of(BACKENDS, LATER_BACKENDS)] = Field(
+    backend: Annotated[str, one_of(BACKENDS, LATER_BACKENDS)] = Field(
         default="bubblewrap", description='What seals it: "bubblewrap".'
     )
     image: str = Field(
@@ -296,7 +229,7 @@ class Forges(Section):
 class Sources(Section):
     """Where proposals' sources may be."""
 
-    schemes: Annotated[tuple[Scheme, ...], BeforeValidator(_as_tuple)] = Field(
+    schemes: Annotated[tuple[Scheme, ...], BeforeValidator(as_tuple)] = Field(
         default=("https", "http", "ssh", "git+ssh", "bzr+ssh"),
         description="URL schemes of trunks and sources; leave http out where the network is not trusted. Paths of this "
         "machine are allowed with the local forge.",
@@ -326,13 +259,15 @@ class Root(Section):
         default_factory=dict, validate_default=True
     )
     image: Mapping[Name, Image] = Field(default_factory=dict)
+    controller: Controller = Field(default_factory=Controller)
+    agent: Mapping[AgentName, Agent] = Field(default_factory=dict)
     team: Mapping[Name, Team] = Field(default_factory=dict)
     forge: Forges = Field(default_factory=Forges)
     vcs: VcsSection = Field(default_factory=VcsSection)
 
     @model_validator(mode="after")
     def _tell_names(self) -> Self:
-        tables: tuple[Mapping[str, Any], ...] = (self.project, self.worker, self.image, self.team)
+        tables: tuple[Mapping[str, Any], ...] = (self.project, self.worker, self.image, self.agent, self.team)
         for table in tables:
             for name, item in table.items():
                 item._name = name  # noqa: SLF001 - the one place where a table learns its name

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from pydantic import BaseModel
 
-from byoci.config.schema import Kind, Named, Root
+from byoci.config.schema import Root
+from byoci.config.schema_types import Kind, Named
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +10,7 @@ from byoci.config.loading import DEFAULT_NAMESPACE, check, found_file
 from byoci.config.paths import user_file
 from byoci.config.source import contents, parse
 from byoci.config.values import check_name
+from byoci.durable import locked, replace
 from byoci.errors import ConfigError, NothingToDoError, UnavailableError, UsageError
 from byoci.log import printable
 
@@ -198,39 +196,3 @@ def _gated(name: str, config: Config) -> NothingToDoError:
         details=f"{config.path}:{line}" if written else str(config.path),
         resolution="To change how, edit the file.",
     )
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system lets go of when this process ends, however it ends."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Put `content` in the place of the file at `path`, durably, keeping its owner and mode; a new one is 0600."""
-    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            if path.exists():
-                facts = path.stat()
-                if (facts.st_uid, facts.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(file.fileno(), facts.st_uid, facts.st_gid)
-                os.fchmod(file.fileno(), facts.st_mode & 0o7777)
-            os.fsync(file.fileno())
-        os.replace(draft, path)  # noqa: PTH105 - what mkstemp gave is text
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)  # noqa: PTH108 - likewise
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

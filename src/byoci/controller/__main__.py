@@ -1,22 +1,33 @@
-"""The controller's process: `python -m byoci.controller STATE-FOLDER PORT`, which `byoci up` starts."""
+"""The controller's process: `python -m byoci.controller [--listen ADDRESS] [--url URL] STATE-FOLDER PORT`.
+
+`byoci up` starts it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
 from pathlib import Path
 
 from byoci import log
+from byoci.controller.background import Serving
 from byoci.controller.serve import serve
 from byoci.errors import ByociError
 
 
 def main() -> int:
     """Serve; errors are told on standard error."""
+    parser = argparse.ArgumentParser(prog="byoci.controller")
+    parser.add_argument("--listen", default="127.0.0.1")
+    parser.add_argument("--url", default="")
+    parser.add_argument("home", type=Path)
+    parser.add_argument("port", type=int)
+    given = parser.parse_args()
     log.configure(1)
     try:
-        again = asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+        again = asyncio.run(serve(given.home, Serving(given.port, given.listen, given.url)))
     except ByociError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -1,19 +1,26 @@
-"""Who may talk to the controller: people with API tokens, which are kept as digests; and crumbs, which clients ask for.
+"""Who may talk to the controller: people with API tokens, which are kept as digests, or with passwords (see `people`);
+and crumbs, which clients ask for.
 
 Everybody who is known may do everything; nobody else may do anything.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
 import secrets
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from byoci.controller.people import fits
+from byoci.controller.throttle import Throttle
+
 if TYPE_CHECKING:
+    from byoci.controller.people import People
     from byoci.controller.state import State
 
 CRUMB_FIELD: Final = "Jenkins-Crumb"
@@ -21,25 +28,73 @@ _TOKEN_BYTES: Final = 17
 SESSION: Final = 14 * 86400  # seconds until who signed in with a browser has to do so again
 
 
-class Access:
-    """See the module. Concurrency: as the state's."""
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who signed in."""
 
-    def __init__(self, state: State) -> None:
+    name: str
+
+
+class Access:
+    """See the module. Concurrency: as the state's; for one event loop."""
+
+    def __init__(self, state: State, people: People) -> None:
         self._state = state
+        self._people = people
         self._secret = state.own("crumb").encode()
         # Cookies do not tell ports apart: two controllers of one host must not sign each other's people out.
         self.cookie = f"byoci-{state.own('cookie')[:8]}"
+        self._throttle = Throttle()
+        self._seen: dict[str, tuple[str, bytes]] = {}  # name → what was kept of the password, and a code of it
+        self._own = secrets.token_bytes(32)
+        self._one = asyncio.Semaphore(1)
 
-    def caller(self, authorization: str) -> str | None:
-        """The name of who sends that header; None for nobody, or nobody who is known."""
+    async def caller(self, authorization: str, address: str = "") -> str | None:
+        """The name of who sends that header from that address; None for nobody, or nobody who is known.
+
+        Raises `TooManyTriesError`.
+        """
         scheme, _, encoded = authorization.partition(" ")
         if scheme.lower() != "basic":
             return None
         try:
-            name, _, token = base64.b64decode(encoded, validate=True).decode().partition(":")
+            name, _, word = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return None
-        return name if name and self.is_token(name, token) else None
+        if not name or not word:
+            return None
+        if self.is_token(name, word):
+            return name
+        user = await self.authenticate(name, word, address)
+        return user.name if user else None
+
+    async def authenticate(self, name: str, password: str, address: str = "") -> User | None:
+        """Who has that name and password; None for nobody. `address` is from where he tries.
+
+        It takes as long for a name that nobody has. A password that was right a moment ago is not looked at for long.
+        Raises `TooManyTriesError` for who was wrong too often, though not where the password is such a one.
+        """
+        stored = self._people.stored(name)
+        code = hmac.new(self._own, f"{name}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+        known = self._seen.get(name)
+        if known and known[0] == stored and hmac.compare_digest(known[1], code):
+            return User(name)
+        who = (address, name)
+        self._throttle.check(who)
+        if not self._people.any():
+            return None
+        async with self._one:  # one at a time: a try takes a processor, and memory
+            self._throttle.check(who)  # he may have tried several at once
+            if not await asyncio.to_thread(fits, password, stored):
+                self._throttle.was_wrong(who)
+                return None
+        self._throttle.was_right(who)
+        self._seen[name] = (stored, code)
+        return User(name)
+
+    def is_known(self, name: str) -> bool:
+        """Whether somebody has that name."""
+        return name in self._people.names() or name in self._state.people()
 
     def is_token(self, name: str, token: str) -> bool:
         """Whether it is that person's. It is looked up by its digest, so how long that takes tells nothing of it."""
@@ -55,10 +110,7 @@ class Access:
 
     def make_token(self, name: str, label: str) -> tuple[str, str]:
         """A new API token of a person, who is known from now on, and the id that it is revoked by."""
-        token = secrets.token_hex(_TOKEN_BYTES)
-        id_ = _digest(token)[:32]
-        self._state.save_token(_digest(token), name, label[:200])
-        return token, id_
+        return new_token(self._state, name, label)
 
     def revoke_token(self, name: str, id_: str) -> None:
         """Make a person's token worthless, and end what he does in browsers where he signed in with it."""
@@ -67,19 +119,34 @@ class Access:
 
     # Browsers
 
-    def sign_in(self, name: str, secret: str) -> str | None:
-        """A new word for a person's browser to keep; None where the secret is not that person's."""
-        if not (name and self.is_token(name, secret)):
+    async def sign_in(self, name: str, secret: str, address: str = "") -> str | None:
+        """A new word for a person's browser to keep, where the secret is his token or password; None where it is not.
+
+        Raises `TooManyTriesError`.
+        """
+        if not name or not secret:
+            return None
+        if self.is_token(name, secret):
+            proof = _digest(secret)
+        elif await self.authenticate(name, secret, address):
+            proof = self._proof_of_password(name)
+        else:
             return None
         word = secrets.token_urlsafe(32)
-        self._state.sessions.add(_digest(word), name, _digest(secret), time.time() + SESSION)
+        self._state.sessions.add(_digest(word), name, proof, time.time() + SESSION)
         return word
+
+    def _proof_of_password(self, name: str) -> str:
+        """Another one after every change of a person's password, which others may make while we run."""
+        return f"password {_digest(self._people.stored(name))}"
 
     def session(self, word: str) -> tuple[str, str] | None:
         """Whose word it is, and the session's id; None for nobody's."""
         id_ = _digest(word)
-        person = self._state.sessions.person(id_) if word else None
-        return None if person is None else (person, id_)
+        person, proof = self._state.sessions.find(id_) if word else ("", "")
+        if proof.startswith("password ") and proof != self._proof_of_password(person):
+            return None
+        return (person, id_) if person else None
 
     def sign_out(self, id_: str) -> None:
         """End a session."""
@@ -88,6 +155,13 @@ class Access:
     def crumb_of_session(self, id_: str) -> str:
         """What posts from the session's pages must carry. No person's name has a NUL in it."""
         return self.crumb(f"\0{id_}")
+
+
+def new_token(state: State, name: str, label: str) -> tuple[str, str]:
+    """See `Access.make_token`."""
+    token = secrets.token_hex(_TOKEN_BYTES)
+    state.save_token(_digest(token), name, label[:200])
+    return token, _digest(token)[:32]
 
 
 def _digest(token: str) -> str:

@@ -5,23 +5,38 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from byoci.controller.discarding import too_old, without_artifacts
+from byoci.controller.discarding import expired
 from byoci.controller.job import Discarder, Result
-from byoci.controller.mail import compose, send
+from byoci.controller.mail import ADDRESS, compose, send
 from byoci.errors import ByociError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from byoci.controller.changes import Change
     from byoci.controller.job import Job
     from byoci.controller.mail import Mail
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
     from byoci.controller.state import State
 
+_CULPRITS: Final = 100
 _log = logging.getLogger(__name__)
+
+
+def culprits(before: BuildRow | None, changes: Sequence[Change]) -> dict[str, Any]:
+    """Facts to remember: how many changes are new in a build, and of whom since the last good one (name, address).
+
+    before  the build before it
+    """
+    people = [(change.author, change.email) for change in changes]
+    if before is not None and before.result is not Result.SUCCESS:
+        people += [(name, email) for name, email in (before.facts or {}).get("culprits", ())]
+    facts: dict[str, Any] = {"culprits": list(dict.fromkeys(people))[:_CULPRITS]} if people else {}
+    return facts | ({"changes": len(changes)} if changes else {})
 
 
 def mails(state: State, job: Job, build: BuildRow, url: str, log: bytes) -> Iterator[Mail]:
@@ -30,8 +45,10 @@ def mails(state: State, job: Job, build: BuildRow, url: str, log: bytes) -> Iter
         return
     before = state.before(build, (Result.SUCCESS, Result.UNSTABLE, Result.FAILURE))
     for mailing in job.mailings:
-        told = compose(mailing, build, before.result if before else None, url, log)
-        if told is not None:
+        people = (build.facts or {}).get("culprits", ()) if mailing.individuals else ()
+        to = dict.fromkeys([*mailing.to, *(email for _, email in people if ADDRESS.fullmatch(email))])
+        told = compose(replace(mailing, to=tuple(to)), build, before.result if before else None, url, log)
+        if told is not None and to:
             yield told
 
 
@@ -47,11 +64,17 @@ def discard(state: State, places: Places, discarder: Discarder, job: str) -> Non
     """Remove the builds, and the artifacts, that the job does not keep any longer."""
     if discarder == Discarder():
         return
-    builds = state.builds(job)
     now = time.time()
-    for build in too_old(builds, discarder, now):
+    last = (state.last(job, name) for name in ("lastSuccessfulBuild", "lastStableBuild"))
+    kept = {build.number for build in last if build is not None}
+    first = None if discarder.builds is None else state.nth(job, discarder.builds)
+    for build in list(expired(state.oldest(job), first, discarder.days, kept, now)):
         drop_build(state, places, build)
-    for build in without_artifacts(builds, discarder, now):
+    if discarder.artifact_builds is None and discarder.artifact_days is None:
+        return
+    first = None if discarder.artifact_builds is None else state.nth(job, discarder.artifact_builds)
+    with_artifacts = state.oldest(job, with_artifacts=True)
+    for build in list(expired(with_artifacts, first, discarder.artifact_days, kept, now)):
         state.save_facts(build.id, {**(build.facts or {}), "artifacts": []})
         places.drop(places.files(build.job, build.number))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -33,6 +34,20 @@ class Found:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where a controller answers.
+
+    port    0: any free one
+    listen  an address of this machine
+    url     its address as people see it, with a slash at its end; "": the one that it listens at
+    """
+
+    port: int
+    listen: str = "127.0.0.1"
+    url: str = ""
+
+
 def find(home: Path) -> Found | None:
     """The controller that has this state folder; None where none does."""
     try:
@@ -51,15 +66,16 @@ def find(home: Path) -> Found | None:
         os.close(descriptor)
 
 
-def start(home: Path, port: int) -> Found:
+def start(home: Path, serving: Serving) -> Found:
     """Start it and wait until it answers. Raises `UnavailableError` with its own words where it does not."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / ADDRESS_FILE).unlink(missing_ok=True)
     log = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+        options = ("--listen", serving.listen, "--url", serving.url)
         process = proc.start(
-            [sys.executable, "-I", "-m", "byoci.controller", str(home), str(port)],
+            [sys.executable, "-I", "-m", "byoci.controller", *options, str(home), str(serving.port)],
             env={**proc.base_environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -83,10 +99,17 @@ def stop(home: Path) -> bool:
     found = find(home)
     if found is None:
         return False
-    os.kill(found.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _PATIENCE
-    while find(home) is not None:
-        if time.monotonic() > deadline:
+    try:
+        process = os.pidfd_open(found.pid)
+    except ProcessLookupError:
+        return find(home) is None  # it is ending by itself
+    try:
+        if find(home) == found:  # whose number it still is
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+        ended = select.poll()
+        ended.register(process, select.POLLIN)
+        if not ended.poll(_PATIENCE * 1000):
             raise UnavailableError(f"the controller, process {found.pid}, does not end", resolution="Kill it.")
-        time.sleep(_LOOK)
+    finally:
+        os.close(process)
     return True

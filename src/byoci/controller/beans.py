@@ -35,6 +35,7 @@ class Bean:
     kind   what is told as `_class`: the name of Jenkins' own class, by which clients know what it is; "" for none
     brief  what identifies it; told wherever it appears
     full   makes the rest; called where the request reaches it
+    inline whether that is told wherever it appears, too
     rare   fields that are told only where a tree names them, each made when it is
     """
 
@@ -42,6 +43,7 @@ class Bean:
     brief: Mapping[str, Value] = field(default_factory=dict)
     full: Callable[[], Mapping[str, Value]] = _nothing
     rare: Mapping[str, Callable[[], Value]] = field(default_factory=dict)
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ def cut(value: Value, depth: int, tree: Tree | None = None) -> Plain:
     if isinstance(value, Bean):
         if tree and tree.fields:
             return _select_bean(value, tree)
-        fields = {**value.brief, **value.full()} if depth > 0 else value.brief
+        fields = {**value.brief, **value.full()} if depth > 0 or value.inline else value.brief
         told: dict[str, Plain] = {"_class": value.kind} if value.kind else {}
         return told | {name: cut(item, depth - 1) for name, item in fields.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import SubElement, tostring
 
 from byoci.controller.jobxml import JobRefusedError, parse_xml, root_part
 from byoci.controller.jobxml_freestyle import ROOTS, read_job
 from byoci.controller.places import check_name, join
+from byoci.controller.render import safe_text
 from byoci.controller.rows import Item
+from byoci.controller.views import read_view
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from byoci.controller.job import Job
     from byoci.controller.places import Places
     from byoci.controller.state import State
+    from byoci.controller.views import View
 
 FOLDER: Final = "com.cloudbees.hudson.plugins.folder.Folder"
-LIST_VIEW: Final = "hudson.model.ListView"
 ALL_VIEW: Final = "all"
 _LONGEST: Final = 1000  # characters of a path, which bounds how deep folders nest
 
@@ -118,6 +121,26 @@ class Catalog:
         self._reload()
         return target
 
+    def move(self, path: str, folder: str) -> str:
+        """Put an item into another folder, with all that is below it; gives its new path."""
+        item = self.item(path)
+        if folder == path or folder.startswith(f"{path}/"):
+            raise UsageError("a folder cannot be moved into itself", details=path[:200])
+        target = self._free(folder, item.name)
+        self._state.move_item(path, target)
+        self._places.move(path, target)
+        self._reload()
+        return target
+
+    def describe(self, path: str, text: str) -> None:
+        """Give an item another description."""
+        root = parse_xml(self.item(path).config)
+        element = root.find("description")
+        if element is None:
+            element = SubElement(root, "description")
+        element.text = safe_text(text)
+        self.configure(path, tostring(root, encoding="utf-8", xml_declaration=True))
+
     def delete(self, path: str) -> None:
         """Remove an item with all that is below it, builds and files."""
         self.item(path)
@@ -191,7 +214,7 @@ class Catalog:
                 raise TakenError(f"A view already exists with the name “{name}”")
         else:
             self.view(folder, name)
-        _list_view(parse_xml(config))
+        read_view(parse_xml(config))
         path = join(folder, name)
         self._state.save_view(path, config)
         self._views[path] = config
@@ -205,14 +228,44 @@ class Catalog:
         del self._views[path]
         self.version += 1
 
-    def shown_in(self, folder: str, name: str) -> list[Item]:
-        """The items that a view shows: those that it names, and those that its expression matches."""
-        names, expression = _list_view(parse_xml(self.view(folder, name)))
-        return [
-            item
-            for item in self.below(folder)
-            if item.name in names or (expression and expression.fullmatch(item.name))
-        ]
+    def read_view(self, folder: str, names: Sequence[str]) -> View:
+        """The view of that name; of more names the view in the view and so on."""
+        found = read_view(parse_xml(self.view(folder, names[0])))
+        for name in names[1:]:
+            inner = dict(found.views).get(name)
+            if inner is None:
+                raise MissingError(f"there is no view {name[:200]!a}")
+            found = inner
+        return found
+
+    def shown_in(self, folder: str, view: View) -> list[Item]:
+        """The items that a view shows."""
+        start = join(folder, "")
+        if not view.below:
+            found = self.below(folder)
+        else:
+            found = sorted(
+                (item for path, item in self._items.items() if path.startswith(start)), key=lambda item: item.path
+            )
+        return [item for item in found if view.shows(item.path[len(start) :], disabled=self._is_disabled(item.path))]
+
+    def _is_disabled(self, path: str) -> bool:
+        job = self._jobs.get(path)
+        return job is not None and job.disabled
+
+    def change_view(self, folder: str, name: str, job: str, *, shown: bool) -> None:
+        """Name a job in a list view, or not any longer."""
+        root = parse_xml(self.view(folder, name))
+        names = root.find("jobNames")
+        if names is None:
+            names = SubElement(root, "jobNames")
+        for element in names.findall("string"):
+            if element.text == job:
+                names.remove(element)
+        if shown:
+            self.item(join(folder, job))
+            SubElement(names, "string").text = job
+        self.save_view(folder, name, tostring(root, encoding="utf-8", xml_declaration=True), new=False)
 
 
 def check_folder(config: bytes) -> None:
@@ -236,21 +289,3 @@ def check_folder(config: bytes) -> None:
     part.end()
     if refusals:
         raise JobRefusedError(tuple(refusals))
-
-
-def _list_view(root: Element) -> tuple[set[str], re.Pattern[str] | None]:
-    """What a list view shows. Raises `UsageError` for other kinds and for what the controller does not do."""
-    if root.tag != LIST_VIEW:
-        raise UsageError(
-            f"a view of the kind {root.tag[:100]} is not known to the controller", details="Use a list view."
-        )
-    if list(root.iterfind("jobFilters/*")) or (root.findtext("statusFilter") or "").strip():
-        raise UsageError("filters of views are not known to the controller", details="Name jobs, or use an expression.")
-    if (root.findtext("recurse") or "").strip() == "true":
-        raise UsageError("a view that looks into folders is not known to the controller")
-    names = (element.text or "" for element in root.iterfind("jobNames/string"))
-    text = (root.findtext("includeRegex") or "").strip()
-    try:
-        return set(names), re.compile(text) if text else None
-    except re.error as error:
-        raise UsageError("a view's expression cannot be read", details=f"{text[:200]}: {error}") from error

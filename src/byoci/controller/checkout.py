@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci import proc
+from byoci.controller.agentside.files import fill_in
+from byoci.controller.checkout_git import git_script
 from byoci.controller.job import Bzr, Git
 from byoci.errors import ByociError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from byoci.controller.job import Repository
 
-_NOTED: Final = "byoci.properties"  # what later steps find in their environment, in the VCS' own folder
-_PATIENCE: Final = 120.0  # seconds for a repository to tell its tip
+_PATIENCE: Final = 120.0  # seconds for a repository to tell its tips
 REVISIONS: Final = ("GIT_COMMIT", "BZR_REVISION")
+MORE: Final = "BYOCI_MORE"  # is set by a checkout that leaves other branches' new revisions to further builds
 _TRY: Final = """tries=0
 until {command}; do
     [ "$tries" -lt {retries} ] || exit 1
@@ -24,39 +29,25 @@ done
 """
 
 
-def checkout_steps(repository: Repository) -> list[dict[str, Any]]:
-    """The steps of an agent's plan that check out, before all others."""
-    script, noted = _git(repository) if isinstance(repository, Git) else _bzr(repository)
-    return [{"shell": script, "unstable": None}, {"inject": "", "file": noted}]
+def checkout_steps(repository: Repository, previous: str, built: Iterable[str]) -> list[dict[str, Any]]:
+    """The steps of an agent's plan that check out, before all others.
 
-
-def _git(git: Git) -> tuple[str, str]:
-    folder = git.folder or "."
-    quoted, url = shlex.quote(folder), shlex.quote(git.url)
-    branch, told = f"refs/remotes/origin/{git.branch}", shlex.quote(f"origin/{git.branch}")
-    fetch = f"git fetch --quiet --force --tags -- {url} {shlex.quote(f'+refs/heads/{git.branch}:{branch}')}"
-    lines = ["#!/bin/sh -e", "export GIT_TERMINAL_PROMPT=0", f"mkdir -p -- {quoted}", f"cd -- {quoted}"]
-    if git.wipe:
-        lines.append("find . -mindepth 1 -delete")
-    lines += [
-        "[ -d .git ] || git init --quiet",
-        f"git config remote.origin.url {url}",
-        _TRY.format(command=fetch, retries=git.retries),
-        f"commit=$(git rev-parse --verify {shlex.quote(f'{branch}^{{commit}}')})",
-        'git checkout --quiet --force --detach "$commit"',
+    previous  the revision of the build before, from which on changes are told; "" where there is none
+    built     revisions that were built, the newest first
+    """
+    if isinstance(repository, Git):
+        script, texts, noted, changes = git_script(repository)
+        texts |= {"BYOCI_PREVIOUS": previous, "BYOCI_BUILT": " ".join(built)}
+    else:
+        script, noted, changes = _bzr(repository)
+        texts = {"BYOCI_PREVIOUS": previous}
+    return [
+        {"shell": script, "unstable": None, "with": texts},
+        {"inject": "", "file": noted, "changes": changes},
     ]
-    if git.clean:
-        lines.append("git clean --quiet -ffdx")
-    if git.submodules:
-        lines.append("git submodule --quiet update --init" + (" --recursive" if git.submodules == "recursive" else ""))
-    lines += [
-        f'printf "GIT_COMMIT=%s\\nGIT_BRANCH=%s\\nGIT_URL=%s\\n" "$commit" {told} {url} > .git/{_NOTED}',
-        'echo "Checked out $commit"',
-    ]
-    return "\n".join(lines), f"{folder}/.git/{_NOTED}"
 
 
-def _bzr(bzr: Bzr) -> tuple[str, str]:
+def _bzr(bzr: Bzr) -> tuple[str, str, str]:
     url = shlex.quote(bzr.url)
     find = 'bzr=$(command -v brz || command -v bzr) || { echo "bzr is not installed"; exit 1; }'
     lines = ["#!/bin/sh -e", find]
@@ -65,33 +56,66 @@ def _bzr(bzr: Bzr) -> tuple[str, str]:
     make = "checkout --lightweight" if bzr.light else "branch --use-existing-dir"
     renew = "update" if bzr.light else f"pull --overwrite {url}"
     command = f'if [ -d .bzr ]; then "$bzr" {renew} --quiet; else "$bzr" {make} --quiet {url} .; fi'
+    note = 'printf "BZR_REVISION=%s\\nBZR_REVNO=%s\\nBYOCI_PREVIOUS=%s\\n" "$id" "$revision" "$BYOCI_PREVIOUS"'
+    log = '"$bzr" log --quiet --long --show-ids --verbose --limit=1000 --revision="revid:$BYOCI_PREVIOUS.."'
     lines += [
         _TRY.format(command=command, retries=bzr.retries),
         '"$bzr" revert --quiet --no-backup',
         'revision=$("$bzr" revno --tree)\nid=$("$bzr" version-info --custom --template="{revision_id}")',
-        f'printf "BZR_REVISION=%s\\nBZR_REVNO=%s\\n" "$id" "$revision" > .bzr/{_NOTED}',
+        f"{note} > .bzr/byoci.properties",
+        f': > .bzr/byoci.changes\n[ -z "$BYOCI_PREVIOUS" ] || {log} > .bzr/byoci.changes 2> /dev/null || true',
         'echo "Checked out $revision ($id)"',
     ]
-    return "\n".join(lines), f".bzr/{_NOTED}"
+    return "\n".join(lines), ".bzr/byoci.properties", ".bzr/byoci.changes"
 
 
-def tip(repository: Repository) -> str:
-    """The revision that a checkout would give now, asked from this host. Raises `UnavailableError`."""
+def tips(repository: Repository, variables: Mapping[str, str]) -> list[str]:
+    """The revisions that checkouts would give now, asked from this host. Raises `UnavailableError`.
+
+    variables  that are filled in, as far as they are known before a build
+    """
+    if isinstance(repository, Git):
+        return _git_tips(repository, variables)
+    program = "brz" if shutil.which("brz") else "bzr"
+    return _ask([program, "version-info", "--custom", "--template={revision_id}", repository.url], repository.url)[:1]
+
+
+def _git_tips(git: Git, variables: Mapping[str, str]) -> list[str]:
+    branches = [fill_in(branch, variables) for branch in git.branches]
+    found: list[str] = []
+    for remote in git.remotes:
+        url = fill_in(remote.url, variables)
+        if "$" in url or any("$" in branch for branch in branches):
+            raise UnavailableError(f"{remote.url} cannot be asked: what is built depends on variables of a build")
+        told = _ask(["git", "ls-remote", "--", url], url)
+        refs = list(zip(told[1::2], told[::2], strict=True))
+        for branch in branches:
+            if re.fullmatch(r"[0-9a-f]{40}", branch):
+                found.append(branch)
+            expression = _expression(branch, remote.name)
+            found += [revision for ref, revision in refs if expression.fullmatch(ref)]
+    if not found and not git.many:
+        raise UnavailableError(f"{git.remotes[0].url} has no {' or '.join(branches)}")
+    return list(dict.fromkeys(found))
+
+
+def _expression(branch: str, remote: str) -> re.Pattern[str]:
+    """The refs of a remote that a branch, as Jenkins writes it, means."""
+    bare = re.sub(r"^(refs/)?(remotes/|heads/)", "", branch)
+    if bare.startswith("refs/"):
+        return re.compile(re.escape(bare))
+    names = {re.sub(rf"^({re.escape(remote)}|\*)/", "", bare), bare}
+    words = {"**": ".*", "*": "[^/]*"}
+    parts = ("".join(words.get(word) or re.escape(word) for word in re.split(r"(\*\*|\*)", name)) for name in names)
+    return re.compile(f"refs/heads/(?:{'|'.join(sorted(parts))})" + ("" if "*" in bare else f"|refs/{re.escape(bare)}"))
+
+
+def _ask(argv: list[str], url: str) -> list[str]:
     environment = {**proc.base_environment(), "GIT_TERMINAL_PROMPT": "0"}
-    if isinstance(repository, Bzr):
-        argv = [
-            "brz" if shutil.which("brz") else "bzr",
-            "version-info",
-            "--custom",
-            "--template={revision_id}",
-            repository.url,
-        ]
-    else:
-        argv = ["git", "ls-remote", "--exit-code", "--", repository.url, f"refs/heads/{repository.branch}"]
     try:
         told = proc.run(argv, env=environment, timeout=_PATIENCE).text.split()
     except ByociError as error:
-        raise UnavailableError(f"{repository.url} does not tell its tip", details=str(error)) from error
+        raise UnavailableError(f"{url} does not tell its tips", details=str(error)) from error
     if not told:
-        raise UnavailableError(f"{repository.url} has no tip")
-    return told[0]
+        raise UnavailableError(f"{url} has no tips")
+    return told

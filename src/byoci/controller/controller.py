@@ -8,19 +8,22 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from byoci.controller.aftermath import deliver, discard, drop_build, mails
+from byoci.controller.aftermath import culprits, deliver, discard, drop_build, mails
 from byoci.controller.agents import Agent
 from byoci.controller.catalog import Catalog, MissingError
-from byoci.controller.checkout import tip
+from byoci.controller.checkout import MORE
+from byoci.controller.estimates import in_progress
 from byoci.controller.job import Result
 from byoci.controller.nodexml import OWN, Node, read_node, write_node
 from byoci.controller.places import Places
-from byoci.controller.plans import job_url, make_plan, parameters_of, secret_names
+from byoci.controller.plans import job_url, make_plan, parameters_of, secret_names, sweep_dict
+from byoci.controller.polling import has_news
 from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
 from byoci.controller.schedule import Place, schedule
 from byoci.controller.state import State
 from byoci.controller.triggers import Relations, Timers, started_by
+from byoci.controller.watching import PATIENCE, Watch
 from byoci.errors import ByociError, UnavailableError, UsageError, of_bug
 
 if TYPE_CHECKING:
@@ -44,9 +47,12 @@ class Controller:
     home  its state folder
     url   its address, with a slash at its end
     dial  makes the connection to a node
+    patience  seconds that an agent may be away before its builds are given up
     """
 
-    def __init__(self, home: Path, url: str, dial: Callable[[Node], Awaitable[Link]]) -> None:
+    def __init__(
+        self, home: Path, url: str, dial: Callable[[Node], Awaitable[Link]], *, patience: float = PATIENCE
+    ) -> None:
         self.url = url
         self.places = Places(home)
         self.state = State(home / "controller.sqlite")
@@ -61,9 +67,11 @@ class Controller:
         self.offline: dict[str, str] = {}
         self.agents: dict[str, Agent] = {}
         self._dial = dial
+        self._watch = Watch(self, patience)
         self._ends: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._kicked = asyncio.Event()
+        self.progress = asyncio.Event()  # set, and another one made, whenever a build has ended or left the queue
 
     async def open(self) -> None:
         """Connect to the nodes, and go on with what was running."""
@@ -76,6 +84,7 @@ class Controller:
         for row in rows:
             self._connect(row)
         self._spawn(self._keep_scheduling())
+        self._spawn(self._watch.keep())
         self._spawn(Timers(self.catalog, lambda job: job.cron, self._by_timer).keep())
         self._spawn(Timers(self.catalog, lambda job: job.poll, self._by_poll).keep())
 
@@ -101,8 +110,16 @@ class Controller:
 
     # Wishes
 
-    def submit(self, path: str, given: Mapping[str, str], request: Request, *, delay: float | None = None) -> Queued:
-        """Ask for a build; `delay` seconds take the place of the job's quiet period.
+    def submit(
+        self,
+        path: str,
+        given: Mapping[str, str],
+        request: Request,
+        *,
+        delay: float | None = None,
+        asked: tuple[int, int, int] | None = None,
+    ) -> Queued:
+        """Ask for a build; `delay` seconds take the place of the job's quiet period; `asked` as in `State.enqueue`.
 
         Raises `DisabledError`, and `UsageError` for parameters that cannot be.
         """
@@ -119,7 +136,7 @@ class Controller:
             secret_names(job),
         )
         wait = (job.quiet or 0) if delay is None else delay
-        queued = self.state.enqueue(path, wish, time.time() + wait)
+        queued = self.state.enqueue(path, wish, time.time() + wait, asked=asked)
         self.kick()
         return queued
 
@@ -132,23 +149,21 @@ class Controller:
         self._spawn(self.poll(path))
 
     async def poll(self, path: str) -> None:
-        """Start a job whose repository has another revision than its last build had; not while it is being built."""
+        """Start a job whose repository has what was not built; not while it waits or is being built."""
         job = self.catalog.job(path)
         waits = any(queued.job == path for queued in self.state.waiting())
-        if job.scm is None or waits or any(running.row.job == path for running in self.running.values()):
+        if waits or any(running.row.job == path for running in self.running.values()):
             return
-        try:
-            revision = await asyncio.to_thread(tip, job.scm)
-        except UnavailableError as error:
-            _log.warning("%s is not polled: %s", path, error)
-            return
-        last = self.state.last(path, "lastCompletedBuild")
-        if path in self.catalog.jobs and (last is None or (last.facts or {}).get("revision") != revision):
-            request = Request({}, "Started by an SCM change", "hudson.triggers.SCMTrigger$SCMTriggerCause")
-            self._submit_quietly(path, {}, request)
+        if await has_news(self.state, path, job) and path in self.catalog.jobs:
+            self._by_poll_found(path)
+
+    def _by_poll_found(self, path: str) -> None:
+        request = Request({}, "Started by an SCM change", "hudson.triggers.SCMTrigger$SCMTriggerCause")
+        self._submit_quietly(path, {}, request)
 
     def cancel(self, id_: int) -> bool:
         """Take a wish out of the queue; whether it was there."""
+        self._progressed()
         return self.state.cancel(id_)
 
     async def stop(self, build: BuildRow, user: str) -> None:
@@ -173,6 +188,12 @@ class Controller:
         if self._below(path):
             raise UsageError(f"{path} is being built", resolution="Wait until it is not, or stop it.")
         return self.catalog.rename(path, name)
+
+    def move(self, path: str, folder: str) -> str:
+        """Put a job or folder that is not being built into another folder; gives its new path."""
+        if self._below(path):
+            raise UsageError(f"{path} is being built", resolution="Wait until it is not, or stop it.")
+        return self.catalog.move(path, folder)
 
     def enable(self, path: str, *, enabled: bool) -> None:
         """Let a job be built, or not; what of a disabled one waits is taken out of the queue."""
@@ -246,6 +267,7 @@ class Controller:
 
     def agent_online(self, agent: Agent) -> None:
         """See `Listener`."""
+        self._spawn(self._watch.welcome(agent))
         for running in [running for running in self.running.values() if running.row.node == agent.node.name]:
             self._spawn(self._start(agent, running))
         self.kick()
@@ -262,14 +284,17 @@ class Controller:
             return
         if "log" in message:
             running.add_log(message["log"], data)
+        elif "ask" in message:
+            running.ask(self, agent, message["ask"])
         elif "file" in message:
             running.add_file(message["file"], data)
         elif "fetched" in message:
             running.all_fetched()
         elif "ended" in message or "error" in message:
-            self._ending(agent, running, message.get("ended") or {"error": message["error"]})
+            self.ending(agent, running, message.get("ended") or {"error": message["error"]})
 
-    def _ending(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
+    def ending(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
+        """The build is over, and this is known of its end; see `watching` and the agent's `server`."""
         earlier = self._ends.pop(running.row.id, None)
         if earlier is not None:  # the connection broke in the middle of it
             earlier.cancel()
@@ -278,6 +303,10 @@ class Controller:
         task.add_done_callback(self._spawned)
 
     # Builds
+
+    def _progressed(self) -> None:
+        self.progress.set()
+        self.progress = asyncio.Event()
 
     def kick(self) -> None:
         """Something changed that the queue may have waited for."""
@@ -302,7 +331,8 @@ class Controller:
         if self.quiet:
             self.reasons = {queued.id: "The controller is about to shut down" for queued in waiting}
             return None
-        building = [running.row.job for running in self.running.values()]
+        rows = [running.row for running in self.running.values()] if waiting else []
+        building = {row.job: in_progress(self.state, row) for row in rows}
         kin = self.relations.kin_of(queued.job for queued in waiting)
         plan = schedule(waiting, self.catalog.jobs, self.seats(), building, now, kin)
         self.reasons = plan.reasons
@@ -311,7 +341,7 @@ class Controller:
             running = Running(row, self.catalog.job(row.job), self.places)
             self.running[row.id] = running
             self._spawn(self._start(self.agents[seat.node], running))
-        dues = [queued.due for queued in waiting if queued.due > now]
+        dues = [queued.due for queued in waiting if queued.since <= now < queued.due]
         return max(0.01, min(dues) - time.time()) if dues else None
 
     def seats(self) -> list[Place]:
@@ -328,7 +358,8 @@ class Controller:
         if plan is None:
             turns = [r for r in self.running.values() if (r.row.job, r.row.node) == (running.row.job, running.row.node)]
             turn = self._turn(running, turns)
-            plan = make_plan(running.job, running.row, agent.node, self.url, turn)
+            built = self.state.revisions(running.row.job) if running.job.scm else []
+            plan = make_plan(running.job, running.row, agent.node, self.url, turn, built)
             self.state.save_plan(running.row.id, plan)
         await running.start(agent, plan)
         if running.stopping:  # somebody asked for it while there was no connection
@@ -344,11 +375,13 @@ class Controller:
     async def _end(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
         facts = {} if running.dropped else await self._judge(agent, running, ended)
         workspace = facts.get("workspace")
-        if workspace and any(running.result in cleanup.results for cleanup in running.job.cleanup):
-            await agent.send(do="wipe", path=workspace)
+        for cleanup in running.job.cleanup:
+            if workspace and running.result in cleanup.results:
+                await agent.send(do="wipe", path=workspace, **sweep_dict(cleanup.sweep))
         await agent.send(do="forget", build=running.name)
         running.close()
         del self.running[running.row.id]
+        self._progressed()
         self._ends.pop(running.row.id, None)
         self.kick()
 
@@ -360,6 +393,7 @@ class Controller:
                 outcome = await running.end(agent, ended)
                 running.result, facts = outcome or (Result.ABORTED, {"lost": True})
                 if not running.dropped:
+                    facts |= culprits(self.state.before(row, tuple(Result)), running.changes)
                     row = self.state.finish(row, running.result, facts)
                     self._follow_up(running, row, lost=outcome is None)
             except (UnavailableError, OSError) as error:  # a full disk, for example: the agent has it all still
@@ -373,17 +407,22 @@ class Controller:
             if not row.request.again and not running.stopping:
                 request = row.request
                 again = Request(request.parameters, request.cause, request.kind, request.user, again=True)
-                self._submit_quietly(row.job, request.parameters, again)
+                queued = self._submit_quietly(row.job, request.parameters, again)
+                if queued is not None:
+                    self.state.ask_instead(row.queued, queued.id)
             return
         url = f"{self.url}{job_url(row.job)}{row.number}/"
         for mail in mails(self.state, running.job, row, url, running.end_of_log()):
             self._spawn(deliver(mail))
-        for path, given, request in started_by(self.catalog, running.job, row, running.environment):
+        for path, given, request in started_by(self.catalog, running.job, row, running.environment, running.texts):
             self._submit_quietly(path, given, request)
+        if MORE in running.environment:  # of the branches that its job builds, others have new revisions, too
+            self._by_poll_found(row.job)
         discard(self.state, self.places, running.job.discarder, row.job)
 
-    def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> None:
+    def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> Queued | None:
         try:
-            self.submit(path, given, request)
+            return self.submit(path, given, request)
         except ByociError as error:  # of a job that cannot be, or a full disk: the others are started all the same
             _log.warning("%s is not started: %s", path, error)
+            return None

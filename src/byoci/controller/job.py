@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Result(enum.StrEnum):
@@ -93,6 +97,77 @@ class Limit:
     fails: bool = False
 
 
+class OnUnclear(enum.StrEnum):
+    """What is done where a condition cannot be told; the build fails, becomes unstable, or nothing of that."""
+
+    FAIL = "Fail"
+    UNSTABLE = "Unstable"
+    RUN_UNSTABLE = "RunUnstable"
+    RUN = "Run"
+    DONT_RUN = "DontRun"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Whether something is done: a tree. Its kinds are those of the agent's `conditions`, and `cause` and `node`."""
+
+    kind: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    operands: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """A step: others, where the condition holds."""
+
+    condition: Condition
+    steps: tuple[Step, ...]
+    on_unclear: OnUnclear = OnUnclear.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How bad the awaited builds' results must be at least: for this build to end, to be unstable, to have failed.
+
+    None is never.
+    """
+
+    fails: Result | None = None
+    unstable: Result | None = None
+    failure: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A step: builds of other jobs are started, and with `wait` their ends are awaited."""
+
+    downstream: Downstream
+    wait: Wait | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AfterSteps:
+    """Steps after all others, also where these ended early, if the result so far is one of `results`.
+
+    unstable  whether the build is unstable where one of them fails; otherwise it has failed
+    """
+
+    steps: tuple[Step, ...]
+    results: frozenset[Result]
+    unstable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What is done at the end of a build where a condition holds."""
+
+    condition: Condition
+    downstream: tuple[Downstream, ...] = ()
+    cleanup: tuple[Cleanup, ...] = ()
+    mailings: tuple[Mailing, ...] = ()
+    on_unclear: OnUnclear = OnUnclear.FAIL
+
+
 @dataclass(frozen=True, slots=True)
 class Patterns:
     """Files of a workspace: patterns as Ant has them (`*`, `?`, `**`), less those that `excludes` match."""
@@ -115,6 +190,14 @@ class Artifacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Files whose digests are remembered with the build; with `artifacts` those of everything that is kept, too."""
+
+    files: Patterns
+    artifacts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TestReports:
     """JUnit XML files in the workspace.
 
@@ -130,12 +213,24 @@ class TestReports:
 
 
 @dataclass(frozen=True, slots=True)
+class PropertyFile:
+    """A file in the workspace of lines NAME=VALUE; variables in its path are filled in.
+
+    needed  whether nothing is started where it is missing
+    """
+
+    path: str
+    needed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Downstream:
     """Jobs that are started after the build, if its result is one of `results`.
 
     parameters  lines NAME=VALUE in which `$OTHER` is filled in from the build's environment
     inherit     whether the build's own parameters are handed on
     bare        whether they are started although there is nothing to hand on; only where parameters were asked for
+    files       files of more such lines, which come before `parameters`
     """
 
     jobs: tuple[str, ...]
@@ -143,6 +238,7 @@ class Downstream:
     parameters: str = ""
     inherit: bool = False
     bare: bool = True
+    files: tuple[PropertyFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +250,27 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """What of a workspace is removed: everything, or where there are patterns what they match.
+
+    folders  whether folders that match are removed with all that is in them, too
+    """
+
+    files: Patterns = Patterns(())
+    folders: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is everything."""
+        return not (self.files.includes or self.files.excludes)
+
+
+@dataclass(frozen=True, slots=True)
 class Cleanup:
     """Removing a workspace's contents after a build, where its result is one of `results`."""
 
     results: frozenset[Result]
+    sweep: Sweep = Sweep()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,30 +278,70 @@ class Mailing:
     """Who is told of failures, of builds that become unstable, and of the end of both.
 
     every_unstable  whether also each further unstable build is told
+    individuals     whether those are told, too, whose changes are new since the last good build
     """
 
     to: tuple[str, ...]
     every_unstable: bool = True
+    individuals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A git repository, and what is fetched from it."""
+
+    name: str
+    url: str
+    refspecs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """A branch of a git repository that builds check out.
+    """What builds check out of git: one of `branches`, as Jenkins writes them, of one of the `remotes`.
 
-    folder      in the workspace; "" for the workspace itself
-    wipe        whether everything there is removed before
-    clean       whether what git does not know is removed after
-    submodules  "" for none, "yes", or "recursive" for those within them, too
-    retries     how often a failed checkout is tried again
+    Variables are filled in in branches, addresses and refspecs.
+
+    folder        in the workspace; "" for the workspace itself
+    wipe          whether everything there is removed before
+    clean         whether what git does not know is removed, before and after
+    submodules    arguments of `git submodule update`; None for none of them
+    retries       how often a failed checkout is tried again
+    depth         of the history; None for all of it
+    tags          whether they are fetched
+    prune         arguments of `git fetch`
+    local         the local branch that is made; "" for none, `**` for one of the remote one's name
+    minutes       that fetching may take; None for any time
+    reference     path of a repository to take objects from; "" for none
+    config        (name, value) of git's settings in the working tree
+    sparse        paths to check out; none for all
+    tag           whether each build makes a tag in its working tree
+    lfs           whether large files are fetched
+    by_author     whether changes are told under their author's name, not the committer's
     """
 
-    url: str
-    branch: str
+    remotes: tuple[Remote, ...]
+    branches: tuple[str, ...]
     folder: str = ""
     wipe: bool = False
     clean: bool = False
-    submodules: str = ""
+    submodules: tuple[str, ...] | None = None
     retries: int = 0
+    depth: int | None = None
+    tags: bool = True
+    prune: tuple[str, ...] = ()
+    local: str = ""
+    minutes: int | None = None
+    reference: str = ""
+    config: tuple[tuple[str, str], ...] = ()
+    sparse: tuple[str, ...] = ()
+    tag: bool = False
+    lfs: bool = False
+    by_author: bool = False
+
+    @property
+    def many(self) -> bool:
+        """Whether there may be several branches to build, each new revision of which is built once."""
+        return len(self.branches) > 1 or any("*" in branch.removeprefix("*/") for branch in self.branches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +359,7 @@ class Bzr:
 
 
 Repository = Git | Bzr
+Step: TypeAlias = Shell | Inject | Conditional | Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +375,7 @@ class Job:
     poll         lines of the timer by which `scm` is looked at for new revisions; "" for none
     environment  lines NAME=VALUE for all its builds
     secrets      (name, value) of variables whose values are masked in the log
+    priority     in the queue: the highest first
     """
 
     description: str = ""
@@ -242,11 +397,15 @@ class Job:
     secrets: tuple[tuple[str, str], ...] = ()
     limits: tuple[Limit, ...] = ()
     timestamps: bool = False
-    clean_before: bool = False
-    steps: tuple[Shell | Inject, ...] = ()
+    clean_before: tuple[Sweep, ...] = ()
+    steps: tuple[Step, ...] = ()
+    after: tuple[AfterSteps, ...] = ()
     artifacts: tuple[Artifacts, ...] = ()
     tests: tuple[TestReports, ...] = ()
+    fingerprints: tuple[Fingerprints, ...] = ()
     upstream: tuple[Upstream, ...] = ()
     downstream: tuple[Downstream, ...] = ()
     cleanup: tuple[Cleanup, ...] = ()
     mailings: tuple[Mailing, ...] = ()
+    publishing: tuple[Publishing, ...] = ()
+    priority: int = 3

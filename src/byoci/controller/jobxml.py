@@ -182,6 +182,8 @@ class Part:
         return part
 
     def _key_of(self, child: Element) -> str:
+        if self._element.tag == "configs":  # settings of what is around them, whoever else has such, too
+            return self._key
         key = key_of(child.get("class") or child.tag) or key_of(child.tag)
         return self._key if not key or ("," in key and self._key) else key  # "," where several keys make it
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from byoci.controller.cron import parse_crontab
 from byoci.controller.job import Discarder, Inject, Job, Parameter, ParameterKind, Result, Upstream
 from byoci.controller.jobxml import JobRefusedError, names_told_twice, parse_xml, root_part
+from byoci.controller.jobxml_builders import read_steps
+from byoci.controller.jobxml_publishers import PUBLISHERS
 from byoci.controller.jobxml_scm import read_scm
-from byoci.controller.jobxml_steps import PUBLISHERS, STEPS, WRAPPERS, job_names, read_info, threshold
+from byoci.controller.jobxml_steps import WRAPPERS, job_names, read_info, threshold
 from byoci.controller.labels import parse_labels
 from byoci.errors import UsageError
 
@@ -68,14 +70,23 @@ def _project(part: Part) -> Job:
     for group, readers in (
         ("properties", _PROPERTIES),
         ("triggers", _TRIGGERS),
-        ("builders", STEPS),
-        ("publishers", PUBLISHERS),
         ("buildWrappers", WRAPPERS),
     ):
         _group(part, group, readers, found)
+    builders = part.part("builders")
+    found["steps"] = read_steps(builders.parts() if builders else ())
+    _group(part, "publishers", PUBLISHERS, found)
+    _after_what_it_needs(part, found)
     if "poll" in found and not (scm and found["scm"]):
         part.refuse("has a repository polled that it does not have", "triggers")
     return Job(**found)
+
+
+def _after_what_it_needs(part: Part, found: Mapping[str, Any]) -> None:
+    """Steps after the others are done before test reports and artifacts are judged; none may depend on that."""
+    fair = {Result.SUCCESS, Result.UNSTABLE}
+    if any(fair & after.results not in (fair, set()) for after in found.get("after", ())) and found.get("tests"):
+        part.refuse("has steps after the build that depend on test reports, which are read after them", "publishers")
 
 
 def _group(
@@ -203,7 +214,32 @@ def _reverse(part: Part) -> dict[str, Any]:
     return {"upstream": (Upstream(jobs, threshold(part, "threshold") or Result.SUCCESS),)}
 
 
+def _priority(part: Part) -> dict[str, Any]:
+    """A job's priority as jenkins-job-builder tells it: the higher the sooner, and 3 for most.
+
+    The plugin's three formats differ in that: version 1 had 100 for most, version 2 counts down from 1 to 5. From
+    version 3 on it is the name of a group, where jenkins-job-builder writes its number.
+    """
+    if not part.flag("useJobGroup", default=True) or not part.flag("useJobPriority", default=True):
+        part.text("jobGroupName")
+        part.number("priority")
+        return {}
+    if part.name.endswith("JobInclusionJobProperty"):
+        group = part.text("jobGroupName").strip()
+        if not re.fullmatch(r"-?[0-9]{1,6}", group):
+            part.refuse(f"is the group “{group[:50]}”; the controller knows numbers only", "jobGroupName")
+            return {}
+        return {"priority": int(group)}
+    number = part.number("priority")
+    if number is None:
+        return {}
+    return {"priority": 6 - number if part.name.endswith(".PriorityJobProperty") else number - 97}
+
+
 _PROPERTIES: Final = {
+    "jenkins.advancedqueue.jobinclusion.strategy.JobInclusionJobProperty": _priority,
+    "jenkins.advancedqueue.priority.strategy.PriorityJobProperty": _priority,
+    "hudson.queueSorter.PrioritySorterJobProperty": _priority,
     "jenkins.model.BuildDiscarderProperty": _discarder,
     "hudson.model.ParametersDefinitionProperty": _parameters,
     "EnvInjectJobProperty": _inject_property,

@@ -1,40 +1,15 @@
-"""The elements of a config.xml that tell what a build does: its wrappers, steps, and what comes after them."""
+"""The elements of a config.xml that tell what a build does: its wrappers, and what readers share."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from byoci.controller.job import (
-    Artifacts,
-    Cleanup,
-    Downstream,
-    Inject,
-    Limit,
-    Mailing,
-    Patterns,
-    Result,
-    Shell,
-    TestReports,
-)
-from byoci.controller.mail import ADDRESS
+from byoci.controller.job import Inject, Limit, Patterns, Result, Sweep
 
 if TYPE_CHECKING:
     from byoci.controller.jobxml import Part
 
-_ALWAYS: Final = frozenset(Result)
-_GOOD: Final = frozenset({Result.SUCCESS})
-_FAIR: Final = frozenset({Result.SUCCESS, Result.UNSTABLE})
-_CONDITIONS: Final = {
-    "SUCCESS": _GOOD,
-    "UNSTABLE": frozenset({Result.UNSTABLE}),
-    "UNSTABLE_OR_BETTER": _FAIR,
-    "UNSTABLE_OR_WORSE": _ALWAYS - _GOOD,
-    "FAILED": frozenset({Result.FAILURE}),
-    "FAILED_OR_BETTER": _FAIR | {Result.FAILURE},
-    "ALWAYS": _ALWAYS,
-}
-_PARAMETERS: Final = "hudson.plugins.parameterizedtrigger."
 _TIMEOUT: Final = "hudson.plugins.build_timeout."
 
 
@@ -71,16 +46,6 @@ def read_info(part: Part, *, with_file: bool = False) -> Inject:
         groovy.end()
     part.end()
     return Inject(content, file)
-
-
-def _shell(part: Part) -> dict[str, Any]:
-    unstable = part.number("unstableReturn")
-    return {"steps": (Shell(part.text("command"), unstable or None),)}  # 0 is Jenkins' word for none
-
-
-def _inject_step(part: Part) -> dict[str, Any]:
-    info = part.part("info")
-    return {"steps": (read_info(info, with_file=True),)} if info else {}
 
 
 def _inject_wrapper(part: Part) -> dict[str, Any]:
@@ -140,115 +105,28 @@ def _masking(part: Part) -> dict[str, Any]:
 
 
 def _clean_before(part: Part) -> dict[str, Any]:
-    _whole_workspace(part)
     part.only("cleanupParameter", "")
-    return {"clean_before": True}
+    return {"clean_before": (read_sweep(part),)}
 
 
-def _whole_workspace(part: Part) -> None:
-    """The settings that the two workspace clean-ups share; the controller's remove everything."""
+def read_sweep(part: Part) -> Sweep:
+    """What the two clean-ups of workspaces remove."""
+    includes: list[str] = []
+    excludes: list[str] = []
     patterns = part.part("patterns")
+    for pattern in patterns.parts("hudson.plugins.ws__cleanup.Pattern") if patterns else ():
+        kind = pattern.text("type").strip()
+        if kind not in ("INCLUDE", "EXCLUDE"):
+            pattern.refuse(f"is “{kind[:50]}”, not INCLUDE or EXCLUDE", "type")
+        (includes if kind == "INCLUDE" else excludes).append(pattern.text("pattern"))
+        pattern.end()
     if patterns:
         patterns.end()
-    part.flag("deleteDirs")  # of no meaning without patterns
     part.only("externalDelete", "")
     part.flag("disableDeferredWipeout")  # how, not what
+    return Sweep(Patterns(tuple(includes), tuple(excludes)), part.flag("deleteDirs"))
 
 
-def _clean_after(part: Part) -> dict[str, Any]:
-    _whole_workspace(part)
-    part.only("cleanupMatrixParent", "false")
-    part.only("skipWhenFailed", "false")
-    part.only("notFailBuild", "true", "false")  # what cannot be removed is told in the log
-    flags = {
-        Result.SUCCESS: "cleanWhenSuccess",
-        Result.UNSTABLE: "cleanWhenUnstable",
-        Result.FAILURE: "cleanWhenFailure",
-        Result.NOT_BUILT: "cleanWhenNotBuilt",
-        Result.ABORTED: "cleanWhenAborted",
-    }
-    results = [result for result, name in flags.items() if part.flag(name, default=True)]
-    return {"cleanup": (Cleanup(frozenset(results)),)}
-
-
-def _artifacts(part: Part) -> dict[str, Any]:
-    part.only("latestOnly", "false")
-    part.only("defaultExcludes", "true")
-    part.only("caseSensitive", "true")
-    part.only("followSymlinks", "false")
-    files = Patterns(job_names(part.text("artifacts")), job_names(part.text("excludes")))
-    return {
-        "artifacts": (
-            Artifacts(files, part.flag("allowEmptyArchive"), part.flag("onlyIfSuccessful"), part.flag("fingerprint")),
-        )
-    }
-
-
-def _junit(part: Part) -> dict[str, Any]:
-    part.flag("keepLongStdio")  # all output is kept
-    part.flag("skipPublishingChecks")  # there is nowhere to publish them to
-    part.only("healthScaleFactor", "1.0", "1")
-    publishers = part.part("testDataPublishers")
-    if publishers:
-        publishers.end()
-    files = Patterns(job_names(part.text("testResults")))
-    empty, never = part.flag("allowEmptyResults"), part.flag("skipMarkingBuildUnstable")
-    return {"tests": (TestReports(files, empty, never),)}
-
-
-def _trigger(part: Part) -> dict[str, Any]:
-    jobs = job_names(part.text("childProjects"))
-    worst = threshold(part, "threshold") or Result.SUCCESS
-    return {"downstream": (Downstream(jobs, frozenset(result for result in Result if result.rank <= worst.rank)),)}
-
-
-def _parameterized(part: Part) -> dict[str, Any]:
-    found: list[Downstream] = []
-    configs = part.part("configs")
-    for config in configs.parts(f"{_PARAMETERS}BuildTriggerConfig") if configs else ():
-        found.append(_handed_on(config))
-        config.end()
-    if configs:
-        configs.end()
-    return {"downstream": tuple(found)}
-
-
-def _handed_on(config: Part) -> Downstream:
-    condition = config.text("condition", "SUCCESS").strip()
-    if condition not in _CONDITIONS:
-        config.refuse(f"is “{condition[:50]}”, which the controller does not know", "condition")
-    config.only("triggerFromChildProjects", "false")
-    lines: list[str] = []
-    inherit = False
-    wanted = config.part("configs")
-    for source in wanted.parts() if wanted else ():
-        kind = source.name.removeprefix(_PARAMETERS)
-        if kind == "PredefinedBuildParameters":
-            lines.append(source.text("properties"))
-            source.only("textParamValueOnNewLine", "false")
-        elif kind == "CurrentBuildParameters":
-            inherit = True
-        else:
-            source.refuse("is not known to the controller")
-            continue
-        source.end()
-    bare = config.flag("triggerWithNoParameters") or not (lines or inherit)
-    results = _CONDITIONS.get(condition, _GOOD)
-    return Downstream(job_names(config.text("projects")), results, "\n".join(lines), inherit, bare)
-
-
-def _mail(part: Part) -> dict[str, Any]:
-    to = tuple(part.text("recipients").replace(",", " ").split())
-    for address in to:
-        if not ADDRESS.fullmatch(address):
-            part.refuse(f"has {address[:50]!a}, which is no address", "recipients")
-    if not to:
-        part.refuse("has nobody to send to", "recipients")
-    part.only("sendToIndividuals", "false")
-    return {"mailings": (Mailing(to, not part.flag("dontNotifyEveryUnstableBuild")),)}
-
-
-STEPS: Final = {"hudson.tasks.Shell": _shell, "EnvInjectBuilder": _inject_step}
 WRAPPERS: Final = {
     "hudson.plugins.build__timeout.BuildTimeoutWrapper": _timeout,
     "hudson.plugins.timestamper.TimestamperBuildWrapper": _timestamps,
@@ -256,12 +134,4 @@ WRAPPERS: Final = {
     "EnvInjectBuildWrapper": _inject_wrapper,
     "EnvInjectPasswordWrapper": _passwords,
     "com.michelin.cio.hudson.plugins.maskpasswords.MaskPasswordsBuildWrapper": _masking,
-}
-PUBLISHERS: Final = {
-    "hudson.tasks.ArtifactArchiver": _artifacts,
-    "hudson.tasks.junit.JUnitResultArchiver": _junit,
-    "hudson.tasks.BuildTrigger": _trigger,
-    "hudson.plugins.parameterizedtrigger.BuildTrigger": _parameterized,
-    "hudson.plugins.ws__cleanup.WsCleanup": _clean_after,
-    "hudson.tasks.Mailer": _mail,
 }

@@ -1,7 +1,8 @@
-"""Where the controller's files are, and which names jobs, views and nodes may have."""
+"""Where the controller's files and programs are, and which names jobs, views and nodes may have."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from typing import TYPE_CHECKING, Final
@@ -12,10 +13,31 @@ from byoci.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+KEY_FILE: Final = "controller-key"
+"""In the state folder: the private key that the controller signs in with at its agents."""
+HOSTS_FILE: Final = "known_hosts"
+"""Beside it: the agents' pinned host keys."""
+LOOPBACK: Final = "loopback"
+"""The name of the site's own agent over ssh."""
+SSHD: Final = "sshd"
+"""The folder of its sshd, with its host key and who may sign in."""
+HOST_KEY: Final = "host_key"
+AUTHORIZED: Final = "authorized_keys"
 _UNSAFE: Final = re.compile(
     r'[\x00-\x1f\x7f-\x9f?*/\\%!@#$^&|<>\[\]:;"\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
 )
 _LONGEST: Final = 200  # bytes of a name as a file's name
+
+
+NO_SSHD: Final = (
+    "sshd is not installed. Install OpenSSH's server; on Debian and Ubuntu: sudo apt-get install openssh-server"
+)
+_ADMINISTRATION: Final = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def sshd_program() -> str | None:
+    """OpenSSH's server, by its whole path, as it wants to be called; None where it is not installed."""
+    return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:{_ADMINISTRATION}")
 
 
 def check_name(name: str, what: str) -> str:
@@ -58,6 +80,10 @@ class Places:
     def log(self, job: str, number: int) -> Path:
         """What a build printed."""
         return self.build(job, number) / "log"
+
+    def changes(self, job: str, number: int) -> Path:
+        """What is new in a build."""
+        return self.build(job, number) / "changes.json"
 
     def files(self, job: str, number: int) -> Path:
         """What a build kept: in folders 0, 1 …, one for each group of patterns of its plan."""

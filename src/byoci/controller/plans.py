@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 from byoci.controller.agentside.files import fill_in, read_properties
 from byoci.controller.checkout import checkout_steps
-from byoci.controller.job import Inject, ParameterKind, Shell
+from byoci.controller.job import Git, ParameterKind
+from byoci.controller.plansteps import StepWriter
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from byoci.controller.job import Downstream, Job, Patterns
+    from byoci.controller.job import Downstream, Job, Patterns, Repository, Sweep
     from byoci.controller.nodexml import Node
     from byoci.controller.rows import BuildRow
 
@@ -70,43 +71,78 @@ def environment_of(build: BuildRow, node: Node, url: str) -> dict[str, str]:
     }
 
 
-def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int) -> dict[str, Any]:
-    """What the agent does; `turn` is 1, or more for a job's further builds at once on one node."""
+def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int, built: Sequence[str] = ()) -> dict[str, Any]:
+    """What the agent does.
+
+    turn   1, or more for a job's further builds at once on one node
+    built  revisions that were built, the newest first
+    """
     place = f"{node.root.rstrip('/')}/workspace/{build.job}"
     workspace = job.workspace or place.replace("$", "_")
     if job.workspace and not job.workspace.startswith(("/", "~", "$")):
         workspace = f"{node.root.rstrip('/')}/{job.workspace}"
+    steps = StepWriter(build, node)
     hidden = [build.request.parameters.get(name, "") for name in build.request.secrets]
     return {
         "header": f"{build.request.cause}\nBuilding on {node.shown} in workspace {{workspace}}",
         "workspace": workspace + (f"@{turn}" if turn > 1 else ""),
-        "clean": job.clean_before,
+        "clean": [sweep_dict(sweep) for sweep in job.clean_before],
         "environment": environment_of(build, node, url) | dict(job.secrets),
         "before": [inject.content for inject in job.environment],
         "secrets": [value for value in (*hidden, *(value for _, value in job.secrets)) if value],
         "timestamps": job.timestamps,
         "limits": [{"seconds": limit.seconds, "idle": limit.idle, "fails": limit.fails} for limit in job.limits],
-        "steps": [*(checkout_steps(job.scm) if job.scm else ()), *map(_step, job.steps)],
+        "steps": [
+            *(checkout_steps(job.scm, next(iter(built), ""), _told(job.scm, built)) if job.scm else ()),
+            *steps.of(job.steps),
+        ],
+        "after": [
+            {"steps": steps.of(after.steps), "results": sorted(after.results), "unstable": after.unstable}
+            for after in job.after
+        ],
+        "conditions": [steps.condition(publishing.condition) for publishing in job.publishing],
         "keep": [
             *(_group(artifacts.files) for artifacts in job.artifacts),
             *(_group(tests.files) for tests in job.tests),
         ],
+        "prints": [_group(prints.files) for prints in job.fingerprints],
+        "read": sorted({file.path for downstream in _all_downstream(job) for file in downstream.files}),
     }
 
 
-def _step(step: Shell | Inject) -> dict[str, Any]:
-    if isinstance(step, Shell):
-        return {"shell": step.script, "unstable": step.unstable_status}
-    return {"inject": step.content, "file": step.file}
+def _told(repository: Repository, built: Sequence[str]) -> Sequence[str]:
+    """The built revisions, where the checkout depends on them."""
+    return built if isinstance(repository, Git) and repository.many else ()
+
+
+def _all_downstream(job: Job) -> Iterator[Downstream]:
+    yield from job.downstream
+    for publishing in job.publishing:
+        yield from publishing.downstream
 
 
 def _group(patterns: Patterns) -> dict[str, list[str]]:
     return {"includes": list(patterns.includes), "excludes": list(patterns.excludes)}
 
 
-def handed_on(downstream: Downstream, build: BuildRow, environment: Mapping[str, str]) -> dict[str, str] | None:
-    """The parameters for jobs downstream; None where they are not to be started, since there are none."""
+def sweep_dict(sweep: Sweep) -> dict[str, Any]:
+    """What the agent is told to remove."""
+    return {**_group(sweep.files), "folders": sweep.folders, "whole": sweep.whole}
+
+
+def handed_on(
+    downstream: Downstream, build: BuildRow, environment: Mapping[str, str], texts: Mapping[str, str]
+) -> dict[str, str] | None:
+    """The parameters for jobs downstream; None where they are not to be started, since what they need is missing.
+
+    texts  by their paths, the files that were there
+    """
     found = dict(build.request.parameters) if downstream.inherit else {}
+    for file in downstream.files:
+        if file.path in texts:
+            found |= read_properties(texts[file.path])
+        elif file.needed:
+            return None
     lines = read_properties(downstream.parameters)
     found |= {name: fill_in(value, environment) for name, value in lines.items()}
     return found if found or downstream.bare else None

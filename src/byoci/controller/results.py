@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
+from byoci.controller.agentside.conditions import Unclear, holds, is_between
 from byoci.controller.checkout import REVISIONS
-from byoci.controller.job import Result
+from byoci.controller.job import OnUnclear, Result
 from byoci.controller.testreports import read_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from byoci.controller.job import Job
+
+
+_VARIABLES: Final = 50_000  # characters of variables that are remembered
 
 
 def worse(one: Result, other: Result) -> Result:
@@ -21,15 +27,20 @@ def worse(one: Result, other: Result) -> Result:
     return max(one, other, key=lambda result: result.rank)
 
 
-def judge(job: Job, ended: Mapping[str, Any], files: Path) -> tuple[Result, list[str], dict[str, Any]]:
+def judge(
+    job: Job, ended: Mapping[str, Any], files: Path, secrets: Sequence[str] = ()
+) -> tuple[Result, list[str], dict[str, Any]]:
     """The build's result, lines for its log, and facts to remember.
 
     ended  what the agent told at the end
     files  the folder of what was kept
+    secrets  values of parameters that nobody is shown
     """
     result = Result(ended["result"])
     lines: list[str] = []
     facts: dict[str, Any] = {"artifacts": [], "fingerprints": {}, "workspace": ended["workspace"]}
+    hidden = [value for _, value in job.secrets if value] + list(secrets)
+    facts["variables"] = _shown(ended["variables"], hidden)
     facts["revision"] = next((ended["variables"][name] for name in REVISIONS if name in ended["variables"]), "")
     groups: list[list[str]] = ended["files"]
     for number, (wish, found) in enumerate(zip(job.artifacts, groups, strict=False)):
@@ -44,10 +55,40 @@ def judge(job: Job, ended: Mapping[str, Any], files: Path) -> tuple[Result, list
             result = Result.FAILURE
         else:
             lines.append(f"Archived artifacts: {len(paths)}")
+    for printing, prints in zip(job.fingerprints, ended["prints"], strict=False):
+        facts["fingerprints"] |= dict(prints)
+        if printing.artifacts:
+            facts["fingerprints"] |= {path: _digest(files / str(place) / path) for place, path in facts["artifacts"]}
     result, told, tests = _tests(job, groups, files, result)
     if tests:
         facts["tests"] = tests
     return result, [*lines, *told], facts
+
+
+def publishing(job: Job, conditions: Sequence[Mapping[str, Any]], result: Result) -> tuple[Job, Result, list[str]]:
+    """The job with what those of its publishers do whose conditions hold, the result after that, and lines for the log.
+
+    conditions  as the agent told them, settled but for the result
+    """
+    lines: list[str] = []
+    for wish, condition in zip(job.publishing, conditions, strict=False):
+        try:
+            wanted = holds(condition, functools.partial(is_between, result=str(result)))
+        except Unclear as error:
+            lines.append(f"A condition cannot be told: {error}")
+            wanted = wish.on_unclear in (OnUnclear.RUN, OnUnclear.RUN_UNSTABLE)
+            if wish.on_unclear is OnUnclear.FAIL:
+                result = worse(result, Result.FAILURE)
+            elif wish.on_unclear in (OnUnclear.UNSTABLE, OnUnclear.RUN_UNSTABLE):
+                result = worse(result, Result.UNSTABLE)
+        if wanted:
+            job = replace(
+                job,
+                downstream=job.downstream + wish.downstream,
+                cleanup=job.cleanup + wish.cleanup,
+                mailings=job.mailings + wish.mailings,
+            )
+    return job, result, lines
 
 
 def _tests(
@@ -73,6 +114,21 @@ def _tests(
         if counts["failed"] and not wish.never_unstable:
             result = worse(result, Result.UNSTABLE)
     return result, lines, sums
+
+
+def _shown(variables: Mapping[str, str], secrets: Sequence[str]) -> dict[str, str]:
+    """Variables to remember: not too much of them, and nothing of secrets."""
+    found: dict[str, str] = {}
+    room = _VARIABLES
+    for name, text in variables.items():
+        value = text
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            value = value.replace(secret, "********")
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        found[name] = value
+    return found
 
 
 def _digest(path: Path) -> str:

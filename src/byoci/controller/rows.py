@@ -11,7 +11,7 @@ from byoci.controller.job import Result
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BUILD_COLUMNS: Final = "id, job, number, queued, request, node, executor, began, ended, result, facts"
+BUILD_COLUMNS: Final = "id, job, number, queued, request, node, executor, began, ended, result, facts, description"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ class BuildRow:
     ended: float | None = None
     result: Result | None = None
     facts: Mapping[str, Any] | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class NodeRow:
 
 def build_row(row: tuple[Any, ...]) -> BuildRow:
     """The build whose `BUILD_COLUMNS` these are."""
-    id_, job, number, queued, request, node, executor, began, ended, result, facts = row
+    id_, job, number, queued, request, node, executor, began, ended, result, facts, description = row
     return BuildRow(
         id_,
         job,
@@ -111,4 +112,5 @@ def build_row(row: tuple[Any, ...]) -> BuildRow:
         ended,
         Result(result) if result else None,
         json.loads(facts) if facts else None,
+        description,
     )

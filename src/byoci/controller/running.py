@@ -8,8 +8,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from byoci.controller.asking import answer_to
+from byoci.controller.changes import read_changes, save_changes
 from byoci.controller.job import Result
-from byoci.controller.results import judge
+from byoci.controller.results import judge, publishing
 from byoci.errors import of_bug
 from byoci.log import shown
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from byoci.controller.agents import Agent
+    from byoci.controller.asking import Site
+    from byoci.controller.changes import Change
     from byoci.controller.job import Job
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
@@ -35,11 +39,15 @@ class Running:
         self.row = row
         self.job = job
         self.environment: dict[str, str] = {}
+        self.texts: dict[str, str] = {}  # files of parameters for jobs downstream
         self.result = Result.NOT_BUILT  # until it has ended
         self.turn = 1  # of several builds of the job on one node at once
         self.stopping = ""  # who asked for its end
+        self.given_up = False  # its agent stayed away
         self.dropped = False  # its job was deleted meanwhile
+        self.changes: list[Change] = []
         self._log = places.log(row.job, row.number)
+        self._changes = places.changes(row.job, row.number)
         self._files = places.files(row.job, row.number)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -47,6 +55,7 @@ class Running:
         self.size = os.fstat(self._descriptor).st_size
         self._fetched = asyncio.Event()
         self._news = asyncio.Event()
+        self._asks: dict[int, asyncio.Task[None]] = {}
 
     async def start(self, agent: Agent, plan: dict[str, Any]) -> None:
         """Have the agent start the build, or go on to tell of it, where it has been started."""
@@ -77,6 +86,19 @@ class Running:
         self.size = max(self.size, offset + len(data))
         self.tell()
 
+    def ask(self, site: Site, agent: Agent, ask: dict[str, Any]) -> None:
+        """A step of the build wants other jobs started; it is answered once, however often it asks."""
+        number = int(ask["trigger"])
+        if number not in self._asks:
+            self._asks[number] = asyncio.get_running_loop().create_task(self._answer(site, agent, ask))
+        elif self._asks[number].done():  # the answer did not arrive
+            del self._asks[number]
+            self.ask(site, agent, ask)
+
+    async def _answer(self, site: Site, agent: Agent, ask: dict[str, Any]) -> None:
+        answer = await answer_to(site, self.row, ask)
+        await agent.send(do="answer", build=self.name, trigger=int(ask["trigger"]), answer=answer)
+
     def add_file(self, path: str, data: bytes) -> None:
         """A part of a file that was kept. Raises `ValueError` for a path that leads elsewhere."""
         parts = path.split("/")
@@ -104,16 +126,24 @@ class Running:
             await agent.send(do="fetch", build=self.name)
             await self._fetched.wait()
         result, lines, facts = await asyncio.to_thread(self._judge, ended)
+        self.job, result, told = publishing(self.job, ended["conditions"], result)
+        lines += told
         if result is Result.ABORTED and self.stopping:
             lines.append(f"Aborted by {self.stopping}")
-        self.environment = ended["variables"]
+        previous = ended["variables"].get("BYOCI_PREVIOUS", "")
+        self.changes = read_changes(ended["changes"], previous)
+        if self.changes:
+            save_changes(self._changes, self.changes)
+        self.environment, self.texts = ended["variables"], ended["texts"]
         self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
         return result, facts
 
     def _judge(self, ended: dict[str, Any]) -> tuple[Result, list[str], dict[str, Any]]:
         """As `judge`; what goes wrong there beyond what the system can help is the build's failure, and its end."""
         try:
-            return judge(self.job, ended, self._files)
+            request = self.row.request
+            secrets = [request.parameters.get(name, "") for name in request.secrets]
+            return judge(self.job, ended, self._files, secrets)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - a build must end, whatever its files make of us
@@ -130,7 +160,9 @@ class Running:
         return os.pread(self._descriptor, most, max(0, size - most))
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Nothing more is written, or asked for."""
+        for task in self._asks.values():
+            task.cancel()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,20 +63,20 @@ def schedule(
     waiting: Iterable[Queued],
     jobs: Mapping[str, Job],
     places: Sequence[Place],
-    building: Iterable[str],
+    building: Mapping[str, str],
     now: float,
     kin: Mapping[str, Kin],
 ) -> Schedule:
-    """Go through the queue, the oldest first; each gets the first seat that its labels allow.
+    """Go through the queue, by priority and then the oldest first; each gets the first seat that its labels allow.
 
-    building  paths of the jobs that are being built
+    building  by the paths of the jobs that are being built, why other builds of theirs wait
     kin       of the jobs that wait for others
     """
     taken = {place.name: set(place.busy) for place in places}
-    active = set(building)
+    active = dict(building)
     seats: list[Seat] = []
     reasons: dict[int, str] = {}
-    for queued in waiting:
+    for queued in sorted(waiting, key=lambda queued: (-jobs[queued.job].priority, queued.id)):
         job = jobs[queued.job]
         reason = _held_back(queued, job, active, now, kin.get(queued.job, Kin()))
         if not reason:
@@ -84,28 +85,29 @@ def schedule(
             if seat:
                 seats.append(seat)
                 taken[seat.node].add(seat.executor)
-                active.add(queued.job)
+                active[queued.job] = "Another build is already in progress"
                 continue
             reason = _no_seat(job.labels, fitting)
         reasons[queued.id] = reason
     return Schedule(seats, reasons)
 
 
-def _held_back(queued: Queued, job: Job, active: AbstractSet[str], now: float, kin: Kin) -> str:
-    if queued.due > now:
+def _held_back(queued: Queued, job: Job, active: Mapping[str, str], now: float, kin: Kin) -> str:
+    if queued.since <= now < queued.due:  # where the clock was set back, nobody knows how long it would be
         return f"In the quiet period. Expires in {max(1, round(queued.due - now))} sec"
     if queued.job in active and not job.concurrent:
-        return f"{queued.job} is being built already"
+        return active[queued.job]
     for wanted, others, what in (
         (job.wait_for_upstream, kin.upstream, "Upstream"),
         (job.wait_for_downstream, kin.downstream, "Downstream"),
     ):
-        busy = sorted(others & active) if wanted else []
+        busy = sorted(others & active.keys()) if wanted else []
         if busy:
-            return f"{what} project {busy[0]} is being built"
+            return f"{what} project {busy[0]} is already building."
     return ""
 
 
+@functools.cache
 def expression_of(labels: str) -> Expression | None:
     """What a job's labels ask for; None where they ask for nothing."""
     return parse_labels(labels) if labels else None
@@ -126,9 +128,9 @@ def _free(queued: Queued, places: Iterable[Place], taken: Mapping[str, AbstractS
 
 
 def _no_seat(labels: str, fitting: Sequence[Place]) -> str:
-    on = f" on “{labels}”" if labels else ""
+    on = f" on ‘{labels}’" if labels else ""
     if not any(place.executors for place in fitting):
-        return f"There are no nodes with the label “{labels}”" if labels else "There are no nodes"
+        return f"There are no nodes with the label ‘{labels}’" if labels else "There are no nodes"
     if not any(place.ready for place in fitting):
-        return f"All nodes of label “{labels}” are offline" if labels else "All nodes are offline"
+        return f"All nodes of label ‘{labels}’ are offline" if labels else "All nodes are offline"
     return f"Waiting for next available executor{on}"

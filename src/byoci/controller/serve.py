@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import gc
 import logging
@@ -11,13 +12,19 @@ import os
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from byoci import durable
 from byoci.controller.access import Access
 from byoci.controller.api.app import App
-from byoci.controller.background import ADDRESS_FILE, PID_FILE
+from byoci.controller.background import ADDRESS_FILE, PID_FILE, Serving
+from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
 from byoci.controller.connection import LocalLink
 from byoci.controller.controller import Controller
+from byoci.controller.loopback import Loopback
+from byoci.controller.people import People
+from byoci.controller.places import LOOPBACK
 from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -30,31 +37,40 @@ if TYPE_CHECKING:
     from byoci.controller.nodexml import Node
 
 _log = logging.getLogger(__name__)
-ADMINISTRATOR: Final = "admin"
-TOKEN_FILE: Final = "admin-token"  # noqa: S105 - a file's name
 
 
-async def serve(home: Path, port: int) -> int | None:
-    """Serve on loopback until SIGTERM or SIGINT. `port` 0 is any that is free.
+async def serve(home: Path, serving: Serving) -> int | None:
+    """Serve until SIGTERM or SIGINT.
 
     Gives the port to serve again on, where somebody asked for a restart; None where it was ended.
 
-    In `home` there are then `address`, the URL; `admin-token`, an API token of `admin`; and `pid`, locked while the
-    process lives. Raises `UsageError` where another controller has this folder, or somebody else the port.
+    In `home` there are then `address`, the URL for this machine; `admin-token`, an API token of `admin`; and `pid`,
+    locked while the process lives. Raises `UsageError` where another controller has this folder, or somebody
+    else the port.
     """
-    with _alone(home), _listen(port) as listener:
+    with _alone(home), _listen(serving) as listener:
         used = int(listener.getsockname()[1])
-        url = f"http://127.0.0.1:{used}/"
-        controller = Controller(home, url, lambda node: _dial(home, node))
+        own = _own_url(serving, used)
+        url = serving.url or own
+        loopback = Loopback(home)
+        controller = Controller(home, url, lambda node: _dial(home, node, loopback))
+        people = People(home)
+        tasks = []
         try:
-            access = Access(controller.state)
+            access = Access(controller.state, people)
             _first_person(home, access)
             await controller.open()
             gc.freeze()  # a thousand jobs stay: looking through them again and again would halt answers for 50 ms
-            _write(home / ADDRESS_FILE, url)
+            if loopback.wanted:
+                tasks.append(asyncio.create_task(loopback.keep(controller)))
+            _write(home / ADDRESS_FILE, own)
             await _answer(controller, App(controller, access), listener)
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await controller.close()
+            people.close()
         return used if controller.restart.is_set() else None
 
 
@@ -78,19 +94,29 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _listen(port: int) -> Iterator[socket.socket]:
-    # The protocol is named, because asyncio sends small answers without delay only where a socket says that it is TCP.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+def _listen(serving: Serving) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in serving.listen else socket.AF_INET
+    # With the protocol named: asyncio sends small answers at once (TCP_NODELAY) only where it is.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener.bind((serving.listen, serving.port))
         except OSError as error:
+            where = "" if error.errno == errno.EADDRINUSE else f" of {serving.listen}"
             raise UsageError(
-                f"port {port} cannot be used", details=str(error.strerror), resolution="Choose another with --port."
+                f"port {serving.port}{where} cannot be used",
+                details=str(error.strerror),
+                resolution="Choose another with --port, or in the configuration: controller.port, controller.listen.",
             ) from error
         listener.listen(1024)
         listener.setblocking(False)
         yield listener
+
+
+def _own_url(serving: Serving, port: int) -> str:
+    """The address for this machine's own use; its path is that of the address for people."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(serving.listen, serving.listen)  # noqa: S104 - what one may set
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{urlsplit(serving.url).path or '/'}"
 
 
 def _first_person(home: Path, access: Access) -> None:
@@ -102,16 +128,14 @@ def _first_person(home: Path, access: Access) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{text}\n")
-    new.replace(path)
+    durable.replace(path, f"{text}\n".encode())
 
 
-async def _dial(home: Path, node: Node) -> Link:
+async def _dial(home: Path, node: Node, loopback: Loopback) -> Link:
     if node.ssh is None:
         return LocalLink(node.root, sys.executable)
+    if node.name == LOOPBACK:
+        await loopback.ready()
     from byoci.controller.ssh import dial
 
     return await dial(home, node.ssh, node.root)

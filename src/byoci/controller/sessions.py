@@ -18,17 +18,17 @@ class Sessions:
     def add(self, digest: str, person: str, proof: str, ends: float) -> None:
         """Remember a session; those that have ended are forgotten.
 
-        proof  digest of what the person signed in with
+        proof  digest of the token that the person signed in with, or of what is kept of the password
         """
         with self._database.writing():
             self._database.execute("DELETE FROM session WHERE ends < ?", (time.time(),))
             self._database.execute("INSERT INTO session VALUES (?, ?, ?, ?)", (digest, person, proof, ends))
 
-    def person(self, digest: str) -> str | None:
-        """Whose session it is; None where there is none, or none any more."""
-        query = "SELECT person FROM session WHERE digest = ? AND ends >= ?"
+    def find(self, digest: str) -> tuple[str, str]:
+        """Whose session it is, and the proof; ("", "") where there is none, or none any more."""
+        query = "SELECT person, proof FROM session WHERE digest = ? AND ends >= ?"
         row = self._database.execute(query, (digest, time.time())).fetchone()
-        return row and str(row[0])
+        return (str(row[0]), str(row[1])) if row else ("", "")
 
     def end(self, digest: str) -> None:
         """The person signed out."""
@@ -36,7 +36,7 @@ class Sessions:
             self._database.execute("DELETE FROM session WHERE digest = ?", (digest,))
 
     def end_of(self, person: str, proof: str) -> None:
-        """What the person signed in with is worth nothing any more; `proof` is the beginning of its digest."""
+        """The token that he signed in with is worth nothing any more; `proof` is the beginning of its digest."""
         with self._database.writing():
             query = "DELETE FROM session WHERE person = ?1 AND substr(proof, 1, length(?2)) = ?2 AND length(?2) >= 32"
             self._database.execute(query, (person, proof))

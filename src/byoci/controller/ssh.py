@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import asyncssh
 
 from byoci.controller.connection import agent_command
+from byoci.controller.places import HOSTS_FILE, KEY_FILE
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from byoci.controller.nodexml import Ssh
 
-KEY_FILE: Final = "controller-key"
-HOSTS_FILE: Final = "known_hosts"
 _PATIENCE: Final = 20.0  # seconds for a connection to be made
 _ALIVE: Final = 15.0  # seconds between looks at whether the other end is there; three without an answer end it
 
@@ -72,7 +71,10 @@ async def dial(home: Path, ssh: Ssh, root: str) -> SshLink:
                 preferred_auth="publickey",
                 keepalive_interval=_ALIVE,
             )
-            process = await connection.create_process(agent_command("python3", root), encoding=None)
+            # What a shell complains of tells why the agent's side does not begin.
+            process = await connection.create_process(
+                agent_command("python3", root), encoding=None, stderr=asyncssh.STDOUT
+            )
     except asyncssh.HostKeyNotVerifiable as error:
         raise UnavailableError(
             f"the host key of {where} is not the one that is pinned",

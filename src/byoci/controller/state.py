@@ -73,15 +73,33 @@ MIGRATIONS: Final = (
     CREATE TABLE own (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
     """
-    CREATE INDEX queued_of_job ON queued (job, id) WHERE build IS NULL AND NOT cancelled;
+    CREATE TABLE asked (                 -- what steps of builds had started, so that it is once
+        build INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        place INTEGER NOT NULL,          -- of the job among those of the step
+        queued INTEGER NOT NULL,
+        PRIMARY KEY (build, step, place)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX asked_queued ON asked (queued);
+    ALTER TABLE build ADD COLUMN description TEXT;
+    ALTER TABLE build ADD COLUMN artifacts INTEGER NOT NULL DEFAULT 0;  -- how many there are in its facts
+    UPDATE build SET artifacts = coalesce(json_array_length(facts, '$.artifacts'), 0);
+    CREATE INDEX build_artifacts ON build (job, number) WHERE artifacts > 0;
+    CREATE TABLE abandoned (             -- builds that were given up while their agents were away
+        build INTEGER PRIMARY KEY,
+        node TEXT NOT NULL
+    ) STRICT;
+    """,
+    """
     CREATE TABLE session (
         digest TEXT PRIMARY KEY,         -- of the word in the browser's cookie
         person TEXT NOT NULL,
-        proof TEXT NOT NULL,             -- digest of the token that he signed in with; the session ends with it
+        proof TEXT NOT NULL,             -- digest of what he signed in with; the session ends with it
         ends REAL NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
 )
+_REVISIONS: Final = 1000  # builds whose revisions are looked at
 _QUEUED_KEPT: Final = 10_000  # items that left the queue, for clients that ask what became of theirs
 
 
@@ -95,6 +113,7 @@ class State:
         # Not durable: waiting for the disk, several times a build, would take longer than short builds do. Nothing is
         # lost with a killed process; a power failure can take the last moments with it, as it does the builds' own.
         self._database = open_database(path, MIGRATIONS, kind=KIND, cache=False)
+        self._waiting = self._read_waiting()  # nobody else writes, and it is asked for at every turn
         self.sessions = Sessions(self._database)
         self.recent = Recent(self._database)
 
@@ -136,6 +155,11 @@ class State:
             query = "DELETE FROM token WHERE person = ?1 AND substr(digest, 1, length(?2)) = ?2 AND length(?2) >= 32"
             self._database.execute(query, (person, start))
 
+    def drop_tokens(self, person: str) -> None:
+        """Forget all of a person's tokens."""
+        with self._database.writing():
+            self._database.execute("DELETE FROM token WHERE person = ?", (person,))
+
     # Jobs and folders
 
     def items(self) -> list[Item]:
@@ -161,6 +185,7 @@ class State:
                     f" WHERE {column} = ?1 OR substr({column}, 1, length(?1) + 1) = ?1 || '/'",
                     (path, target),
                 )
+        self._waiting = self._read_waiting()
 
     def drop_item(self, path: str) -> None:
         """Remove an item, with all that is below it, its builds and what is queued."""
@@ -171,6 +196,7 @@ class State:
                     f"DELETE FROM {table} WHERE {column} = ?1 OR substr({column}, 1, length(?1) + 1) = ?1 || '/'",  # noqa: S608
                     (path,),
                 )
+        self._waiting = self._read_waiting()
 
     # Views and nodes
 
@@ -207,40 +233,67 @@ class State:
 
     # The queue
 
-    def enqueue(self, job: str, request: Request, due: float) -> Queued:
-        """Add a wish; it is the same one that waits already, where that asks for the same."""
-        text = request.as_json()
+    def enqueue(self, job: str, request: Request, due: float, *, asked: tuple[int, int, int] | None = None) -> Queued:
+        """Add a wish; it is the same one that waits already, where that asks for the same.
+
+        asked  the build, the step and the place in that of who wants it, which gets what it got before
+        """
         with self._database.writing():
-            for found in self._waiting(job):
-                if dict(found.request.parameters) == dict(request.parameters):
-                    return found
-            now = time.time()
-            cursor = self._database.execute(
-                "INSERT INTO queued (job, request, since, due) VALUES (?, ?, ?, ?)", (job, text, now, due)
-            )
-            assert cursor.lastrowid is not None
-            self._database.execute("DELETE FROM queued WHERE id < ?", (cursor.lastrowid - _QUEUED_KEPT,))
-            return Queued(cursor.lastrowid, job, request, now, due)
+            made = self._enqueue_asked(job, request, due, asked) if asked else self._enqueue(job, request, due)
+        if made.build is None and not made.cancelled:
+            self._waiting[made.id] = made
+        return made
+
+    def _enqueue_asked(self, job: str, request: Request, due: float, asked: tuple[int, int, int]) -> Queued:
+        row = self._database.execute(
+            "SELECT queued FROM asked WHERE build = ? AND step = ? AND place = ?", asked
+        ).fetchone()
+        before = self.queued(row[0]) if row else None
+        if before is not None:
+            return before
+        made = self._enqueue(job, request, due)
+        self._database.execute("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?)", (*asked, made.id))
+        return made
+
+    def ask_instead(self, queued: int, other: int) -> None:
+        """Whoever asked for one wish gets another one: its build was lost."""
+        with self._database.writing():
+            self._database.execute("UPDATE asked SET queued = ? WHERE queued = ?", (other, queued))
+
+    def asked(self, build: int, step: int) -> list[Queued]:
+        """What a step of a build had started, in the order of its jobs."""
+        query = "SELECT queued FROM asked WHERE build = ? AND step = ? ORDER BY place"
+        found = (self.queued(id_) for (id_,) in self._database.execute(query, (build, step)).fetchall())
+        return [queued for queued in found if queued is not None]
+
+    def _enqueue(self, job: str, request: Request, due: float) -> Queued:
+        for found in self._waiting.values():
+            if found.job == job and dict(found.request.parameters) == dict(request.parameters):
+                return found
+        now = time.time()
+        cursor = self._database.execute(
+            "INSERT INTO queued (job, request, since, due) VALUES (?, ?, ?, ?)", (job, request.as_json(), now, due)
+        )
+        assert cursor.lastrowid is not None
+        self._database.execute("DELETE FROM queued WHERE id < ?", (cursor.lastrowid - _QUEUED_KEPT,))
+        return Queued(cursor.lastrowid, job, request, now, due)
 
     def waiting(self) -> list[Queued]:
         """What waits, the oldest first."""
-        return list(self._waiting())
+        return list(self._waiting.values())
 
     def waiting_count(self) -> int:
         """How many wait."""
-        query = "SELECT count(*) FROM queued WHERE build IS NULL AND NOT cancelled"
-        return int(self._database.execute(query).fetchone()[0])
+        return len(self._waiting)
 
     def waiting_for(self, job: str) -> Queued | None:
         """The oldest that waits of a job."""
-        return next(self._waiting(job), None)
+        return next((queued for queued in self._waiting.values() if queued.job == job), None)
 
-    def _waiting(self, job: str | None = None) -> Iterator[Queued]:
-        query = "SELECT id, job, request, since, due FROM queued WHERE build IS NULL AND NOT cancelled"
-        values = () if job is None else (job,)
-        query += " ORDER BY id" if job is None else " AND job = ? ORDER BY id"
-        for id_, path, request, since, due in self._database.execute(query, values).fetchall():
-            yield Queued(id_, path, Request.from_json(request), since, due)
+    def _read_waiting(self) -> dict[int, Queued]:
+        query = "SELECT id, job, request, since, due FROM queued WHERE build IS NULL AND NOT cancelled ORDER BY id"
+        rows = self._database.execute(query).fetchall()
+        return {row[0]: Queued(row[0], row[1], Request.from_json(row[2]), row[3], row[4]) for row in rows}
 
     def queued(self, id_: int) -> Queued | None:
         """A wish that waits, or that left the queue not long ago."""
@@ -252,7 +305,9 @@ class State:
         """Take a wish out of the queue; whether it was there."""
         with self._database.writing():
             query = "UPDATE queued SET cancelled = 1 WHERE id = ? AND build IS NULL AND NOT cancelled"
-            return self._database.execute(query, (id_,)).rowcount > 0
+            done = self._database.execute(query, (id_,)).rowcount > 0
+        self._waiting.pop(id_, None)
+        return done
 
     # Builds
 
@@ -269,6 +324,7 @@ class State:
             assert cursor.lastrowid is not None
             self._database.execute("UPDATE queued SET build = ? WHERE id = ?", (cursor.lastrowid, queued.id))
         self.recent.forget(queued.job)
+        self._waiting.pop(queued.id, None)
         return BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
 
     def save_plan(self, build: int, plan: Mapping[str, Any]) -> None:
@@ -286,16 +342,34 @@ class State:
         ended = max(time.time(), build.began)
         with self._database.writing():
             self._database.execute(
-                "UPDATE build SET ended = ?, result = ?, facts = ?, plan = NULL WHERE id = ?",
-                (ended, result.value, json.dumps(facts), build.id),
+                "UPDATE build SET ended = ?, result = ?, facts = ?, artifacts = ?, plan = NULL WHERE id = ?",
+                (ended, result.value, json.dumps(facts), len(facts.get("artifacts", ())), build.id),
             )
+            self._database.execute("DELETE FROM asked WHERE build = ?", (build.id,))
         self.recent.forget(build.job)
         return replace(build, ended=ended, result=result, facts=facts)
+
+    def describe(self, build: int, text: str) -> None:
+        """What a person says of a build."""
+        with self._database.writing():
+            self._database.execute("UPDATE build SET description = ? WHERE id = ?", (text, build))
+
+    def abandon(self, build: BuildRow) -> None:
+        """The build's agent is to forget it, when it comes back."""
+        with self._database.writing():
+            self._database.execute("INSERT OR REPLACE INTO abandoned VALUES (?, ?)", (build.id, build.node))
+
+    def take_abandoned(self, node: str) -> list[int]:
+        """The builds that a node's agent is to forget, which is asked once."""
+        with self._database.writing():
+            query = "DELETE FROM abandoned WHERE node = ? RETURNING build"
+            return [id_ for (id_,) in self._database.execute(query, (node,)).fetchall()]
 
     def save_facts(self, build: int, facts: Mapping[str, Any]) -> None:
         """Something became known of a build, or is there no more."""
         with self._database.writing():
-            self._database.execute("UPDATE build SET facts = ? WHERE id = ?", (json.dumps(facts), build))
+            query = "UPDATE build SET facts = ?, artifacts = ? WHERE id = ?"
+            self._database.execute(query, (json.dumps(facts), len(facts.get("artifacts", ())), build))
 
     def running(self) -> list[BuildRow]:
         """The builds that have not ended."""
@@ -328,6 +402,27 @@ class State:
         newest = max((number for number in found if number is not None), default=None)
         return None if newest is None else self.build(job, newest)
 
+    def revisions(self, job: str) -> list[str]:
+        """What the job's last builds had checked out, the newest first, each once."""
+        query = (
+            "SELECT json_extract(facts, '$.revision') FROM build WHERE job = ? AND facts IS NOT NULL"
+            " ORDER BY number DESC LIMIT ?"
+        )
+        found = (revision for (revision,) in self._database.execute(query, (job, _REVISIONS)))
+        return list(dict.fromkeys(revision for revision in found if revision))
+
+    def oldest(self, job: str, *, with_artifacts: bool = False) -> Iterator[BuildRow]:
+        """A job's builds, the oldest first, read as they are asked for; nothing may be written meanwhile."""
+        only = " AND artifacts > 0" if with_artifacts else ""
+        query = f"SELECT {BUILD_COLUMNS} FROM build WHERE job = ?{only} ORDER BY number"  # noqa: S608 - words of ours
+        return map(build_row, self._database.execute(query, (job,)))
+
+    def nth(self, job: str, count: int) -> int:
+        """The number of the oldest of a job's `count` newest builds; 0 where there are not so many."""
+        query = "SELECT number FROM build WHERE job = ? ORDER BY number DESC LIMIT 1 OFFSET ?"
+        row = self._database.execute(query, (job, max(0, count - 1))).fetchone()
+        return int(row[0]) + (count == 0) if row else 0
+
     def first(self, job: str) -> BuildRow | None:
         """The oldest build."""
         return next(iter(self._builds("job = ? ORDER BY number LIMIT 1", job)), None)
@@ -359,6 +454,20 @@ class State:
         """The number of the job's next build."""
         row = self._database.execute("SELECT following FROM item WHERE path = ?", (job,)).fetchone()
         return int(row[0]) if row else 1
+
+    def set_following(self, job: str, number: int) -> None:
+        """The number of the job's next build; nothing happens where it had that number, or a higher one."""
+        with self._database.writing():
+            self._database.execute(
+                "UPDATE item SET following = ?2 WHERE path = ?1"
+                " AND ?2 > (SELECT coalesce(max(number), 0) FROM build WHERE job = ?1)",
+                (job, number),
+            )
+
+    def results(self, job: str, most: int) -> list[Result]:
+        """How the job's last builds ended, the newest first."""
+        query = "SELECT result FROM build WHERE job = ? AND result IS NOT NULL ORDER BY number DESC LIMIT ?"
+        return [Result(result) for (result,) in self._database.execute(query, (job, most))]
 
     def drop_build(self, build: BuildRow) -> None:
         """Forget a build."""

@@ -57,11 +57,12 @@ class Timers:
 
 
 def started_by(
-    catalog: Catalog, job: Job, build: BuildRow, environment: Mapping[str, str]
+    catalog: Catalog, job: Job, build: BuildRow, environment: Mapping[str, str], texts: Mapping[str, str]
 ) -> Iterator[tuple[str, Mapping[str, str], Request]]:
     """The jobs that are started since this build ended: their paths, parameters, and the reason.
 
     environment  what the build set, which parameters for jobs downstream may name
+    texts        the files that hold parameters for them
     """
     assert build.result is not None
     folder = build.job.rpartition("/")[0]
@@ -69,7 +70,7 @@ def started_by(
     cause = f"Started by upstream project “{build.job}” build number {build.number}"
     request = Request({}, cause, "hudson.model.Cause$UpstreamCause")
     for downstream in job.downstream:
-        given = handed_on(downstream, build, known)
+        given = handed_on(downstream, build, known, texts)
         if build.result in downstream.results and given is not None:
             for name in downstream.jobs:
                 yield catalog.resolve(name, folder), given, request

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from byoci import effects, proc
-from byoci.errors import ProgramError, ProgramMissingError, UnavailableError, UsageError
+from byoci import effects
+from byoci.errors import ProgramError, UnavailableError, UsageError
+from byoci.keys import keygen, make_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMESPACE: Final = "byoci"  # of the signatures (ssh-keygen(1), -n), so that they count for nothing else
-_SECONDS: Final = 30.0
 _FAILED: Final = "failed"
 _TAIL: Final = 8  # characters at an id's end that name it
 _FAILED_KEPT: Final = 100  # of a project
@@ -56,18 +56,7 @@ def make_key(key: Path, comment: str) -> bool:
 
     The private half appears whole, and by a link, so that of two runs one wins; the public half follows from it.
     """
-    made = False
-    if not key.exists():
-        key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(prefix=".key-", dir=key.parent) as folder:
-            draft = Path(folder, "key")
-            _keygen("-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(draft))
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, key)
-                made = True
-    if not key.with_suffix(".pub").exists():
-        _write_durably(key.with_suffix(".pub"), _keygen("-y", "-f", str(key)))
-    return made
+    return make_pair(key, comment)
 
 
 class CertificateStore:
@@ -138,7 +127,7 @@ class CertificateStore:
         if not self._key.exists() or not self.public_key.exists():
             make_key(self._key, "byoci landing key")
         with _SIGN:
-            return _keygen("-q", "-Y", "sign", "-f", str(self._key), "-n", NAMESPACE, stdin=statement)
+            return keygen("-q", "-Y", "sign", "-f", str(self._key), "-n", NAMESPACE, stdin=statement)
 
 
 def in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -172,7 +161,7 @@ class Verifier:
             file.write(signature)
             file.flush()
             try:
-                _keygen(
+                keygen(
                     "-q", "-Y", "verify", "-f", str(self._allowed), "-I", "byoci", "-n", NAMESPACE, "-s", file.name,
                     stdin=statement,
                 )  # fmt: skip
@@ -194,16 +183,6 @@ def _public_keys(path: Path) -> list[str]:
     if not keys:
         raise UsageError(f"{path} holds no public key", resolution="Name the landing key's public half, its .pub file.")
     return keys
-
-
-def _keygen(*arguments: str, stdin: bytes = b"") -> bytes:
-    try:
-        return proc.run(("ssh-keygen", *arguments), env=proc.base_environment(), stdin=stdin, timeout=_SECONDS).stdout
-    except ProgramMissingError as error:
-        raise ProgramMissingError(
-            "ssh-keygen is not installed, and every landing is signed",
-            resolution="Install OpenSSH's client; on Debian and Ubuntu: sudo apt-get install openssh-client",
-        ) from error
 
 
 def _write_durably(path: Path, content: bytes) -> None:

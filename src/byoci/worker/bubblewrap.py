@@ -135,13 +135,14 @@ class BubblewrapWorker:
             environment=environment or {},
             stdin=stdin,
         )
-        if self._layered is None:
+        layered = self._layered
+        if layered is None:
             return self._run(box, workspace, on_output)
         scratch = self._folder("run")
         try:
             own = workspace in self._folders
-            layered = self._layered.put_below(box, scratch) if own else self._layered.copy_below(box)
-            return self._run(layered, workspace, on_output)
+            shown = layered.put_below(box, scratch) if own else layered.copy_below(box)
+            return self._run(shown, workspace, on_output)
         finally:
             with _REMOVE:
                 tree.remove(scratch)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _AGE_SECONDS: Final = 30 * 86400.0
 _TOTAL_BYTES: Final = 20 * 1024**3
+_AGAIN_SECONDS: Final = 0.02
 _GONE: Final = ".gone-"
 _CHUNK: Final = 1024**2
 _LONG_WORD: Final = 16
@@ -110,7 +111,11 @@ class Store:
             if self._use(key):
                 return Layer(self._folder / key, lock)
             os.close(lock)
-            lock = self._lock(key, fcntl.LOCK_EX)
+            try:
+                lock = self._lock(key, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # somebody makes it, or uses it already, which may take hours: not waited for here
+                time.sleep(_AGAIN_SECONDS)
+                continue
             try:
                 if not (self._folder / key).is_dir():
                     self._keep(make(), key)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from byoci.config.migrate.wrong import MigrationError
 from byoci.config.source import contents
-from byoci.config.writing import locked, replace
+from byoci.durable import locked, replace
 from byoci.errors import UnavailableError, UsageError
 from byoci.log import printable
 

@@ -2,7 +2,8 @@
 
 It has no parent that matters: whoever started it may be killed, restarted or upgraded. All that is known of it is in
 its folder: `log`, what the build printed; `status`, a JSON object, replaced in one step; `files/`, what is kept;
-`wake`, a pipe in which a byte is written whenever one of these changes.
+`ask`, what it wants the controller to start, which is answered in `answer-NUMBER`; `wake`, a pipe in which a byte is
+written whenever one of these changes.
 
 `status` is `{"boot": ID, "pid": N, "start": TICKS}` while it runs, which tells for certain whether it still does.
 At its end there are, too: `result`, one of SUCCESS, UNSTABLE, FAILURE and ABORTED; `reason`, what ended it early;
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import select
@@ -21,10 +23,13 @@ import signal
 import sys
 import time
 
-from byoci.controller.agentside.files import collect, empty, fill_in, inject, matching, open_inside
+from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, settled
+from byoci.controller.agentside.files import collect, digest, fill_in, inject, matching, open_inside, sweep
+from byoci.controller.agentside.record import Log, boot_id, start_of, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
+    from collections.abc import Callable, Mapping
     from typing import Any, TypedDict
 
     class Limit(TypedDict):
@@ -42,112 +47,37 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
         environment  NAME → VALUE, complete but for what the agent adds: HOME, PATH, USER and the like
         before       lines NAME=VALUE for the environment, one text after the other
         secrets      what is masked in the log
-        steps        `{"inject": LINES, "file": PATH}` or `{"shell": SCRIPT, "unstable": STATUS or None}`
+        steps        `{"inject": LINES, "file": PATH}`, `{"shell": SCRIPT, "unstable": STATUS or None}`,
+                     `{"if": CONDITION, "unclear": WHAT THEN, "steps": [...]}`, or
+                     `{"trigger": NUMBER, "read": [PATH, ...], "wait": THRESHOLDS or None, ...}`
+        after        `{"steps": [...], "results": [...], "unstable": BOOL}`, done last if the result is one of them
+        conditions   what the end of the build depends on; told settled
+        clean        what is removed before, see `sweep`
         keep         groups of patterns, `{"includes": [...], "excludes": [...]}`
+        prints       the same, of files whose digests are told
+        read         paths of files whose texts are told
         """
 
         header: str
         workspace: str
-        clean: bool
+        clean: list[dict[str, Any]]
         environment: dict[str, str]
         before: list[str]
         secrets: list[str]
         timestamps: bool
         limits: list[Limit]
         steps: list[dict[str, Any]]
+        after: list[dict[str, Any]]
+        conditions: list[dict[str, Any]]
         keep: list[dict[str, list[str]]]
+        prints: list[dict[str, list[str]]]
+        read: list[str]
 
 
-MASK = b"********"
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_LOOK = 0.5  # seconds between looks for an answer; a signal tells of it sooner
 _PATIENCE = 5.0  # seconds between asking processes to end and killing them
 _INHERITED = ("HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR")
-
-
-def boot_id() -> str:
-    """What the kernel calls the time since it was started."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
-
-
-def start_of(pid: int) -> int:
-    """When a process was started, in the kernel's ticks; with its number that is a name which is never used again.
-
-    0 where there is no such process, or only what is left of one.
-    """
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
-def write_status(folder: str, status: dict[str, Any]) -> None:
-    """Replace the status in one step, so that it survives whatever happens."""
-    descriptor = os.open(f"{folder}/status.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w") as file:
-        json.dump(status, file)
-    os.rename(f"{folder}/status.new", f"{folder}/status")
-
-
-class Log:
-    """The log: secrets masked also where they come in pieces, and each line's time before it where that is wanted."""
-
-    def __init__(self, folder: str, secrets: list[str], *, timestamps: bool) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(f"{folder}/log", flags, 0o600)
-        self._wake = os.open(f"{folder}/wake", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        lines = {line.strip() for secret in secrets for line in (secret, *secret.splitlines())}
-        masked = {os.fsencode(line) for line in lines if line}
-        self._secrets = sorted(masked, key=len, reverse=True)
-        self._timestamps = timestamps
-        self._held = b""
-        self._at_start = True
-
-    def write(self, data: bytes) -> None:
-        """Add what was printed; what may be the beginning of a secret waits for what comes after it."""
-        data = self._held + data
-        for secret in self._secrets:
-            data = data.replace(secret, MASK)
-        keep = max((self._overlap(data, secret) for secret in self._secrets), default=0)
-        self._held = data[len(data) - keep :]
-        self._put(data[: len(data) - keep])
-
-    @staticmethod
-    def _overlap(data: bytes, secret: bytes) -> int:
-        """How many of the last bytes are the beginning of `secret`."""
-        for length in range(min(len(secret) - 1, len(data)), 0, -1):
-            if data.endswith(secret[:length]):
-                return length
-        return 0
-
-    def _put(self, data: bytes) -> None:
-        if self._timestamps and data:
-            stamp = time.strftime("%H:%M:%S ").encode()
-            ends = data.endswith(b"\n")
-            body = (data[:-1] if ends else data).replace(b"\n", b"\n" + stamp)
-            data = (stamp if self._at_start else b"") + body + (b"\n" if ends else b"")
-            self._at_start = ends
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-        self.wake()
-
-    def say(self, line: str) -> None:
-        """A line of the supervisor's own."""
-        self.write(os.fsencode(line) + b"\n")
-
-    def finish(self) -> int:
-        """Write what was held back; gives the length of the log."""
-        held, self._held = self._held, b""
-        self._put(held)
-        return os.fstat(self._file).st_size
-
-    def wake(self) -> None:
-        """Tell whoever looks that there is something to see."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake, b"+")
 
 
 class Stopped(Exception):  # noqa: N818 - no error: somebody asked for it, or the time is over
@@ -175,12 +105,17 @@ class Build:
         self.reason = ""
         self._aborted = False
         self._childless = True
+        self.changes = ""  # what version control says is new
+        self._limits = plan["limits"]
+        self._scripts = 0
         self._began = self._printed = time.monotonic()
+        self.began = time.time()
         self._output, self._input = os.pipe2(os.O_CLOEXEC)
         self._signals, ring = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(self._output, False)
         signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGCHLD, signal.SIGUSR1):
+            signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGTERM, self._abort)
 
     def _abort(self, *_: object) -> None:
@@ -191,18 +126,50 @@ class Build:
         self.log.say(self.plan["header"].replace("{workspace}", self.workspace))
         os.makedirs(self.workspace, exist_ok=True)
         os.chdir(self.workspace)
-        if self.plan["clean"]:
-            self._tell_left(empty(self.workspace))
-        try:
-            self._steps()
-        except Stopped as stopped:
-            self.result, self.reason = stopped.result, stopped.reason
-        finally:
-            self._end_processes()
+        for wish in self.plan["clean"]:
+            self._tell_left(sweep(self.workspace, **wish))
+        self._guarded(self._steps)
+        self._limits = []  # they are those of the steps
+        for after in self.plan["after"]:
+            self._after(after)
+        conditions: list[dict[str, Any]] = []
+        for condition in self.plan["conditions"]:
+            self._guarded(functools.partial(self._settle, condition, conditions))
+        if self.reason:
+            self.log.say(f"The build was ended early: {self.reason}")
         files = self._keep()
+        prints = [self._prints(group) for group in self.plan["prints"]]
         size = self.log.finish()
-        told = {"result": self.result, "reason": self.reason, "size": size, "files": files}
-        return {**told, "variables": self.variables, "workspace": self.workspace}
+        told = {"result": self.result, "reason": self.reason, "size": size, "files": files, "prints": prints}
+        return {
+            **told,
+            "variables": self.variables,
+            "workspace": self.workspace,
+            "texts": self._texts(self.plan["read"]),
+            "conditions": conditions,
+            "changes": self.changes,
+        }
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do it; where it ends early, so does everything that was started."""
+        try:
+            work()
+        except Stopped as stopped:
+            self.result = max(self.result, stopped.result, key=RESULTS.index)
+            self.reason = stopped.reason or self.reason
+        self._end_processes()
+
+    def _settle(self, condition: dict[str, Any], found: list[dict[str, Any]]) -> None:
+        found.append(settled(condition, self._leaf))
+
+    def _after(self, after: dict[str, Any]) -> None:
+        if self.result not in after["results"]:
+            return
+        self._aborted = False  # whoever stopped the build wants its end, of which this is a part; he may ask again
+        before = self.result
+        self._guarded(lambda: self._run(after["steps"]))
+        if self.result != before and self.result == "FAILURE" and after["unstable"]:
+            self.result = max(before, "UNSTABLE", key=RESULTS.index)
 
     def _tell_left(self, paths: list[str]) -> None:
         for path in paths[:20]:
@@ -211,32 +178,109 @@ class Build:
     def _steps(self) -> None:
         for text in self.plan["before"]:
             self.variables.update(inject(text, self.environment))
-        for number, step in enumerate(self.plan["steps"], 1):
+        self._run(self.plan["steps"])
+
+    def _run(self, steps: list[dict[str, Any]]) -> None:
+        for step in steps:
             if "shell" in step:
-                status = self._shell(step["shell"], number)
+                status = self._shell(step["shell"], step.get("with", {}))
                 if status and status == step["unstable"]:
-                    self.result = "UNSTABLE"
+                    self._at_least("UNSTABLE")
                 elif status:
                     self.log.say(f"A shell step ended with status {status}")
                     raise Stopped("FAILURE", "")
+            elif "if" in step:
+                if self._wanted(step):
+                    self._run(step["steps"])
+            elif "trigger" in step:
+                self._trigger(step)
             else:
                 self._inject(step)
 
+    def _at_least(self, result: str) -> None:
+        self.result = max(self.result, result, key=RESULTS.index)
+
+    def _wanted(self, step: dict[str, Any]) -> bool:
+        """Whether a condition holds; where that cannot be told, what the step says of that."""
+        try:
+            return holds(step["if"], self._leaf)
+        except Unclear as error:
+            self.log.say(f"A condition cannot be told: {error}")
+            if step["unclear"] == "Fail":
+                raise Stopped("FAILURE", "") from error
+            if step["unclear"] in ("Unstable", "RunUnstable"):
+                self._at_least("UNSTABLE")
+            return step["unclear"] in ("Run", "RunUnstable")
+
+    def _leaf(self, condition: Mapping[str, Any]) -> bool:
+        kind = condition["kind"]
+        if kind == "status":
+            return is_between(condition, self.result)
+        if kind == "shell":
+            return self._shell(condition["script"]) == 0
+        if kind == "files":
+            return bool(self._matching({key: condition[key] for key in ("includes", "excludes")}))
+        if kind == "file":
+            return os.path.exists(os.path.join(self.workspace, expand(condition["words"][0], self.environment)))
+        return look(condition, self.environment, self.began)
+
+    def _trigger(self, step: dict[str, Any]) -> None:
+        """Have the controller start other jobs, and wait for what it tells of them."""
+        ask = {"trigger": step["trigger"], "variables": self.variables, "texts": self._texts(step["read"])}
+        write_json(f"{self.folder}/ask", ask)
+        self.log.wake()
+        path = f"{self.folder}/answer-{step['trigger']}"
+        while not os.path.exists(path):
+            self._check_limits()
+            self._reap()
+            left = self._time_left()
+            self._wait(_LOOK if left is None else min(_LOOK, left))
+        with open(path) as file:
+            answer = json.load(file)
+        if "error" in answer:
+            self.log.say(answer["error"])
+            raise Stopped("FAILURE", "")
+        self.log.write(os.fsencode("".join(f"{line}\n" for line in answer["lines"])))
+        self.variables.update(answer["variables"])
+        self.environment.update(answer["variables"])
+        self._judge_triggered(step["wait"] or {}, answer["results"])
+
+    def _judge_triggered(self, wait: dict[str, str | None], results: list[str]) -> None:
+        worst = max(results, key=RESULTS.index, default=RESULTS[0])
+
+        def reached(name: str) -> bool:
+            limit = wait.get(name)
+            return limit is not None and RESULTS.index(worst) >= RESULTS.index(limit)
+
+        if reached("failure"):
+            self._at_least("FAILURE")
+        elif reached("unstable"):
+            self._at_least("UNSTABLE")
+        if reached("fails"):
+            raise Stopped("FAILURE", "")
+
     def _inject(self, step: dict[str, Any]) -> None:
         if step["file"]:
-            path = fill_in(step["file"], self.environment)
             try:
-                descriptor = open_inside(self.workspace, os.path.relpath(path, self.workspace))
-                with open(descriptor, encoding="utf-8", errors="surrogateescape") as file:
-                    self.variables.update(inject(file.read(1 << 20), self.environment))
+                self.variables.update(inject(self.read_text(step["file"]), self.environment))
             except OSError as error:
-                self.log.say(f"The file of variables {path} cannot be read: {error.strerror or error}")
+                self.log.say(f"The file of variables {step['file']} cannot be read: {error.strerror or error}")
                 raise Stopped("FAILURE", "") from error
         self.variables.update(inject(step["inject"], self.environment))
+        if "changes" in step:
+            with contextlib.suppress(OSError):
+                self.changes = self.read_text(step["changes"])
 
-    def _shell(self, script: str, number: int) -> int:
-        """Run a script to its end; gives its exit status, of a signal's death 128 and its number."""
-        path = f"{self.folder}/step-{number}.sh"
+    def _shell(self, script: str, more: Mapping[str, str] | None = None) -> int:
+        """Run a script to its end; gives its exit status, of a signal's death 128 and its number.
+
+        more  variables of its own, which are filled in
+        """
+        environment = self.environment
+        if more:
+            environment = {**environment, **{name: fill_in(text, environment) for name, text in more.items()}}
+        self._scripts += 1
+        path = f"{self.folder}/step-{self._scripts}.sh"
         with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(script.replace("\r\n", "\n"))
         first = script.partition("\n")[0].rstrip("\r")
@@ -248,7 +292,7 @@ class Build:
         ]
         try:
             pid = os.posix_spawnp(
-                argv[0], argv, self.environment, file_actions=places, setsid=True, setsigmask=[], setsigdef=_DEFAULT
+                argv[0], argv, environment, file_actions=places, setsid=True, setsigmask=[], setsigdef=_DEFAULT
             )
         except (OSError, ValueError) as error:
             self.log.say(f"{argv[0]} cannot be started: {error}")
@@ -302,14 +346,14 @@ class Build:
 
     def _time_left(self) -> float | None:
         since = {True: self._printed, False: self._began}
-        ends = [since[limit["idle"]] + limit["seconds"] for limit in self.plan["limits"]]
+        ends = [since[limit["idle"]] + limit["seconds"] for limit in self._limits]
         return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def _check_limits(self) -> None:
         if self._aborted:
             raise Stopped("ABORTED", "somebody stopped it")
         now = time.monotonic()
-        for limit in self.plan["limits"]:
+        for limit in self._limits:
             if now >= (self._printed if limit["idle"] else self._began) + limit["seconds"]:
                 what = "nothing was printed" if limit["idle"] else "it took more than its time"
                 reason = f"{what}: {limit['seconds'] / 60:g} minutes"
@@ -331,16 +375,39 @@ class Build:
                         os.kill(pid, number)
             self._wait(0.05)
         self._drain()
-        if self.reason:
-            self.log.say(f"The build was ended early: {self.reason}")
+
+    def _prints(self, group: dict[str, list[str]]) -> list[list[str]]:
+        """Pairs of a path and its file's digest."""
+        found = []
+        for path in self._matching(group):
+            with contextlib.suppress(OSError):
+                found.append([path, digest(self.workspace, path)])
+        return found
+
+    def _texts(self, paths: list[str]) -> dict[str, str]:
+        """What files hold; those that are there."""
+        found = {}
+        for path in paths:
+            with contextlib.suppress(OSError):
+                found[path] = self.read_text(path)
+        return found
+
+    def read_text(self, path: str) -> str:
+        """A file in the workspace, not too large. Raises `OSError`."""
+        place = os.path.join(self.workspace, fill_in(path, self.environment))
+        with open(open_inside(self.workspace, os.path.relpath(place, self.workspace)), "rb") as file:
+            return file.read(1 << 20).decode("utf-8", "replace")
+
+    def _matching(self, group: dict[str, list[str]]) -> list[str]:
+        includes, excludes = (
+            [fill_in(text, self.environment) for text in group[key]] for key in ("includes", "excludes")
+        )
+        return matching(self.workspace, includes, excludes)
 
     def _keep(self) -> list[list[str]]:
         kept = []
         for number, group in enumerate(self.plan["keep"]):
-            includes, excludes = (
-                [fill_in(text, self.environment) for text in group[key]] for key in ("includes", "excludes")
-            )
-            paths = matching(self.workspace, includes, excludes)
+            paths = self._matching(group)
             collect(self.workspace, paths, f"{self.folder}/files/{number}")
             kept.append(paths)
         return kept
@@ -371,16 +438,16 @@ def descendants(root: int) -> list[int]:
 def supervise(folder: str, plan: Plan) -> None:
     """Run a build to its end, in a process that is this function's own; never returns."""
     identity = {"boot": boot_id(), "pid": os.getpid(), "start": start_of(os.getpid())}
-    write_status(folder, dict(identity))
+    write_json(f"{folder}/status", dict(identity))
     try:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         build = Build(folder, plan)
         status = build.run()
-        write_status(folder, {**identity, **status})
+        write_json(f"{folder}/status", {**identity, **status})
         build.log.wake()
     except BaseException as error:  # noqa: BLE001 - whatever it is, it must be known
         with contextlib.suppress(OSError):  # a full disk: then it is seen that this process is gone
-            write_status(folder, {**identity, "error": f"{type(error).__name__}: {error}"})
+            write_json(f"{folder}/status", {**identity, "error": f"{type(error).__name__}: {error}"})
     finally:
         sys.stderr.flush()
         os._exit(0)

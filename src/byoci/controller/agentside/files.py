@@ -10,7 +10,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 # What Ant leaves out by default: the files of version control and editors, and what is in folders of these names.
 _FOLDERS = ("CVS", "SCCS", ".svn", ".git", ".hg", ".bzr")
@@ -37,10 +37,13 @@ def _regex(pattern: str) -> str:
 _WORDS = {"**/": "(?:[^/]+/)*", "/**": "(?:/.*)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
+def _joined(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{_regex(pattern)})" for pattern in patterns) or r"(?!)", re.DOTALL)
+
+
 def matching(folder: str, includes: Iterable[str], excludes: Iterable[str]) -> list[str]:
     """Paths, relative to `folder`, of the regular files that one of `includes` matches and none of `excludes`."""
-    wanted = re.compile("|".join(f"(?:{_regex(pattern)})" for pattern in includes) or r"(?!)", re.DOTALL)
-    unwanted = re.compile("|".join(f"(?:{_regex(pattern)})" for pattern in (*excludes, *_DEFAULT_EXCLUDES)), re.DOTALL)
+    wanted, unwanted = _joined(includes), _joined([*excludes, *_DEFAULT_EXCLUDES])
     return sorted(path for path in _regular(folder) if wanted.fullmatch(path) and not unwanted.fullmatch(path))
 
 
@@ -112,6 +115,49 @@ def empty(folder: str) -> list[str]:
                 except OSError:
                     unlock(None, entry.path, None)
     return left
+
+
+def sweep(folder: str, includes: list[str], excludes: list[str], *, folders: bool, whole: bool) -> list[str]:
+    """Remove the whole contents of `folder`, or what the patterns ask for; gives what could not be removed.
+
+    folders  whether folders that match are removed with all that is in them, too
+    """
+    if whole:
+        return empty(folder)
+    wanted = _joined(includes or ["**"])
+    unwanted = _joined(excludes)
+    left = []
+    for root, names, files in os.walk(folder, topdown=False):
+        links = [name for name in names if os.path.islink(os.path.join(root, name))]
+        kinds: list[tuple[Callable[[str], object], list[str]]] = [(os.unlink, files), (os.unlink, links)]
+        if folders:
+            kinds.append((_remove_folder, [name for name in names if name not in links]))
+        for remove, found in kinds:
+            for name in found:
+                path = os.path.join(root, name)
+                shown = os.path.relpath(path, folder)
+                if wanted.fullmatch(shown) and not unwanted.fullmatch(shown):
+                    try:
+                        remove(path)
+                    except OSError:
+                        left.append(shown)
+    return left
+
+
+def _remove_folder(path: str) -> None:
+    empty(path)
+    os.rmdir(path)
+
+
+def digest(folder: str, path: str) -> str:
+    """MD5 of a file in `folder`, Jenkins' fingerprint; it tells files apart and protects nothing."""
+    import hashlib  # which takes longer to load than all the rest
+
+    found = hashlib.new("md5", usedforsecurity=False)
+    with open(open_inside(folder, path), "rb") as file:
+        while data := file.read(1 << 20):
+            found.update(data)
+    return found.hexdigest()
 
 
 def read_properties(text: str) -> dict[str, str]:

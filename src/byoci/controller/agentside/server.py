@@ -6,6 +6,7 @@ means; what these tell:
 
 - of a build's log, from an offset on: `{"build": NAME, "log": OFFSET, "bytes": N}`, as often as there is more of it,
   and last `{"build": NAME, "ended": STATUS}`;
+- what it asks for: `{"build": NAME, "ask": {"trigger": NUMBER, "variables": {...}, "texts": {...}}}`;
 - of its files: `{"build": NAME, "file": PATH, "bytes": N}`, several for a large one, and last
   `{"build": NAME, "fetched": true}`;
 - where something failed, `{"build": NAME, "error": TEXT}`.
@@ -24,8 +25,9 @@ import shutil
 import signal
 import sys
 
-from byoci.controller.agentside.build import boot_id, start_of, supervise
-from byoci.controller.agentside.files import empty
+from byoci.controller.agentside.build import supervise
+from byoci.controller.agentside.files import empty, sweep
+from byoci.controller.agentside.record import boot_id, start_of, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
@@ -45,6 +47,20 @@ class Followed:
         self.offset = offset
         self.wake = os.open(f"{folder}/wake", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self.log = -1
+        self._asked = 0
+
+    def ask(self) -> dict[str, Any] | None:
+        """What the build wants to have started, once for each time that it was written."""
+        try:
+            with open(f"{self.folder}/ask") as file:
+                written = os.fstat(file.fileno()).st_ino
+                if written == self._asked:
+                    return None
+                self._asked = written
+                asked: dict[str, Any] = json.load(file)
+                return asked
+        except FileNotFoundError:
+            return None
 
     def read(self) -> bytes:
         """What the log has beyond what was told, as far as a message goes."""
@@ -166,11 +182,20 @@ class Server:
 
     def do_abort(self, build: str) -> None:
         """Ask the supervisor to end its build; one that is gone is left alone."""
+        self._signal(build, signal.SIGTERM)
+
+    def do_answer(self, build: str, trigger: int, answer: dict[str, Any]) -> None:
+        """Tell the supervisor what became of what it asked for."""
+        with contextlib.suppress(FileNotFoundError):
+            write_json(f"{self._folder(build)}/answer-{int(trigger)}", answer)
+            self._signal(build, signal.SIGUSR1)
+
+    def _signal(self, build: str, number: int) -> None:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             with open(f"{self._folder(build)}/status") as file:
                 status = json.load(file)
             if status["boot"] == boot_id() and start_of(status["pid"]) == status["start"]:
-                os.kill(status["pid"], signal.SIGTERM)
+                os.kill(status["pid"], number)
 
     def do_fetch(self, build: str) -> None:
         """Send what was kept of a build."""
@@ -193,9 +218,9 @@ class Server:
             self._followed.pop(build).close()
         shutil.rmtree(self._folder(build), ignore_errors=True)
 
-    def do_wipe(self, path: str) -> None:
-        """Empty a folder."""
-        self._send({"wiped": path, "left": empty(path)[:20]})
+    def do_wipe(self, path: str, **wish: Any) -> None:
+        """Empty a folder, or remove what `sweep` is asked for."""
+        self._send({"wiped": path, "left": (sweep(path, **wish) if wish else empty(path))[:20]})
 
     def do_ping(self, number: int) -> None:
         """Answer."""
@@ -210,6 +235,9 @@ class Server:
             if not data:
                 break
             self._send({"build": build, "log": offset}, data)
+        ask = followed.ask() if status is None else None
+        if ask is not None and not os.path.exists(f"{followed.folder}/answer-{ask['trigger']}"):
+            self._send({"build": build, "ask": ask})
         if status is not None:
             self._followed.pop(build).close()
             self._send({"build": build, "ended": status})

@@ -85,7 +85,7 @@ class App:
                 return signing.form(call)
             case ["login"]:
                 self._check_origin(call)
-                return signing.sign_in(call)
+                return await signing.sign_in(call)
         if call.caller is None and not self._by_job_token(call, words):
             return signing.to_form(call) if call.browser and call.method == "GET" else _who_are_you()
         self._check_post(call)
@@ -103,15 +103,25 @@ class App:
                 if len(body) > http.MOST_BODY:
                     raise UsageError(f"a request of more than {http.MOST_BODY} bytes is too large")
         headers = request.headers
-        asked = request.scope["query_string"].decode("latin-1")
-        query = http.read_fields(asked)
-        caller, session = self._access.caller(headers.get("authorization", "")), ""
+        parameters = request.scope["query_string"].decode("latin-1")
+        query = http.read_fields(parameters)
+        peer = request.client.host if request.client else ""
+        caller, session = await self._access.caller(headers.get("authorization", ""), peer), ""
         if "authorization" not in headers:
             caller, session = self._access.session(request.cookies.get(self._access.cookie, "")) or (None, "")
         form = http.read_form(bytes(body), headers.get("content-type", ""))
-        address = f"{path}?{asked}" if asked else path
         return http.Call(
-            self._controller, self._access, method, query, headers, bytes(body), caller, form, address, session
+            self._controller,
+            self._access,
+            method,
+            query,
+            headers,
+            bytes(body),
+            caller,
+            form,
+            f"{path}?{parameters}" if parameters else path,
+            peer,
+            session,
         )
 
     def _by_job_token(self, call: Call, words: list[str]) -> bool:
@@ -146,7 +156,7 @@ class App:
 
 
 def _who_are_you() -> Response:
-    answer = http.text("Who are you? Send a user name with an API token in place of a password.\n", 401)
+    answer = http.text("Who are you? Send a user name with a password, or with an API token in its place.\n", 401)
     answer.headers["WWW-Authenticate"] = 'Basic realm="byoci"'
     return answer
 
@@ -179,12 +189,12 @@ async def _root(call: Call, words: list[str]) -> Response:
     match words:
         case ["api", "json" | "xml" as kind]:
             return http.tell(call, root_bean(call.controller), kind)
-        case ["crumbIssuer", "api", "json"]:
-            return site.crumb(call)
-        case ["me", "api", "json"]:
-            return site.me(call)
-        case ["whoAmI", "api", "json"]:
-            return site.who_am_i(call)
+        case ["crumbIssuer", "api", "json" | "xml" as kind]:
+            return site.crumb(call, kind)
+        case ["me", "api", "json" | "xml" as kind]:
+            return site.me(call, kind)
+        case ["whoAmI", "api", "json" | "xml" as kind]:
+            return site.who_am_i(call, kind)
         case ["user", name, *rest]:
             return site.user(call, name, rest)
         case ["queue", *rest]:
@@ -197,6 +207,9 @@ async def _root(call: Call, words: list[str]) -> Response:
             return items.create_view(call, "")
         case ["quietDown" | "cancelQuietDown" as verb]:
             return site.quiet_down(call, quiet=verb == "quietDown")
+        case ["reload"]:  # what is configured is never read from elsewhere
+            http.only_post(call)
+            return http.go_to(call, "")
         case ["restart" | "safeRestart"]:
             return site.restart(call)
         case ["pluginManager", "api", "json" | "xml" as kind]:

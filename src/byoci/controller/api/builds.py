@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from byoci.controller.api import http
 from byoci.controller.api.shapes import build_bean
 from byoci.controller.beans import Bean
 from byoci.controller.catalog import MissingError
-from byoci.controller.plans import job_url
+from byoci.controller.nodexml import Node
+from byoci.controller.plans import environment_of, job_url
+from byoci.controller.render import safe_text
 from byoci.controller.running import log_size
 from byoci.controller.state import LAST
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from byoci.controller.api.http import Call
     from byoci.controller.beans import Value
@@ -52,8 +59,16 @@ async def build(call: Call, row: BuildRow, rest: list[str]) -> Response:
         case ["consoleText"]:
             path = controller.places.log(row.job, row.number)
             return StreamingResponse(_bytes(path, 0, log_size(path)), headers={"Content-Type": _PLAIN})
-        case ["logText", "progressiveText"]:
-            return _progressive(call, row)
+        case ["logText", "progressiveText" | "progressiveHtml" as form]:
+            return _progressive(call, row, html=form == "progressiveHtml")
+        case ["injectedEnvVars", "api", "json" | "xml" as kind]:
+            return http.tell(call, _variables(call, row), kind)
+        case ["artifact", "*zip*", "archive.zip"]:
+            return await _archive(call, row)
+        case ["submitDescription"]:
+            http.only_post(call)
+            controller.state.describe(row.id, safe_text(call.value("description")))
+            return http.go_to(call, f"{job_url(row.job)}{row.number}/")
         case ["artifact", *parts]:
             return _artifact(call, row, "/".join(parts))
         case ["testReport", "api", "json" | "xml" as kind]:
@@ -81,7 +96,7 @@ def _bytes(path: Path, start: int, end: int) -> Iterator[bytes]:
             yield data
 
 
-def _progressive(call: Call, row: BuildRow) -> Response:
+def _progressive(call: Call, row: BuildRow, *, html: bool) -> Response:
     """The log from `start` on; `X-Text-Size` is where to go on, `X-More-Data` is there while more may come."""
     text = call.value("start", "0") or "0"
     if not (text.isascii() and text.isdigit() and len(text) < 16):
@@ -89,10 +104,45 @@ def _progressive(call: Call, row: BuildRow) -> Response:
     path = call.controller.places.log(row.job, row.number)
     size = log_size(path)
     start = int(text) if int(text) <= size else 0  # as Jenkins does where a log became shorter
-    headers = {"X-Text-Size": str(size), "Content-Type": _PLAIN}
+    headers = {"X-Text-Size": str(size), "Content-Type": "text/html;charset=UTF-8" if html else _PLAIN}
     if row.ended is None:
         headers["X-More-Data"] = "true"
-    return StreamingResponse(_bytes(path, start, size), headers=headers)
+    told = _bytes(path, start, size)
+    return StreamingResponse(map(_escaped, told) if html else told, headers=headers)
+
+
+def _escaped(data: bytes) -> bytes:
+    return data.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
+
+
+def _variables(call: Call, row: BuildRow) -> Bean:
+    """The environment of a build: what the controller gave it and what it injected, without secrets."""
+    controller = call.controller
+    node = controller.nodes.get(row.node) or Node(row.node)
+    known = environment_of(row, node, controller.url)
+    for name in row.request.secrets:
+        known[name] = "********"
+    found = known | dict((row.facts or {}).get("variables", {}))
+    told: dict[str, Value] = {name: found[name] for name in sorted(found)}
+    return Bean("org.jenkinsci.plugins.envinject.EnvInjectVarList", {"envMap": Bean("", told)})
+
+
+async def _archive(call: Call, row: BuildRow) -> Response:
+    """All artifacts in one file, which is made for this answer and removed after it."""
+    files = call.controller.places.files(row.job, row.number)
+    kept = (row.facts or {}).get("artifacts", ())
+    place = await asyncio.to_thread(_zip, [(files / str(number) / path, path) for number, path in kept])
+    return FileResponse(
+        place, media_type="application/zip", filename="archive.zip", background=BackgroundTask(place.unlink)
+    )
+
+
+def _zip(files: list[tuple[Path, str]]) -> Path:
+    descriptor, name = tempfile.mkstemp(suffix=".zip")
+    with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, shown in files:
+            archive.write(path, f"archive/{shown}")
+    return Path(name)
 
 
 def _artifact(call: Call, row: BuildRow, path: str) -> Response:

@@ -10,11 +10,13 @@ from urllib.parse import parse_qsl, quote
 
 from starlette.responses import RedirectResponse, Response
 
+from byoci.controller.api.xpath import pick
 from byoci.controller.beans import Bean, answer
 from byoci.controller.catalog import MissingError
 from byoci.controller.controller import DisabledError
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.render import as_json, as_xml
+from byoci.controller.throttle import TooManyTriesError
 from byoci.errors import ByociError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class Call:
     method   GET or POST; a HEAD is a GET whose body is not sent
     query    parameters of the address and, of a post, of its form
     caller   None where the address lets anybody in
-    address  what was asked for: path and query, as they were sent
+    asked    the address: path and query, as they were sent
+    peer     the network address of who asks
     session  id of the session of a browser that signed in; "" for who sends a token with every request
     """
 
@@ -47,7 +50,8 @@ class Call:
     body: bytes = b""
     caller: str | None = None
     form: Mapping[str, str] = field(default_factory=dict)
-    address: str = "/"
+    asked: str = "/"
+    peer: str = ""
     session: str = ""
 
     @property
@@ -113,9 +117,11 @@ def tell(call: Call, bean: Bean, kind: str) -> Response:
     """The answer of `api/json` or `api/xml`."""
     told = answer(bean, tree=call.value("tree") or None, depth=call.value("depth") or None)
     if kind == "xml":
-        if call.value("xpath") or call.value("wrapper"):
-            raise UsageError("xpath is not known to the controller", resolution="Use tree, or api/json.")
-        return Response(as_xml(told), media_type="application/xml")
+        data, is_text = as_xml(told), False
+        if call.value("xpath") or call.value("exclude"):
+            exclude = [call.value("exclude")] if call.value("exclude") else []
+            data, is_text = pick(data, call.value("xpath"), call.value("wrapper"), exclude)
+        return Response(data, media_type="text/plain" if is_text else "application/xml")
     return Response(as_json(told, pretty="pretty" in call.query), media_type="application/json")
 
 
@@ -151,6 +157,7 @@ def status_of(error: ByociError) -> int:
         (MissingError, 404),
         (ForbiddenError, 403),
         (MethodError, 405),
+        (TooManyTriesError, 429),
         (DisabledError, 409),
         (UsageError, 400),
     )
@@ -160,5 +167,7 @@ def status_of(error: ByociError) -> int:
 def refused(error: ByociError) -> Response:
     """An error as an answer to a client; its words are for people."""
     answer_ = text(str(error), status_of(error))
+    if isinstance(error, TooManyTriesError):
+        answer_.headers["Retry-After"] = str(error.seconds)
     answer_.headers["X-Error"] = quote(error.brief[:300], safe=" !#$&'()*+,/:;=?@[]")
     return answer_

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _CHANGES: Final = (
     *("config.xml", "doDelete", "doRename", "confirmRename"),
-    *("enable", "disable", "doWipeOutWorkspace", "polling"),
+    *("enable", "disable", "doWipeOutWorkspace", "polling", "submitDescription"),
 )
 
 
@@ -57,18 +57,30 @@ def create_view(call: Call, folder: str) -> Response:
 
 
 def view(call: Call, folder: str, name: str, rest: list[str]) -> Response:
-    """`view/NAME/…`."""
+    """`view/NAME/…`, and of views in views `view/NAME/view/NAME/…`."""
+    catalog = call.controller.catalog
+    names = [name]
+    while len(rest) >= 2 and rest[0] == "view":
+        names.append(rest[1])
+        rest = rest[2:]
     match rest:
         case ["api", "json" | "xml" as kind]:
-            return http.tell(call, view_bean(call.controller, folder, name), kind)
+            return http.tell(call, view_bean(call.controller, folder, *names), kind)
+    if len(names) > 1:
+        raise MissingError("views in views are changed with the view that they are in")
+    match rest:
         case ["config.xml"] if call.method == "POST":
-            call.controller.catalog.save_view(folder, name, call.body, new=False)
+            catalog.save_view(folder, name, call.body, new=False)
             return http.done()
         case ["config.xml"]:
-            return http.xml(call.controller.catalog.view(folder, name))
+            return http.xml(catalog.view(folder, name))
+        case ["addJobToView" | "removeJobFromView" as verb]:
+            http.only_post(call)
+            catalog.change_view(folder, name, call.needed("name"), shown=verb == "addJobToView")
+            return http.done()
         case ["doDelete"]:
             http.only_post(call)
-            call.controller.catalog.drop_view(folder, name)
+            catalog.drop_view(folder, name)
             return http.go_to(call, url_of(folder))
     raise MissingError(f"there is no {'/'.join(rest)[:200]!a} of a view")
 
@@ -89,6 +101,16 @@ async def item(call: Call, path: str, rest: list[str]) -> Response:
         case [verb] if verb in _CHANGES:
             http.only_post(call)
             return await _change(call, path, verb)
+        case ["move", "move"]:
+            http.only_post(call)
+            target = controller.move(path, call.needed("destination").strip("/"))
+            return http.go_to(call, url_of(target))
+        case ["nextbuildnumber", "submit"]:
+            http.only_post(call)
+            # python-jenkins sends a form without saying that it is one.
+            form = http.read_fields(call.body.decode("utf-8", "replace")) if not call.form else call.form
+            controller.state.set_following(path, _number(form.get("nextBuildNumber", "")))
+            return http.go_to(call, url_of(path))
         case ["build" | "buildWithParameters"]:
             http.only_post(call)
             return _build(call, path)
@@ -107,6 +129,8 @@ async def _change(call: Call, path: str, verb: str) -> Response:
         target = path.rpartition("/")[0]
     elif verb in ("doRename", "confirmRename"):
         target = controller.rename(path, call.needed("newName"))
+    elif verb == "submitDescription":
+        controller.catalog.describe(path, call.value("description"))
     elif verb == "polling":
         await controller.poll(path)
     elif verb == "doWipeOutWorkspace":
@@ -116,14 +140,8 @@ async def _change(call: Call, path: str, verb: str) -> Response:
     return http.go_to(call, url_of(target))
 
 
-_ADDRESS: Final = {
-    "token",
-    "cause",
-    "delay",
-    "json",
-    "Submit",
-    CRUMB_FIELD,
-}  # parameters of the address that are none of the job's
+# Parameters of the address that are none of the job's.
+_ADDRESS: Final = {"token", "cause", "delay", "json", "Submit", CRUMB_FIELD}
 
 
 def _build(call: Call, path: str) -> Response:
@@ -156,6 +174,12 @@ def _parameters_of_form(text: str) -> dict[str, str]:
 
 def _value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10):
+        raise UsageError("the parameter nextBuildNumber is no number", details=text[:50])
+    return int(text)
 
 
 def _delay(text: str) -> float | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from byoci.controller.beans import Bean
-from byoci.controller.job import ParameterKind, Result
+from byoci.controller.changes import load_changes
+from byoci.controller.estimates import ETA_FROM
+from byoci.controller.job import Bzr, ParameterKind, Result
 from byoci.controller.plans import job_url
 from byoci.controller.state import LAST
 
@@ -14,19 +18,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from byoci.controller.beans import Value
+    from byoci.controller.changes import Change
     from byoci.controller.controller import Controller
     from byoci.controller.job import Parameter
     from byoci.controller.nodexml import Node
     from byoci.controller.rows import BuildRow, Item, Queued, Request
 
 _BUILDS_TOLD: Final = 100  # as many as Jenkins tells in `builds`; `allBuilds` are all
-_ETA_FROM: Final = 6  # builds whose durations make the estimate
+_HEALTH_FROM: Final = 5  # builds whose results make the health report
+_WEATHER: Final = ((80, "80plus"), (60, "60to79"), (40, "40to59"), (20, "20to39"), (0, "00to19"))
 _COLORS: Final = {
     Result.SUCCESS: "blue",
     Result.UNSTABLE: "yellow",
     Result.FAILURE: "red",
     Result.ABORTED: "aborted",
     Result.NOT_BUILT: "notbuilt",
+}
+_CHANGE_SETS: Final = {
+    "git": ("hudson.plugins.git.GitChangeSetList", "hudson.plugins.git.GitChangeSet"),
+    "bzr": ("hudson.plugins.bazaar.BazaarChangeSetList", "hudson.plugins.bazaar.BazaarChangeSet"),
 }
 _JOB: Final = "hudson.model.FreeStyleProject"
 _BUILD: Final = "hudson.model.FreeStyleBuild"
@@ -81,18 +91,23 @@ def _all_view(controller: Controller, folder: str) -> Bean:
     return Bean("hudson.model.AllView", {"name": "all", "url": url}, full)
 
 
-def view_bean(controller: Controller, folder: str, name: str) -> Bean:
-    """A view and the jobs in it."""
-    if name == "all":
+def view_bean(controller: Controller, folder: str, name: str, *inner: str) -> Bean:
+    """A view and the jobs in it; `inner` are names of views in it."""
+    if name == "all" and not inner:
         return _all_view(controller, folder)
-    url = f"{controller.url}{job_url(folder) if folder else ''}view/{quote(name, safe='')}/"
+    catalog = controller.catalog
+    view = catalog.read_view(folder, (name, *inner))
+    address = "".join(f"view/{quote(part, safe='')}/" for part in (name, *inner))
+    url = f"{controller.url}{job_url(folder) if folder else ''}{address}"
 
     def full() -> Mapping[str, Value]:
-        jobs: list[Value] = [item_bean(controller, item) for item in controller.catalog.shown_in(folder, name)]
-        return {"jobs": jobs, "description": None, "property": []}
+        jobs: list[Value] = [item_bean(controller, item) for item in catalog.shown_in(folder, view)]
+        fields: dict[str, Value] = {"jobs": jobs, "description": view.description or None, "property": []}
+        if view.views:
+            fields["views"] = [view_bean(controller, folder, name, *inner, below) for below, _ in view.views]
+        return fields
 
-    controller.catalog.view(folder, name)
-    return Bean("hudson.model.ListView", {"name": name, "url": url}, full)
+    return Bean(view.kind, {"name": inner[-1] if inner else name, "url": url}, full)
 
 
 def root_bean(controller: Controller) -> Bean:
@@ -145,7 +160,7 @@ def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
         "builds": _builds(controller, item.path, _BUILDS_TOLD),
         **{name: _last(controller, item.path, name) for name in LAST},
         "firstBuild": _first(controller, item.path),
-        "healthReport": [],
+        "healthReport": _health(controller, item.path),
         "inQueue": waiting is not None,
         "keepDependencies": False,
         "nextBuildNumber": controller.state.following(item.path),
@@ -158,6 +173,19 @@ def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
         "labelExpression": job.labels or None,
         "scm": Bean("hudson.scm.NullSCM"),
     }
+
+
+def _health(controller: Controller, path: str) -> list[Value]:
+    """How stable the job's last builds were."""
+    results = controller.state.results(path, _HEALTH_FROM)
+    if not results:
+        return []
+    failed = sum(result is Result.FAILURE for result in results)
+    told = f"{failed} out of the last {len(results)} builds failed." if failed else "No recent builds failed."
+    score = round(100 * (len(results) - failed) / len(results))
+    icon = "health-" + next(text for least, text in _WEATHER if score >= least)
+    fields: dict[str, Value] = {"description": f"Build stability: {told}", "iconClassName": f"icon-{icon}"}
+    return [Bean("", {**fields, "iconUrl": f"{icon}.png", "score": score})]
 
 
 def _properties(parameters: tuple[Parameter, ...]) -> list[Value]:
@@ -241,7 +269,7 @@ def _build(controller: Controller, build: BuildRow) -> Mapping[str, Value]:
         "artifacts": artifacts,
         "building": running,
         "inProgress": running,
-        "description": None,
+        "description": build.description,
         "displayName": f"#{build.number}",
         "duration": 0 if build.ended is None else round((build.ended - build.began) * 1000),
         "estimatedDuration": estimate(controller, build.job),
@@ -254,11 +282,47 @@ def _build(controller: Controller, build: BuildRow) -> Mapping[str, Value]:
         "result": str(build.result) if build.result else None,
         "timestamp": round(build.began * 1000),
         "builtOn": build.node,
-        "changeSet": Bean("hudson.scm.EmptyChangeLogSet", {"items": [], "kind": None}),
-        "culprits": [],
+        "changeSet": _changes(controller, build),
+        "culprits": [_person(controller, name) for name, _ in facts.get("culprits", ())],
         "nextBuild": _beside(controller, build, later=True),
         "previousBuild": _beside(controller, build, later=False),
     }
+
+
+def _person(controller: Controller, name: str) -> Bean:
+    url = f"{controller.url}user/{quote(name, safe='')}"
+    return Bean("hudson.model.User", {"absoluteUrl": url, "fullName": name})
+
+
+def _changes(controller: Controller, build: BuildRow) -> Bean:
+    """What is new in a build; read from its file where that is asked for."""
+    if not (build.facts or {}).get("changes"):
+        return Bean("hudson.scm.EmptyChangeLogSet", {"items": [], "kind": None})
+    scm = controller.catalog.job(build.job).scm
+    kind = "bzr" if isinstance(scm, Bzr) else "git"
+
+    def full() -> Mapping[str, Value]:
+        found = load_changes(controller.places.changes(build.job, build.number))
+        return {"items": [_change(controller, change, kind) for change in found]}
+
+    return Bean(_CHANGE_SETS[kind][0], {"kind": kind}, full, inline=True)
+
+
+def _change(controller: Controller, change: Change, kind: str) -> Bean:
+    paths: list[Value] = [Bean("", {"editType": edit, "file": path}) for edit, path in change.paths]
+    fields: dict[str, Value] = {
+        "affectedPaths": [path for _, path in change.paths],
+        "author": _person(controller, change.author),
+        "authorEmail": change.email,
+        "comment": f"{change.message}\n",
+        "commitId": change.id,
+        "date": datetime.fromtimestamp(change.seconds, UTC).strftime("%Y-%m-%d %H:%M:%S +0000"),
+        "id": change.id,
+        "msg": change.message.partition("\n")[0],
+        "paths": paths,
+        "timestamp": round(change.seconds * 1000),
+    }
+    return Bean(_CHANGE_SETS[kind][1], fields)
 
 
 def _beside(controller: Controller, build: BuildRow, *, later: bool) -> Value:
@@ -268,7 +332,7 @@ def _beside(controller: Controller, build: BuildRow, *, later: bool) -> Value:
 
 def estimate(controller: Controller, path: str) -> int:
     """How many milliseconds a build of the job may take, told by the last ones; -1 where there are none."""
-    seconds = controller.state.usual_seconds(path, _ETA_FROM)
+    seconds = controller.state.usual_seconds(path, ETA_FROM)
     return -1 if seconds is None else round(seconds * 1000)
 
 
@@ -290,8 +354,6 @@ def _actions(request: Request) -> list[Value]:
 
 def queued_bean(controller: Controller, queued: Queued) -> Bean:
     """What waits in the queue, or left it not long ago."""
-    import time
-
     shown = [(name, value) for name, value in queued.request.parameters.items() if name not in queued.request.secrets]
     fields: dict[str, Value] = {
         "id": queued.id,
@@ -319,6 +381,12 @@ def queued_bean(controller: Controller, queued: Queued) -> Bean:
     return Bean("hudson.model.Queue$BuildableItem", {**fields, "buildableStartMilliseconds": round(queued.due * 1000)})
 
 
+def _progress(controller: Controller, build: BuildRow | None) -> int:
+    """How many hundredths of its usual time a build has taken; -1 where that is not known."""
+    usual = estimate(controller, build.job) if build else -1
+    return -1 if build is None or usual <= 0 else min(99, round((time.time() - build.began) * 100_000 / usual))
+
+
 def node_bean(controller: Controller, node: Node) -> Bean:
     """A node and its executors."""
     agent = controller.agents[node.name]
@@ -336,7 +404,7 @@ def node_bean(controller: Controller, node: Node) -> Bean:
                     "currentExecutable": build_bean(controller, builds[number]) if number in builds else None,
                     "idle": number not in builds,
                     "number": number,
-                    "progress": -1,
+                    "progress": _progress(controller, builds.get(number)),
                 },
             )
             for number in range(node.executors)

@@ -31,26 +31,26 @@ _DELETE_ALL: Final = re.compile(
 )
 
 
-def crumb(call: Call) -> Response:
-    """`crumbIssuer/api/json`."""
+def crumb(call: Call, kind: str) -> Response:
+    """`crumbIssuer/api/…`."""
     fields: dict[str, Value] = {"crumb": call.crumb, "crumbRequestField": CRUMB_FIELD}
-    return http.tell(call, Bean("hudson.security.csrf.DefaultCrumbIssuer", fields), "json")
+    return http.tell(call, Bean("hudson.security.csrf.DefaultCrumbIssuer", fields), kind)
 
 
-def me(call: Call) -> Response:
-    """`me/api/json`."""
-    return http.tell(call, _person(call, call.user), "json")
+def me(call: Call, kind: str) -> Response:
+    """`me/api/…`."""
+    return http.tell(call, _person(call, call.user), kind)
 
 
-def who_am_i(call: Call) -> Response:
-    """`whoAmI/api/json`."""
+def who_am_i(call: Call, kind: str) -> Response:
+    """`whoAmI/api/…`."""
     fields: dict[str, Value] = {
         "anonymous": False,
         "authenticated": True,
         "authorities": ["authenticated"],
         "name": call.user,
     }
-    return http.tell(call, Bean("hudson.security.WhoAmI", fields), "json")
+    return http.tell(call, Bean("hudson.security.WhoAmI", fields), kind)
 
 
 def _person(call: Call, name: str) -> Bean:
@@ -63,7 +63,7 @@ def user(call: Call, name: str, rest: list[str]) -> Response:
     """`user/NAME/…`: who it is, and his own API tokens."""
     match rest:
         case ["api", "json" | "xml" as kind]:
-            if name not in call.controller.state.people():
+            if not call.access.is_known(name):
                 raise MissingError(f"there is no person {name[:100]!a}")
             return http.tell(call, _person(call, name), kind)
         case ["descriptorByName", "jenkins.security.ApiTokenProperty", "generateNewToken" | "revoke" as verb]:
@@ -157,6 +157,8 @@ async def _node(call: Call, node: Node, rest: list[str]) -> Response:
             offline = node.name in controller.offline
             controller.take_offline(node.name, None if offline else call.value("offlineMessage"))
             return http.go_to(call, "computer/")
+        case ["scriptText"]:
+            raise _no_groovy()
     raise MissingError(f"there is no {'/'.join(rest)[:200]!a} of a node")
 
 
@@ -206,16 +208,20 @@ def restart(call: Call) -> Response:
     return http.go_to(call, "")
 
 
+def _no_groovy() -> UsageError:
+    return UsageError(
+        "the controller has no Groovy",
+        details="Of scripts it knows only the one by which jenkins-jobs delete-all removes every job.",
+        resolution="Use the remote API.",
+    )
+
+
 async def script(call: Call) -> Response:
     """`scriptText`: the one script that jenkins-job-builder needs."""
     http.only_post(call)
     match = _DELETE_ALL.fullmatch(call.value("script"))
     if not match:
-        raise UsageError(
-            "the controller has no Groovy",
-            details="Of scripts it knows only the one by which jenkins-jobs delete-all removes every job.",
-            resolution="Use the remote API.",
-        )
+        raise _no_groovy()
     for item in call.controller.catalog.below(""):
         await call.controller.delete(item.path, call.user)
     return http.text(match[1])

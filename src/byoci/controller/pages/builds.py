@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup, escape
 
+from byoci.controller.changes import load_changes
 from byoci.controller.pages import frame, states
 from byoci.controller.pages.logs import Log
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from byoci.web.logtext import Line
 
 _ARTIFACTS: Final = 20  # on the build's own page
+_CHANGES: Final = 20
 _MOST_ARTIFACTS: Final = 2000
 
 
@@ -39,6 +41,7 @@ async def build(call: Call, row: BuildRow, *, console: bool) -> Response:
     """`job/NAME/NUMBER/` and, with the log alone, `…/console`."""
     controller = call.controller
     window, matches, more = await asyncio.to_thread(_log, call, row)
+    changes = await asyncio.to_thread(load_changes, controller.places.changes(row.job, row.number))
     url = build_url(call, row)
     more_trail = [("Console", f"{url}console")] if console else []
     artifacts = artifacts_of(call, row)
@@ -64,6 +67,8 @@ async def build(call: Call, row: BuildRow, *, console: bool) -> Response:
         artifacts_all=len(artifacts),
         tests=(row.facts or {}).get("tests"),
         revision=(row.facts or {}).get("revision"),
+        changes=changes[:_CHANGES],
+        changes_all=len(changes),
         log=_links(url + ("console" if console else ""), window),
         lines=lines_as_html(window.lines, f"{url}console"),
         window=window,

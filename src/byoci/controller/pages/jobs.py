@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from byoci.controller.job import ParameterKind
+from byoci.controller.job import Bzr, ParameterKind
 from byoci.controller.pages import frame, plots, queueing, states
 from byoci.web import words
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from byoci.controller.api.http import Call
-    from byoci.controller.job import Bzr, Git, Job
+    from byoci.controller.job import Git, Job
     from byoci.controller.recent import Brief
     from byoci.controller.running import Running
 
@@ -107,8 +107,9 @@ def _facts(job: Job) -> list[tuple[str, str]]:
 def _repository(scm: Git | Bzr) -> str:
     from byoci.log import shown
 
-    branch = getattr(scm, "branch", "")
-    return shown(scm.url) + (f", {branch}" if branch else "")
+    if isinstance(scm, Bzr):
+        return shown(scm.url)
+    return shown(", ".join([*(remote.url for remote in scm.remotes), *scm.branches]))
 
 
 def parameters(call: Call, path: str) -> Response:

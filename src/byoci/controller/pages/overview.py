@@ -20,10 +20,11 @@ _SHOWN: Final = ("failure", "unstable", "success", "aborted", "not_built", "disa
 _BESIDE: Final = 10  # of what runs and what waits
 
 
-def overview(call: Call, folder: str, view: str = "") -> Response:
-    """What is directly in a folder ("" is the root), or those of it that a view shows."""
+def overview(call: Call, folder: str, view: tuple[str, ...] = ()) -> Response:
+    """What is directly in a folder ("" is the root), or what a view of it shows; `view` are names of views in views."""
     catalog = call.controller.catalog
-    items = catalog.shown_in(folder, view) if view and view != ALL_VIEW else catalog.below(folder)
+    seen = None if view in ((), (ALL_VIEW,)) else catalog.read_view(folder, view)
+    items = catalog.below(folder) if seen is None else catalog.shown_in(folder, seen)
     running = states.running_by_job(call.controller)
     make = {True: states.folder_row, False: states.job_row}
     rows = [make[item.folder](call.controller, item.path, running) for item in items]
@@ -32,8 +33,8 @@ def overview(call: Call, folder: str, view: str = "") -> Response:
     total = len(rows)
     rows = [row for row in rows if chosen in ("", row.state[0]) and words.lower() in row.name.lower()]
     page = _number(call.value("page"))
-    here = frame.url_of(call, folder) + (f"view/{quote(view, safe='')}/" if view else "")
-    more = [(f"View {view}", here)] if view else []
+    here = frame.url_of(call, folder) + _view_url(view)
+    more = [(f"View {name}", frame.url_of(call, folder) + _view_url(view[: at + 1])) for at, name in enumerate(view)]
     return frame.render(
         call,
         "overview.html",
@@ -41,7 +42,8 @@ def overview(call: Call, folder: str, view: str = "") -> Response:
         here="jobs",
         folder=folder,
         address=here,
-        view=view,
+        view=view[-1] if view else "",
+        description=seen.description if seen else "",
         views=_views(call, folder, view),
         rows=rows[page * _PER_PAGE : (page + 1) * _PER_PAGE],
         spark=plots.spark,
@@ -75,13 +77,22 @@ def _beside(call: Call, folder: str) -> dict[str, Any]:
     }
 
 
-def _views(call: Call, folder: str, view: str) -> list[tuple[str, str, bool]]:
-    base = frame.url_of(call, folder)
-    names = call.controller.catalog.views(folder)
+def _view_url(view: tuple[str, ...]) -> str:
+    return "".join(f"view/{quote(name, safe='')}/" for name in view)
+
+
+def _views(call: Call, folder: str, view: tuple[str, ...]) -> list[tuple[str, str, bool]]:
+    """The views beside this one, and those in it: names, addresses, whether it is this one."""
+    base, catalog = frame.url_of(call, folder), call.controller.catalog
+    names = catalog.views(folder)
     if not names:
         return []
-    named = [(name, f"{base}view/{quote(name, safe='')}/", name == view) for name in names]
-    return [("All", base, view in ("", ALL_VIEW)), *named]
+    beside = [("All", base, view in ((), (ALL_VIEW,)))]
+    beside += [(name, base + _view_url((name,)), view[:1] == (name,)) for name in names]
+    if not view or view == (ALL_VIEW,):
+        return beside
+    inner = catalog.read_view(folder, view).views
+    return beside + [(name, base + _view_url((*view, name)), False) for name, _ in inner]
 
 
 def _number(text: str) -> int:

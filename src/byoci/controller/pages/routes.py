@@ -35,8 +35,12 @@ def root(call: Call, words: list[str]) -> Page | None:
 
 
 def view(call: Call, folder: str, name: str, words: list[str]) -> Page | None:
-    """The page of a view."""
-    return None if words else partial(overview.overview, call, folder, name)
+    """The page of a view, or of a view in a view."""
+    names = [name]
+    while len(words) >= 2 and words[0] == "view":
+        names.append(words[1])
+        words = words[2:]
+    return None if words else partial(overview.overview, call, folder, tuple(names))
 
 
 def item(call: Call, path: str, words: list[str]) -> Page | None:
@@ -94,7 +98,7 @@ def after_post(call: Call, answer: Response) -> Response:
         return answer
     target = urlsplit(location).path
     if answer.status_code == 201:  # a build was asked for: its job's page shows what became of that
-        target = call.address.partition("?")[0].rstrip("/").rpartition("/")[0] + "/"
+        target = call.asked.partition("?")[0].rstrip("/").rpartition("/")[0] + "/"
     return RedirectResponse(target.removesuffix("api/json"), status_code=303)
 
 

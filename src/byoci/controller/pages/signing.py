@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse
 
 from byoci.controller.access import SESSION
 from byoci.controller.pages import frame
+from byoci.controller.throttle import TooManyTriesError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -28,16 +29,22 @@ def form(call: Call, *, wrong: str = "", status: int = 200) -> Response:
         target=_target(call),
         name=call.form.get("name", "")[:200],
         wrong=wrong,
-        label="API token",
-        hint="The token stands in the file that byoci up names; who has one can make more.",
+        label="Password or API token",
+        hint="byoci up names a file with the administrator's token; byoci controller user makes passwords.",
     )
 
 
-def sign_in(call: Call) -> Response:
+async def sign_in(call: Call) -> Response:
     """The form, filled in."""
-    word = call.access.sign_in(call.form.get("name", "").strip(), call.form.get("secret", "").strip())
+    name, secret = call.form.get("name", "").strip(), call.form.get("secret", "")
+    try:
+        word = await call.access.sign_in(name, secret, call.peer)
+    except TooManyTriesError as error:
+        answer = form(call, wrong=f"Too many wrong passwords. {error.resolution}", status=429)
+        answer.headers["Retry-After"] = str(error.seconds)
+        return answer
     if word is None:
-        return form(call, wrong="That name and token do not belong together.", status=403)
+        return form(call, wrong="That name and that password or token do not belong together.", status=403)
     if call.session:
         call.access.sign_out(call.session)
     answer = RedirectResponse(_target(call), status_code=303)
@@ -60,7 +67,7 @@ def sign_out(call: Call) -> Response:
 
 def to_form(call: Call) -> Response:
     """Who is not signed in is asked to, and comes back to what he wanted to see."""
-    return RedirectResponse(f"{frame.start_of(call)}login?from={quote(call.address, safe='')}", status_code=303)
+    return RedirectResponse(f"{frame.start_of(call)}login?from={quote(call.asked, safe='')}", status_code=303)
 
 
 def _target(call: Call) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from byoci.controller.estimates import ETA_FROM
 from byoci.controller.job import Result
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ WORDS: Final[Mapping[Result, tuple[str, str]]] = {
     Result.NOT_BUILT: NOT_BUILT,
     Result.ABORTED: ("aborted", "Aborted"),
 }
-_ETA_FROM: Final = 6  # builds whose durations make the estimate
 _WORST: Final = ("failure", "unstable", "aborted", "success", "not_built", "disabled")  # the worst first
 
 
@@ -90,4 +90,4 @@ def folder_row(controller: Controller, path: str, running: Mapping[str, list[Run
 
 def usual(controller: Controller, job: str) -> float | None:
     """How many seconds a build of the job may take; None where nobody knows."""
-    return controller.state.usual_seconds(job, _ETA_FROM)
+    return controller.state.usual_seconds(job, ETA_FROM)

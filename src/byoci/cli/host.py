@@ -1,0 +1,129 @@
+"""`byoci host`: the site's secrets, and who may connect to whom."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from byoci.cli import output
+from byoci.cli.controller import config_if_any, controller_home
+from byoci.cli.main import json_option
+from byoci.config.paths import byoci_home
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from byoci.cli.main import Context
+    from byoci.errors import ByociError
+    from byoci.host.agent_access import Row
+    from byoci.host.secrets import Finding
+
+
+@click.group()
+def host() -> None:
+    """The site's secrets, and who may connect to whom."""
+
+
+def _secrets(context: Context) -> Path:
+    from byoci.host.secrets import FOLDER
+
+    return byoci_home(os.environ) / context.namespace / FOLDER
+
+
+@host.command()
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; only tell what is missing or wrong.")
+@click.option(
+    "--rotate", is_flag=True, help="Make a new key for the controller; update-agent-access then changes over."
+)
+@json_option
+@click.pass_obj
+def secrets(context: Context, only_check: bool, rotate: bool) -> int:
+    """Make the secrets of this namespace that are missing, and tell what is wrong with the others.
+
+    They are in $BYOCI_HOME/NAMESPACE/secrets. None that is there is ever overwritten, but for --rotate. The exit code
+    is 2 where something is missing or wrong; with --check also where the agents are not told yet.
+    """
+    from byoci.host import agent_access
+    from byoci.host import secrets as kept
+
+    if only_check and rotate:
+        raise click.UsageError("--check changes nothing, so it does not go with --rotate")
+    folder, home, config = _secrets(context), controller_home(context), config_if_any(context)
+    made = [] if only_check else kept.make(folder, context.namespace)
+    if rotate:
+        kept.rotate(folder, context.namespace)
+        made.append(kept.CONTROLLER_KEY)
+    found = [*kept.check(folder), *agent_access.check(folder, home, context.namespace, config.agents if config else {})]
+    problems = [finding for finding in found if only_check or finding.kind != "pending"]
+    if context.json:
+        rows = [
+            {"path": one.path, "kind": one.kind, "details": one.details, "resolution": one.resolution} for one in found
+        ]
+        output.as_json({"folder": str(folder), "made": made, "findings": rows})
+    else:
+        _tell(folder, made, found)
+    return 2 if problems else 0
+
+
+def _tell(folder: Path, made: Sequence[str], found: Sequence[Finding]) -> None:
+    for path in made:
+        output.say(f"made {folder / path}")
+    if found:
+        output.table(
+            ("SECRET", "IS", "WHY", "WHAT TO DO"), [(one.path, one.kind, one.details, one.resolution) for one in found]
+        )
+    elif not made:
+        output.say(f"All secrets in {folder} are as they should be.")
+
+
+@host.command("update-agent-access")
+@click.argument("agents", nargs=-1, metavar="[AGENT]...", help="Which; all without any.")
+@json_option
+@click.pass_obj
+def update_agent_access(context: Context, agents: tuple[str, ...]) -> int:
+    """Let the controller in at its agents, and have it know their host keys; take out what is no longer good.
+
+    Agents are those of the definition, and the one that `byoci up` makes. A new key of the controller's takes the place
+    of the old one when it was seen to work at all of them. It can be run again at any time. The exit code is 75 where
+    an agent could not be reached.
+    """
+    from byoci.host.agent_access import AgentAccess
+    from byoci.host.site_agent import prepare
+
+    folder, home, config = _secrets(context), controller_home(context), config_if_any(context)
+    definition = config.agents if config else {}
+    prepare(folder, home, context.namespace)
+    access = AgentAccess(folder, home, context.namespace, definition)
+    rows = access.update(agents)
+    problems = [row.error for row in rows if row.error is not None] + sync_nodes(context)
+    if context.json:
+        output.as_json({"agents": [_as_json(row) for row in rows], "unfinished": access.unfinished})
+    else:
+        output.table(("AGENT", "WHERE", "STATE"), [(row.agent, row.place, row.state) for row in rows])
+        for error in problems:
+            output.error(error)
+        if access.unfinished:
+            output.progress(
+                "The controller keeps its older key until the new one works at every agent: run this again."
+            )
+    return 75 if problems or access.unfinished else 0
+
+
+def _as_json(row: Row) -> dict[str, str | None]:
+    return {"agent": row.agent, "where": row.place, "state": row.state, "error": str(row.error) if row.error else None}
+
+
+def sync_nodes(context: Context) -> list[ByociError]:
+    """Have the controller know the definition's agents, where it runs; gives what it refused."""
+    from byoci.controller import background
+    from byoci.controller.client import Client
+    from byoci.host.agent_nodes import sync
+
+    home, config = controller_home(context), config_if_any(context)
+    found = background.find(home)
+    if config is None or found is None or not found.url:
+        return []
+    return sync(Client(found.url, home), config.agents)

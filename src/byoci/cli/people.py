@@ -1,0 +1,150 @@
+"""`byoci controller user`: who may sign in at the embedded controller."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from byoci.cli import output
+from byoci.cli.controller import controller_home
+from byoci.cli.main import json_option
+from byoci.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from byoci.cli.main import Context
+    from byoci.controller.people import People
+    from byoci.controller.state import State
+
+_ADMINISTRATOR = "admin"
+
+
+@click.group()
+def controller() -> None:
+    """The embedded controller."""
+
+
+@controller.group()
+def user() -> None:
+    """People who sign in at the controller, with a password or an API token. What is changed holds at once."""
+
+
+def _password_option(function: click.decorators.FC) -> click.decorators.FC:
+    return click.option(
+        "--password-file",
+        type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+        help="The password is its first line; - is standard input. Without it one is asked.",
+    )(function)
+
+
+@user.command()
+@click.argument("name", help="Whom.")
+@_password_option
+@click.option("--no-password", is_flag=True, help="Somebody who signs in with API tokens only, as programs do.")
+@click.pass_obj
+def add(context: Context, name: str, password_file: Path | None, no_password: bool) -> None:
+    """Let somebody sign in."""
+    if no_password and password_file:
+        raise click.UsageError("--password-file and --no-password exclude each other")
+    with _people(context) as people:
+        people.add(name, None if no_password else _password(password_file))
+    output.progress(f"{name} may sign in.")
+
+
+@user.command()
+@click.argument("name", help="Whose.")
+@_password_option
+@click.pass_obj
+def password(context: Context, name: str, password_file: Path | None) -> None:
+    """Give somebody another password; the one of before is good no more."""
+    with _people(context) as people:
+        people.set_password(name, _password(password_file))
+    output.progress(f"{name} has another password.")
+
+
+@user.command()
+@click.argument("name", help="Whom.")
+@click.pass_obj
+def remove(context: Context, name: str) -> None:
+    """Let somebody sign in no more, with no password and no token."""
+    if name == _ADMINISTRATOR:
+        raise UsageError("admin stays: the site's own programs sign in with that name")
+    with _people(context) as people, _state(context) as state:
+        known = name in people.names() or name in state.people()
+        state.drop_tokens(name)
+        if name in people.names() or not known:
+            people.remove(name)
+    output.progress(f"{name} may sign in no more.")
+
+
+@user.command()
+@click.argument("name", help="Whose.")
+@click.option("--label", default="made by byoci controller user token", show_default=True, help="What it is for.")
+@click.pass_obj
+def token(context: Context, name: str, label: str) -> None:
+    """Make an API token for somebody, and print it; it is shown this once."""
+    from byoci.controller.access import new_token
+
+    with _people(context) as people, _state(context) as state:
+        if name not in people.names():
+            raise UsageError(f"there is no person {name[:100]!a}", resolution="Add the person first.")
+        output.say(new_token(state, name, label)[0])
+
+
+@user.command("list")
+@json_option
+@click.pass_obj
+def list_(context: Context) -> None:
+    """Tell who may sign in."""
+    with _people(context) as people, _state(context) as state:
+        passwords, tokens = people.names(), set(state.people())
+    rows = [
+        {"name": name, "password": passwords.get(name, False), "tokens": name in tokens}
+        for name in sorted({*passwords, *tokens})
+    ]
+    if context.json:
+        output.as_json(rows)
+        return
+    words = {True: "yes", False: "no"}
+    output.table(
+        ("NAME", "PASSWORD", "TOKENS"),
+        [(str(row["name"]), words[bool(row["password"])], words[bool(row["tokens"])]) for row in rows],
+    )
+
+
+def _password(file: Path | None) -> str:
+    if file is None:
+        if not sys.stdin.isatty():
+            raise UsageError("a password is asked in a terminal only", resolution="Name a file: --password-file -")
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    text = sys.stdin.readline() if str(file) == "-" else file.read_text(encoding="utf-8").partition("\n")[0]
+    return text.rstrip("\r\n")
+
+
+@contextlib.contextmanager
+def _people(context: Context) -> Iterator[People]:
+    from byoci.controller.people import People
+
+    home = controller_home(context)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    people = People(home)
+    try:
+        yield people
+    finally:
+        people.close()
+
+
+@contextlib.contextmanager
+def _state(context: Context) -> Iterator[State]:
+    from byoci.controller.state import State
+
+    state = State(controller_home(context) / "controller.sqlite")
+    try:
+        yield state
+    finally:
+        state.close()

@@ -1,0 +1,92 @@
+"""The sections of the controller and of its agents."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from byoci.config import network
+from byoci.config.schema_types import (
+    FilePath,
+    HostKey,
+    HostName,
+    Labels,
+    Line,
+    Named,
+    Port,
+    Section,
+    UserName,
+    as_tuple,
+    one_of,
+)
+
+ENGINES: Final = ("embedded",)
+LATER_ENGINES: Final = ("jenkins",)
+
+
+class Controller(Section):
+    """The queue of jobs, and what runs them on agents."""
+
+    engine: Annotated[str, one_of(ENGINES, LATER_ENGINES)] = Field(
+        default="embedded", description='What it is: "embedded", byoci\'s own, which `byoci up` starts.'
+    )
+    listen: Annotated[str, AfterValidator(network.check_address)] = Field(
+        default="127.0.0.1",
+        description="The address of this machine that it answers at. It speaks plain http, so any but one of loopback "
+        "needs something before it that speaks https, and that one's url.",
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=8010, description="The port that it answers at; 0: any free one."
+    )
+    url: Annotated[str, AfterValidator(network.check_web_url)] | None = Field(
+        default=None,
+        description="Its address as people and builds see it (`BUILD_URL`), where that is a proxy's. The path must "
+        "reach the controller unchanged. Unset: the address that it listens at.",
+    )
+    folder: FilePath | None = Field(
+        default=None, description="Its state. Unset: `controller` in the namespace's state folder."
+    )
+
+    @model_validator(mode="after")
+    def _not_in_clear(self) -> Self:
+        if not network.is_loopback(self.listen) and not (self.url or "").startswith("https://"):
+            raise ValueError("listens beyond this machine, where passwords would travel in clear: set an https url")
+        return self
+
+
+class Agent(Named):
+    """An agent that the controller reaches over ssh, once `byoci host update-agent-access` made it let it in."""
+
+    host: HostName = Field(description="Its name or address.")
+    port: Port = Field(default=22, description="The port of its sshd.")
+    user: UserName = Field(default="jenkins", description="The user there who runs jobs.")
+    group: UserName = Field(
+        default="developers", description="The group of developers, which that user is put into where byoci makes him."
+    )
+    administrator: UserName | None = Field(
+        default=None,
+        description="The user there who sets the agent up, and who lets the administration key in: `root`, one who may "
+        "use sudo without a password, or `user` himself, which is the default. On this machine, where it is unset, "
+        "nobody has to be let in: it is done by whoever runs the command.",
+    )
+    host_keys: Annotated[tuple[HostKey, ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description="The public keys of its sshd, as the machine's own `/etc/ssh/ssh_host_*_key.pub` have them. A host "
+        "of loopback is this machine, whose files are read; any other must name them: nothing is trusted on first use.",
+    )
+    authorized_keys: Line | None = Field(
+        default=None,
+        description="The file there in which its sshd looks for `user`'s keys. Unset: `~/.ssh/authorized_keys`.",
+    )
+    executors: Annotated[int, Field(ge=0, le=1000)] = Field(default=2, description="How many builds it runs at once.")
+    labels: Labels = Field(default=(), description="Labels by which jobs choose it.")
+    folder: Line = Field(
+        default="~/.byoci/agent", description="Its folder for workspaces, and for its own key for hosts of its workers."
+    )
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if not self.host_keys and not network.is_loopback(self.host):
+            raise ValueError("has no host_keys, and nothing is trusted on first use: copy them from the machine itself")
+        return self
