@@ -11,6 +11,8 @@ from controller_process import ControllerProcess
 from pages_client import Answer, Browser
 from pages_site import HOSTILE, PAGES, furnish, shell
 
+from byoci.controller.people import People
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -233,3 +235,20 @@ def test_names_full_of_markup_make_whole_pages(browser: Browser) -> None:
         assert (answer.status, "<script>" in answer.text) == (200, False)
         assert answer.look.title
     assert HOSTILE in browser.ask(f"/job/{name}/").look.title
+
+
+def test_a_password_signs_in_until_it_is_changed_and_guessing_is_slowed_down(controller: ControllerProcess) -> None:
+    people = People(controller.home)
+    people.add("ann", "correct horse")
+    ann = Browser(controller)
+    assert ann.ask("/login", {"name": "ann", "secret": "correct horse"}).status == 303
+    assert "ann" in ann.ask("/").look.text
+    people.set_password("ann", "battery staple")
+    assert ann.ask("/").status == 303
+    thief = Browser(controller)
+    statuses = [thief.ask("/login", {"name": "ann", "secret": f"guess {number}"}).status for number in range(6)]
+    assert statuses == [403] * 5 + [429]
+    answer = thief.ask("/login", {"name": "ann", "secret": "another guess"})
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "Too many wrong passwords" in answer.look.text
+    people.close()

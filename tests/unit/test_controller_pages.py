@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from byoci.controller.background import Serving
 from byoci.controller.forecast import forecast
 from byoci.controller.job import Job, Result
 from byoci.controller.pages import plots
@@ -117,9 +118,9 @@ def test_histories_follow_what_happens(state: State) -> None:
 def test_a_session_ends_in_time(state: State) -> None:
     state.sessions.add("old", "ann", "p", 1)
     state.sessions.add("new", "bob", "p", 1e12)
-    assert (state.sessions.person("old"), state.sessions.person("new")) == (None, "bob")
+    assert (state.sessions.find("old")[0], state.sessions.find("new")) == ("", ("bob", "p"))
     state.sessions.end("new")
-    assert state.sessions.person("new") is None
+    assert state.sessions.find("new") == ("", "")
 
 
 def test_what_waits_may_start_when_what_runs_has_taken_as_long_as_usual() -> None:
@@ -145,7 +146,7 @@ def test_small_answers_are_sent_at_once() -> None:
                 served.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
                 transport.close()
 
-        with _listen(0) as listener:
+        with _listen(Serving(0)) as listener:
             server = await asyncio.get_running_loop().create_server(Protocol, sock=listener)
             _, writer = await asyncio.open_connection(*listener.getsockname())
             found = await served

@@ -113,9 +113,8 @@ class Access:
         return new_token(self._state, name, label)
 
     def revoke_token(self, name: str, id_: str) -> None:
-        """Make a person's token worthless, and end what he does in browsers where he signed in with it."""
+        """Make a person's token worthless."""
         self._state.drop_token(name, id_)
-        self._state.sessions.end_of(name, id_)
 
     # Browsers
 
@@ -141,12 +140,15 @@ class Access:
         return f"password {_digest(self._people.stored(name))}"
 
     def session(self, word: str) -> tuple[str, str] | None:
-        """Whose word it is, and the session's id; None for nobody's."""
+        """Whose word it is, and the session's id; None for nobody's.
+
+        A session ends with the token, or the password, that its person signed in with.
+        """
         id_ = _digest(word)
         person, proof = self._state.sessions.find(id_) if word else ("", "")
-        if proof.startswith("password ") and proof != self._proof_of_password(person):
+        if not person or (person != self._state.person_of_token(proof) and proof != self._proof_of_password(person)):
             return None
-        return (person, id_) if person else None
+        return person, id_
 
     def sign_out(self, id_: str) -> None:
         """End a session."""

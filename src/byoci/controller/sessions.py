@@ -34,9 +34,3 @@ class Sessions:
         """The person signed out."""
         with self._database.writing():
             self._database.execute("DELETE FROM session WHERE digest = ?", (digest,))
-
-    def end_of(self, person: str, proof: str) -> None:
-        """The token that he signed in with is worth nothing any more; `proof` is the beginning of its digest."""
-        with self._database.writing():
-            query = "DELETE FROM session WHERE person = ?1 AND substr(proof, 1, length(?2)) = ?2 AND length(?2) >= 32"
-            self._database.execute(query, (person, proof))
