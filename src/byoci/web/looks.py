@@ -11,13 +11,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from byoci.web import pieces, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from jinja2 import Environment
 
 _HERE: Final = Path(__file__).parent
 _KINDS: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -63,6 +64,13 @@ def static(name: str, given: str) -> Response | None:
 
 def environment(*folders: Path) -> Environment:
     """Templates in `folders`, and those that all pages share."""
+    from jinja2 import (  # not before there is a page to make
+        ChoiceLoader,
+        Environment,
+        FileSystemLoader,
+        StrictUndefined,
+    )
+
     loaders = [FileSystemLoader(folder) for folder in (*folders, _HERE / "templates")]
     made = Environment(
         loader=ChoiceLoader(loaders),

@@ -277,10 +277,10 @@
       refresh();
     });
   };
-  following.textContent = "Following the log as it is written. ";
+  following.textContent = "Following the log.";
   const jump = document.createElement("button");
   jump.type = "button";
-  jump.textContent = "Go to the end";
+  jump.textContent = "To the end";
   jump.addEventListener("click", () => {
     follow = true;
     window.scrollTo(0, document.documentElement.scrollHeight);
