@@ -122,6 +122,27 @@ def test_the_sign_in_page_has_no_barriers(chromium: Any, controller: ControllerP
         stranger.context.close()
 
 
+WALK = """() => {
+  const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")].filter(
+    (one) => one.tabIndex >= 0 && one.type !== "hidden" && one.checkVisibility());
+  const now = document.activeElement;
+  return [all.length, all.indexOf(now), getComputedStyle(now).outlineStyle];
+}"""
+
+
+@pytest.mark.parametrize("path", ["/", "/job/website/", "/job/website/3/", "/job/deploy/build", "/computer/distant/"])
+def test_the_keyboard_reaches_everything_in_its_order_and_is_seen(person: Person, path: str) -> None:
+    page = person.open(path)
+    page.evaluate("document.activeElement.blur()")
+    count = page.evaluate(WALK)[0]
+    walked = []
+    for _ in range(count):
+        page.keyboard.press("Tab")
+        walked.append(page.evaluate(WALK)[1:])
+    assert [place for place, _ in walked] == list(range(count))
+    assert "none" not in [outline for _, outline in walked]
+
+
 def test_a_build_is_started_by_keyboard_and_its_log_followed(chromium: Any, controller: ControllerProcess) -> None:
     gate = controller.home / "gate"
     script = f"echo begun; until [ -e {gate} ]; do sleep 0.02; done; echo '<b>the end</b>'"
