@@ -47,7 +47,7 @@ def _git(text: str) -> Iterator[Change]:
         commit, author, email, seconds, message = fields[:5]
         words = [word.strip("\n") for word in "\x02".join(fields[5:]).split("\0") if word.strip("\n")]
         paths = zip(words[::2], words[1::2], strict=False)
-        yield _change(commit, author, email, float(seconds or 0), message, paths)
+        yield _change(commit, author, email, _number(seconds), message, paths)
 
 
 def _change(
@@ -81,6 +81,10 @@ def _bzr(text: str) -> Iterator[Change]:
             author, email = person.groups() if person else (who, "")
             seconds = _seconds(fields.get("timestamp", ""))
             yield _change(fields["revision-id"], author, email, seconds, "\n".join(message), paths)
+
+
+def _number(text: str) -> float:
+    return float(text) if re.fullmatch(r"[0-9]{1,11}", text) else 0.0
 
 
 def _seconds(text: str) -> float:

@@ -39,10 +39,13 @@ class Timers:
         while True:
             now = datetime.now(UTC)
             await asyncio.sleep(60 - now.second - now.microsecond / 1e6 + 0.01)
-            now = datetime.now(UTC)
-            for path in self.due(max(done, now - _LATE), now):
-                self._start(path)
-            done = max(done, now)
+            done = self.step(done, datetime.now(UTC))
+
+    def step(self, done: datetime, now: datetime) -> datetime:
+        """Start what is due `now`; gives until when it has been done, which is the next call's `done`."""
+        for path in self.due(max(done, now - _LATE), now):
+            self._start(path)
+        return max(done, now)
 
     def due(self, after: datetime, until: datetime) -> list[str]:
         """The jobs that have a time in between, the end included."""

@@ -74,6 +74,7 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
         read: list[str]
 
 
+_LIBC = ctypes.CDLL(None)  # once, not in every fork
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LOOK = 0.5  # seconds between looks for an answer; a signal tells of it sooner
 _PATIENCE = 5.0  # seconds between asking processes to end and killing them
@@ -99,6 +100,7 @@ class Build:
         self.environment.update(plan["environment"])
         self.workspace = os.path.abspath(os.path.expanduser(fill_in(plan["workspace"], self.environment)))
         self.environment["WORKSPACE"] = self.workspace
+        self.environment["WORKSPACE_TMP"] = f"{self.workspace}@tmp"
         self.variables: dict[str, str] = {}
         self.log = Log(folder, plan["secrets"], timestamps=plan["timestamps"])
         self.result = "SUCCESS"
@@ -124,7 +126,8 @@ class Build:
     def run(self) -> dict[str, Any]:
         """Do what the plan says; gives what the status tells at the end."""
         self.log.say(self.plan["header"].replace("{workspace}", self.workspace))
-        os.makedirs(self.workspace, exist_ok=True)
+        for place in (self.workspace, self.environment["WORKSPACE_TMP"]):
+            os.makedirs(place, exist_ok=True)
         os.chdir(self.workspace)
         for wish in self.plan["clean"]:
             self._tell_left(sweep(self.workspace, **wish))
@@ -440,7 +443,7 @@ def supervise(folder: str, plan: Plan) -> None:
     identity = {"boot": boot_id(), "pid": os.getpid(), "start": start_of(os.getpid())}
     write_json(f"{folder}/status", dict(identity))
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         build = Build(folder, plan)
         status = build.run()
         write_json(f"{folder}/status", {**identity, **status})
@@ -448,6 +451,8 @@ def supervise(folder: str, plan: Plan) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it must be known
         with contextlib.suppress(OSError):  # a full disk: then it is seen that this process is gone
             write_json(f"{folder}/status", {**identity, "error": f"{type(error).__name__}: {error}"})
+            with open(f"{folder}/wake", "r+b", buffering=0) as wake:
+                wake.write(b"+")
     finally:
         sys.stderr.flush()
         os._exit(0)

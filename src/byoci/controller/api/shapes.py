@@ -340,7 +340,7 @@ def _actions(request: Request) -> list[Value]:
     cause: dict[str, Value] = {"shortDescription": request.cause}
     if request.user:
         cause |= {"userId": request.user, "userName": request.user}
-    actions: list[Value] = [Bean("hudson.model.CauseAction", {"causes": [Bean(request.kind, cause)]})]
+    actions: list[Value] = []
     if request.parameters:
         values: list[Value] = [
             Bean("hudson.model.StringParameterValue", {"name": name, "value": value})
@@ -349,7 +349,7 @@ def _actions(request: Request) -> list[Value]:
             for name, value in request.parameters.items()
         ]
         actions.append(Bean("hudson.model.ParametersAction", {"parameters": values}))
-    return actions
+    return [*actions, Bean("hudson.model.CauseAction", {"causes": [Bean(request.kind, cause)]})]
 
 
 def queued_bean(controller: Controller, queued: Queued) -> Bean:
@@ -430,4 +430,4 @@ def node_bean(controller: Controller, node: Node) -> Bean:
 
     kind = "hudson.slaves.SlaveComputer" if node.name else "hudson.model.Hudson$MasterComputer"
     offline = taken is not None or not agent.online
-    return Bean(kind, {"displayName": node.shown, "offline": offline}, full)
+    return Bean(kind, {"displayName": node.shown, "offline": offline}, full, inline=True)
