@@ -129,7 +129,7 @@ def test_a_component_needs_its_own_extra_only(marker: str, wheel: Path) -> None:
 def test_only_what_belongs_to_it_is_installed(extra: str) -> None:
     """The lines between components hold: the sandbox needs no VCS library, a host no sandbox."""
     owner = {"breezy": "bzr", "pyseccomp": "worker", "python-subunit": "agent"}
-    owner |= {"starlette": "controller", "uvicorn": "controller", "asyncssh": "controller"}
+    owner |= {"starlette": "controller", "uvicorn": "controller", "asyncssh": "controller", "jinja2": "controller"}
     parts = {"agent": {"agent", "worker"}}.get(extra, {extra})
     assert {name for name in closure(extra) & owner.keys() if owner[name] not in parts} == set()
     assert ("defusedxml" in closure(extra)) == (extra in {"agent", "controller"})

@@ -20,7 +20,7 @@ from byoci.controller.plans import handed_on, make_plan, parameters_of
 from byoci.controller.rows import BuildRow, Item, Queued, Request
 from byoci.controller.schedule import Kin, Place, schedule
 from byoci.controller.state import LAST, State
-from byoci.controller.triggers import Timers, kin_of
+from byoci.controller.triggers import Relations, Timers
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -195,7 +195,31 @@ def test_the_jobs_around_one_are_known_all_the_way(catalog: Catalog) -> None:
     catalog.create("", "a", triggering("b"))
     catalog.create("", "b", triggering("c, a"))
     catalog.create("", "c", config(waiting))
-    assert kin_of(catalog, ["a", "c"]) == {"c": Kin(frozenset({"a", "b"}), frozenset())}
+    assert Relations(catalog).kin_of(["a", "c"]) == {"c": Kin(frozenset({"a", "b"}), frozenset())}
+
+
+def test_who_starts_whom_is_found_once_for_many_questions(tmp_path: Path) -> None:
+    """A list of a thousand jobs asks for each; looking through all jobs for each of them would be a million."""
+
+    class Counting(Catalog):
+        asked = 0
+
+        def resolve(self, name: str, folder: str) -> str:
+            self.asked += 1
+            return super().resolve(name, folder)
+
+    state = State(tmp_path / "controller.sqlite")
+    catalog = Counting(state, Places(tmp_path))
+    relations = Relations(catalog)
+    for number in range(50):
+        catalog.create("", f"job{number}", triggering("job0"))
+    assert [relations.related(path)[1] for path in catalog.jobs] == [["job0"]] * 50
+    assert catalog.asked == 50
+    catalog.configure("job1", config(""))
+    assert relations.related("job1") == ([], [])
+    catalog.delete("job2")
+    assert "job2" not in relations.related("job0")[0]
+    state.close()
 
 
 def test_timers_start_what_is_due(catalog: Catalog) -> None:

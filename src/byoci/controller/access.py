@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CRUMB_FIELD: Final = "Jenkins-Crumb"
 _TOKEN_BYTES: Final = 17
+SESSION: Final = 14 * 86400  # seconds until who signed in with a browser has to do so again
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Access:
         self._state = state
         self._people = people
         self._secret = state.own("crumb").encode()
+        # Cookies do not tell ports apart: two controllers of one host must not sign each other's people out.
+        self.cookie = f"byoci-{state.own('cookie')[:8]}"
         self._throttle = Throttle()
         self._seen: dict[str, tuple[str, bytes]] = {}  # name → what was kept of the password, and a code of it
         self._own = secrets.token_bytes(32)
@@ -112,6 +116,48 @@ class Access:
         """Make a person's token worthless."""
         self._state.drop_token(name, id_)
 
+    # Browsers
+
+    async def sign_in(self, name: str, secret: str, address: str = "") -> str | None:
+        """A new word for a person's browser to keep, where the secret is his token or password; None where it is not.
+
+        Raises `TooManyTriesError`.
+        """
+        if not name or not secret:
+            return None
+        if self.is_token(name, secret):
+            proof = _digest(secret)
+        elif await self.authenticate(name, secret, address):
+            proof = self._proof_of_password(name)
+        else:
+            return None
+        word = secrets.token_urlsafe(32)
+        self._state.sessions.add(_digest(word), name, proof, time.time() + SESSION)
+        return word
+
+    def _proof_of_password(self, name: str) -> str:
+        """Another one after every change of a person's password, which others may make while we run."""
+        return f"password {_digest(self._people.stored(name))}"
+
+    def session(self, word: str) -> tuple[str, str] | None:
+        """Whose word it is, and the session's id; None for nobody's.
+
+        A session ends with the token, or the password, that its person signed in with.
+        """
+        id_ = _digest(word)
+        person, proof = self._state.sessions.find(id_) if word else ("", "")
+        if not person or (person != self._state.person_of_token(proof) and proof != self._proof_of_password(person)):
+            return None
+        return person, id_
+
+    def sign_out(self, id_: str) -> None:
+        """End a session."""
+        self._state.sessions.end(id_)
+
+    def crumb_of_session(self, id_: str) -> str:
+        """What posts from the session's pages must carry. No person's name has a NUL in it."""
+        return self.crumb(f"\0{id_}")
+
 
 def new_token(state: State, name: str, label: str) -> tuple[str, str]:
     """See `Access.make_token`."""
@@ -121,4 +167,4 @@ def new_token(state: State, name: str, label: str) -> tuple[str, str]:
 
 
 def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

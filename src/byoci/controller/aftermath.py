@@ -81,5 +81,5 @@ def discard(state: State, places: Places, discarder: Discarder, job: str) -> Non
 
 def drop_build(state: State, places: Places, build: BuildRow) -> None:
     """Forget a build that has ended, with its files."""
-    state.drop_build(build.id)
+    state.drop_build(build)
     places.drop(places.build(build.job, build.number))

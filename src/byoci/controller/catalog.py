@@ -52,6 +52,7 @@ class Catalog:
             path: read_job(item.config) for path, item in self._items.items() if not item.folder
         }
         self._views = state.views()
+        self.version = 0  # another one after every change
 
     @property
     def jobs(self) -> dict[str, Job]:
@@ -90,6 +91,7 @@ class Catalog:
         self._items[path] = item
         if job is not None:
             self._jobs[path] = job
+        self.version += 1
 
     def configure(self, path: str, config: bytes) -> None:
         """Change the configuration of a job or folder."""
@@ -104,6 +106,7 @@ class Catalog:
         self._items[path] = changed
         if job is not None:
             self._jobs[path] = job
+        self.version += 1
 
     def copy(self, folder: str, source: str, name: str) -> None:
         """Make a job of another one's configuration. As in Jenkins, `source` may be in the same folder."""
@@ -189,6 +192,7 @@ class Catalog:
             path: self._jobs.get(path) or read_job(item.config) for path, item in self._items.items() if not item.folder
         }
         self._views = self._state.views()
+        self.version += 1
 
     # Views
 
@@ -218,6 +222,7 @@ class Catalog:
         path = join(folder, name)
         self._state.save_view(path, config)
         self._views[path] = config
+        self.version += 1
 
     def drop_view(self, folder: str, name: str) -> None:
         """Remove a view."""
@@ -225,6 +230,7 @@ class Catalog:
         path = join(folder, name)
         self._state.drop_view(path)
         del self._views[path]
+        self.version += 1
 
     def read_view(self, folder: str, names: Sequence[str]) -> View:
         """The view of that name; of more names the view in the view and so on."""

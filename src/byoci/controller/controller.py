@@ -22,7 +22,7 @@ from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
 from byoci.controller.schedule import places_of, schedule
 from byoci.controller.state import State
-from byoci.controller.triggers import BY_CHANGE, BY_TIMER, Timers, kin_of, started_by
+from byoci.controller.triggers import BY_CHANGE, BY_TIMER, Relations, Timers, started_by
 from byoci.controller.watching import PATIENCE, Watch
 from byoci.errors import ByociError, UnavailableError, UsageError, of_bug
 
@@ -53,8 +53,10 @@ class Controller:
         self.places = Places(home)
         self.state = State(home / "controller.sqlite")
         self.catalog = Catalog(self.state, self.places)
+        self.relations = Relations(self.catalog)
         self.restart = asyncio.Event()  # set by who wants another process in this one's place
         self.quiet = False  # whether it is about to shut down, and starts nothing
+        self.closing = False  # whether this process is about to end: nobody waits for news of it any more
         self.reasons: Mapping[int, str] = {}
         self.running: dict[int, Running] = {}
         self.nodes: dict[str, Node] = {}
@@ -318,10 +320,8 @@ class Controller:
             return None
         rows = [running.row for running in self.running.values()] if waiting else []
         building = {row.job: in_progress(self.state, row) for row in rows}
-        kin = kin_of(self.catalog, [queued.job for queued in waiting])
-        ready = {name for name, agent in self.agents.items() if agent.online and name not in self.offline}
-        places = places_of(self.nodes.values(), ready, rows)
-        plan = schedule(waiting, self.catalog.jobs, places, building, now, kin)
+        kin = self.relations.kin_of(queued.job for queued in waiting)
+        plan = schedule(waiting, self.catalog.jobs, self.seats(), building, now, kin)
         self.reasons = plan.reasons
         for seat in plan.seats:
             row = self.state.begin(seat.queued, seat.node, seat.executor)
@@ -330,6 +330,11 @@ class Controller:
             self._spawn(self._start(self.agents[seat.node], running))
         dues = [queued.due for queued in waiting if queued.since <= now < queued.due]
         return max(0.01, min(dues) - time.time()) if dues else None
+
+    def seats(self) -> list[Place]:
+        """All nodes as the queue sees them."""
+        ready = {name for name, agent in self.agents.items() if agent.online and name not in self.offline}
+        return places_of(self.nodes.values(), ready, [running.row for running in self.running.values()])
 
     async def _start(self, agent: Agent, running: Running) -> None:
         plan = self.state.plan(running.row.id)

@@ -70,4 +70,12 @@ MIGRATIONS: Final = (
         node TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE session (
+        digest TEXT PRIMARY KEY,         -- of the word in the browser's cookie
+        person TEXT NOT NULL,
+        proof TEXT NOT NULL,             -- digest of what he signed in with; the session ends with it
+        ends REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

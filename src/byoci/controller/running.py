@@ -55,6 +55,7 @@ class Running:
         self._descriptor = os.open(self._log, flags, 0o600)
         self.size = os.fstat(self._descriptor).st_size
         self._fetched = asyncio.Event()
+        self._news = asyncio.Event()
         self._asks: dict[int, asyncio.Task[None]] = {}
 
     async def start(self, agent: Agent, plan: dict[str, Any]) -> None:
@@ -76,10 +77,21 @@ class Running:
         """What the agent calls it."""
         return str(self.row.id)
 
+    @property
+    def news(self) -> asyncio.Event:
+        """Set when more of the log is there, or the build has ended; then there is another one for what comes next."""
+        return self._news
+
+    def tell(self) -> None:
+        """Wake whoever waits for news."""
+        self._news.set()
+        self._news = asyncio.Event()
+
     def add_log(self, offset: int, data: bytes) -> None:
         """A part of the agent's log."""
         os.pwrite(self._descriptor, data, offset)
         self.size = max(self.size, offset + len(data))
+        self.tell()
 
     def ask(self, site: Site, agent: Agent, ask: dict[str, Any]) -> None:
         """A step of the build wants other jobs started; it is answered once, however often it asks."""
@@ -164,6 +176,7 @@ class Running:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+        self.tell()
 
 
 def log_size(path: Path) -> int:

@@ -96,7 +96,7 @@ def schedule(
         job = jobs[queued.job]
         reason = _held_back(queued, job, active, now, kin.get(queued.job, Kin()))
         if not reason:
-            fitting = [place for place in places if _fits(place, _expression(job.labels))]
+            fitting = [place for place in places if fits(place, expression_of(job.labels))]
             seat = _free(queued, fitting, taken)
             if seat:
                 seats.append(seat)
@@ -124,11 +124,13 @@ def _held_back(queued: Queued, job: Job, active: Mapping[str, str], now: float, 
 
 
 @functools.cache
-def _expression(labels: str) -> Expression | None:
+def expression_of(labels: str) -> Expression | None:
+    """What a job's labels ask for; None where they ask for nothing."""
     return parse_labels(labels) if labels else None
 
 
-def _fits(place: Place, expression: Expression | None) -> bool:
+def fits(place: Place, expression: Expression | None) -> bool:
+    """Whether a job may run there, once it is ready and has a free executor."""
     return expression.met_by(place.labels) if expression else not place.exclusive
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -56,6 +57,7 @@ async def serve(home: Path, serving: Serving) -> int | None:
             access = Access(controller.state, people)
             _first_person(home, access)
             await controller.open()
+            gc.freeze()  # a thousand jobs stay: looking through them again and again would halt answers for 50 ms
             if loopback.wanted:
                 tasks.append(asyncio.create_task(loopback.keep(controller)))
             _write(home / ADDRESS_FILE, own)
@@ -125,7 +127,7 @@ async def _answer(controller: Controller, app: App, listener: socket.socket) -> 
     # Python's own handlers, so that a signal ends the server and everything that is open here is closed in its order.
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+        loop.add_signal_handler(number, _end, controller, server)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     restarting = asyncio.create_task(_end_for_restart(controller, server))
     try:
@@ -138,4 +140,12 @@ async def _answer(controller: Controller, app: App, listener: socket.socket) -> 
 
 async def _end_for_restart(controller: Controller, server: uvicorn.Server) -> None:
     await controller.restart.wait()
+    _end(controller, server)
+
+
+def _end(controller: Controller, server: uvicorn.Server) -> None:
+    """Answer nobody any more; who follows a log would otherwise be answered for as long as its build takes."""
     server.should_exit = True
+    controller.closing = True
+    for running in controller.running.values():
+        running.tell()

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.job import Result
 from byoci.controller.migrations import MIGRATIONS
+from byoci.controller.recent import Recent
 from byoci.controller.rows import BUILD_COLUMNS, BuildRow, Item, NodeRow, Queued, Request, build_row
+from byoci.controller.sessions import Sessions
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -38,6 +40,13 @@ class State:
         # lost with a killed process; a power failure can take the last moments with it, as it does the builds' own.
         self._database = open_database(path, MIGRATIONS, kind=KIND, cache=False)
         self._waiting = self._read_waiting()  # nobody else writes, and it is asked for at every turn
+        self.sessions = Sessions(self._database)
+        self.recent = Recent(self._database)
+
+    @property
+    def changes(self) -> int:
+        """Another number after whatever was written."""
+        return self._database.total_changes
 
     def close(self) -> None:
         """Close the file. Nothing else may be called after that."""
@@ -94,6 +103,7 @@ class State:
 
     def move_item(self, path: str, target: str) -> None:
         """Give an item another path, with all that is below it, its builds and what is queued."""
+        self.recent.forget_all()
         with self._database.writing():
             for table, column in (("item", "path"), ("view", "path"), ("queued", "job"), ("build", "job")):
                 self._database.execute(
@@ -105,6 +115,7 @@ class State:
 
     def drop_item(self, path: str) -> None:
         """Remove an item, with all that is below it, its builds and what is queued."""
+        self.recent.forget_all()
         with self._database.writing():
             for table, column in (("item", "path"), ("view", "path"), ("queued", "job"), ("build", "job")):
                 self._database.execute(
@@ -197,6 +208,14 @@ class State:
         """What waits, the oldest first."""
         return list(self._waiting.values())
 
+    def waiting_count(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def waiting_for(self, job: str) -> Queued | None:
+        """The oldest that waits of a job."""
+        return next((queued for queued in self._waiting.values() if queued.job == job), None)
+
     def _read_waiting(self) -> dict[int, Queued]:
         query = "SELECT id, job, request, since, due FROM queued WHERE build IS NULL AND NOT cancelled ORDER BY id"
         rows = self._database.execute(query).fetchall()
@@ -230,6 +249,7 @@ class State:
             )
             assert cursor.lastrowid is not None
             self._database.execute("UPDATE queued SET build = ? WHERE id = ?", (cursor.lastrowid, queued.id))
+        self.recent.forget(queued.job)
         self._waiting.pop(queued.id, None)
         return BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
 
@@ -252,6 +272,7 @@ class State:
                 (ended, result.value, json.dumps(facts), len(facts.get("artifacts", ())), build.id),
             )
             self._database.execute("DELETE FROM asked WHERE build = ?", (build.id,))
+        self.recent.forget(build.job)
         return replace(build, ended=ended, result=result, facts=facts)
 
     def describe(self, build: int, text: str) -> None:
@@ -374,10 +395,11 @@ class State:
         query = "SELECT result FROM build WHERE job = ? AND result IS NOT NULL ORDER BY number DESC LIMIT ?"
         return [Result(result) for (result,) in self._database.execute(query, (job, most))]
 
-    def drop_build(self, id_: int) -> None:
+    def drop_build(self, build: BuildRow) -> None:
         """Forget a build."""
         with self._database.writing():
-            self._database.execute("DELETE FROM build WHERE id = ?", (id_,))
+            self._database.execute("DELETE FROM build WHERE id = ?", (build.id,))
+        self.recent.forget(build.job)
 
     def _builds(self, where: str, *values: object) -> list[BuildRow]:
         rows = self._database.execute(f"SELECT {BUILD_COLUMNS} FROM build WHERE {where}", values)  # noqa: S608

@@ -86,19 +86,32 @@ def started_by(
                 yield path, {}, request
 
 
-def kin_of(catalog: Catalog, paths: Iterable[str]) -> dict[str, Kin]:
-    """The jobs above and below those of `paths` that wait for others, all the way."""
-    wanted = {path for path in paths if _waits(catalog.jobs[path])}
-    if not wanted:
-        return {}
-    above, below = _edges(catalog)
-    return {path: Kin(_reach(above, path), _reach(below, path)) for path in wanted}
+class Relations:
+    """Which jobs start which, told anew only where the catalog has changed meanwhile."""
 
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._version = -1
+        self._above: dict[str, set[str]] = {}
+        self._below: dict[str, set[str]] = {}
 
-def related(catalog: Catalog, path: str) -> tuple[list[str], list[str]]:
-    """The jobs that start this one, and those that it starts."""
-    above, below = _edges(catalog)
-    return sorted(above[path]), sorted(below[path])
+    def related(self, path: str) -> tuple[list[str], list[str]]:
+        """The jobs that start this one, and those that it starts."""
+        self._renew()
+        return sorted(self._above[path]), sorted(self._below[path])
+
+    def kin_of(self, paths: Iterable[str]) -> dict[str, Kin]:
+        """The jobs above and below those of `paths` that wait for others, all the way."""
+        wanted = {path for path in paths if _waits(self._catalog.jobs[path])}
+        if not wanted:
+            return {}
+        self._renew()
+        return {path: Kin(_reach(self._above, path), _reach(self._below, path)) for path in wanted}
+
+    def _renew(self) -> None:
+        if self._version != self._catalog.version:
+            self._above, self._below = _edges(self._catalog)
+            self._version = self._catalog.version
 
 
 def _edges(catalog: Catalog) -> tuple[dict[str, set[str]], dict[str, set[str]]]:

@@ -14,8 +14,10 @@ from byoci.controller.api import builds, http, items, site
 from byoci.controller.api.shapes import root_bean
 from byoci.controller.beans import Bean
 from byoci.controller.catalog import MissingError
+from byoci.controller.pages import routes, signing
 from byoci.controller.places import join
 from byoci.errors import ByociError, UsageError, of_bug, of_system
+from byoci.web import looks
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -66,13 +68,34 @@ class App:
         if len(path) > _LONGEST or not f"{path}/".startswith(self._start):
             raise MissingError("there is nothing at this address")
         words = [unquote(word, errors="surrogateescape") for word in path[len(self._start) :].split("/") if word]
-        call = await self._read(request, method)
-        if call.caller is None and not self._by_job_token(call, words):
-            return _who_are_you()
-        self._check_post(call)
-        return await _find(call, words)
+        call = await self._read(request, method, path)
+        try:
+            return await self._let_in(call, words)
+        except ByociError as error:
+            if not call.browser:
+                raise
+            return routes.refused(call, error, http.status_of(error))
 
-    async def _read(self, request: HttpRequest, method: str) -> Call:
+    async def _let_in(self, call: Call, words: list[str]) -> Response:
+        """Answer, where the caller may ask for that."""
+        match words:
+            case ["static", edition, name] if found := looks.static(name, edition):
+                return found
+            case ["login"] if call.method == "GET":
+                return signing.form(call)
+            case ["login"]:
+                self._check_origin(call)
+                return await signing.sign_in(call)
+        if call.caller is None and not self._by_job_token(call, words):
+            return signing.to_form(call) if call.browser and call.method == "GET" else _who_are_you()
+        self._check_post(call)
+        if words == ["logout"]:
+            http.only_post(call)
+            return signing.sign_out(call)
+        answer = await _find(call, words)
+        return routes.after_post(call, answer) if call.browser and call.method == "POST" else answer
+
+    async def _read(self, request: HttpRequest, method: str, path: str) -> Call:
         body = bytearray()
         if method == "POST":
             async for part in request.stream():
@@ -80,11 +103,26 @@ class App:
                 if len(body) > http.MOST_BODY:
                     raise UsageError(f"a request of more than {http.MOST_BODY} bytes is too large")
         headers = request.headers
-        query = http.read_fields(request.scope["query_string"].decode("latin-1"))
-        address = request.client.host if request.client else ""
-        caller = await self._access.caller(headers.get("authorization", ""), address)
+        parameters = request.scope["query_string"].decode("latin-1")
+        query = http.read_fields(parameters)
+        peer = request.client.host if request.client else ""
+        caller, session = await self._access.caller(headers.get("authorization", ""), peer), ""
+        if "authorization" not in headers:
+            caller, session = self._access.session(request.cookies.get(self._access.cookie, "")) or (None, "")
         form = http.read_form(bytes(body), headers.get("content-type", ""))
-        return http.Call(self._controller, self._access, method, query, headers, bytes(body), caller, form)
+        return http.Call(
+            self._controller,
+            self._access,
+            method,
+            query,
+            headers,
+            bytes(body),
+            caller,
+            form,
+            f"{path}?{parameters}" if parameters else path,
+            peer,
+            session,
+        )
 
     def _by_job_token(self, call: Call, words: list[str]) -> bool:
         """Whether the address starts a job and carries that job's own token."""
@@ -101,12 +139,20 @@ class App:
         """Refuse what a browser sends for another site's page, and a crumb that is not the caller's."""
         if call.method != "POST" or call.caller is None:
             return
-        origin = call.headers.get("origin", self._origin)
-        if origin != self._origin:
-            raise http.ForbiddenError("posts from other sites are refused", details=origin[:200])
+        self._check_origin(call)
         crumb = call.headers.get(CRUMB_FIELD) or call.form.get(CRUMB_FIELD)
-        if crumb is not None and not self._access.is_crumb(call.caller, crumb):
-            raise http.ForbiddenError("No valid crumb was included in the request")
+        if crumb is None and not call.session:
+            return  # who sends a token with every request is no browser that somebody else could steer
+        if not hmac.compare_digest(call.crumb.encode(), (crumb or "").encode("utf-8", "surrogateescape")):
+            raise http.ForbiddenError(
+                "No valid crumb was included in the request", resolution="Load the page again, and sign in if asked."
+            )
+
+    def _check_origin(self, call: Call) -> None:
+        own = {self._origin, f"{urlsplit(self._origin).scheme}://{call.headers.get('host', '')}"}
+        origin = call.headers.get("origin", self._origin)
+        if origin not in own or call.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise http.ForbiddenError("posts from other sites are refused", details=origin[:200])
 
 
 def _who_are_you() -> Response:
@@ -121,6 +167,8 @@ async def _find(call: Call, words: list[str]) -> Response:
     while len(words) >= 2 and words[0] in ("job", "view"):
         if words[0] == "view":
             if len(words) < 3 or words[2] != "job":
+                if call.method == "GET" and (page := routes.view(call, path, words[1], words[2:])):
+                    return await routes.show(call, page)
                 return items.view(call, path, words[1], words[2:])
         else:
             path = join(path, words[1])
@@ -128,14 +176,17 @@ async def _find(call: Call, words: list[str]) -> Response:
     if not path:
         return await _root(call, words)
     if words and not call.controller.catalog.item(path).folder and (row := builds.find(call, path, words[0])):
-        return await builds.build(call, row, words[1:])
+        page = routes.build(call, row, words[1:]) if call.method == "GET" else None
+        return await (routes.show(call, page) if page else builds.build(call, row, words[1:]))
+    if call.method == "GET" and (page := routes.item(call, path, words)):
+        return await routes.show(call, page)
     return await items.item(call, path, words)
 
 
 async def _root(call: Call, words: list[str]) -> Response:
+    if call.method == "GET" and (page := routes.root(call, words)):
+        return await routes.show(call, page)
     match words:
-        case []:
-            return http.text("byoci's controller\n")
         case ["api", "json" | "xml" as kind]:
             return http.tell(call, root_bean(call.controller), kind)
         case ["crumbIssuer", "api", "json" | "xml" as kind]:
@@ -149,7 +200,7 @@ async def _root(call: Call, words: list[str]) -> Response:
         case ["queue", *rest]:
             return site.queue(call, rest)
         case ["computer", *rest]:
-            return site.computer(call, rest)
+            return await site.computer(call, rest)
         case ["createItem"]:
             return items.create_item(call, "")
         case ["createView"]:

@@ -54,8 +54,6 @@ async def build(call: Call, row: BuildRow, rest: list[str]) -> Response:
     """`job/NAME/NUMBER/…`."""
     controller = call.controller
     match rest:
-        case []:
-            return http.text(f"{row.job} #{row.number}\n")
         case ["api", "json" | "xml" as kind]:
             return http.tell(call, build_bean(controller, row), kind)
         case ["consoleText"]:

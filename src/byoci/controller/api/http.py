@@ -33,9 +33,12 @@ _FORM: Final = "application/x-www-form-urlencoded"
 class Call:
     """A request that was let in.
 
-    method  GET or POST; a HEAD is a GET whose body is not sent
-    query   parameters of the address and, of a post, of its form
-    caller  None where the address lets anybody in
+    method   GET or POST; a HEAD is a GET whose body is not sent
+    query    parameters of the address and, of a post, of its form
+    caller   None where the address lets anybody in
+    asked    the address: path and query, as they were sent
+    peer     the network address of who asks
+    session  id of the session of a browser that signed in; "" for who sends a token with every request
     """
 
     controller: Controller
@@ -46,6 +49,19 @@ class Call:
     body: bytes = b""
     caller: str | None = None
     form: Mapping[str, str] = field(default_factory=dict)
+    asked: str = "/"
+    peer: str = ""
+    session: str = ""
+
+    @property
+    def browser(self) -> bool:
+        """Whether a person looks at the answer, not a client of the API."""
+        return "text/html" in self.headers.get("accept", "")
+
+    @property
+    def crumb(self) -> str:
+        """What posts must carry that come from this caller's pages."""
+        return self.access.crumb_of_session(self.session) if self.session else self.access.crumb(self.user)
 
     @property
     def user(self) -> str:
@@ -133,8 +149,8 @@ def as_data(value: object) -> Response:
     return Response(json.dumps(value).encode(), media_type="application/json")
 
 
-def refused(error: ByociError) -> Response:
-    """An error as an answer: its status is what clients act on, its words are for people."""
+def status_of(error: ByociError) -> int:
+    """The status that clients act on."""
     statuses: tuple[tuple[type[ByociError], int], ...] = (
         (JobRefusedError, 500),  # as Jenkins does; of a 500 alone python-jenkins shows its user the words
         (MissingError, 404),
@@ -144,8 +160,12 @@ def refused(error: ByociError) -> Response:
         (DisabledError, 409),
         (UsageError, 400),
     )
-    status = next((status for kind, status in statuses if isinstance(error, kind)), 503)
-    answer_ = text(str(error), status)
+    return next((status for kind, status in statuses if isinstance(error, kind)), 503)
+
+
+def refused(error: ByociError) -> Response:
+    """An error as an answer to a client; its words are for people."""
+    answer_ = text(str(error), status_of(error))
     if isinstance(error, TooManyTriesError):
         answer_.headers["Retry-After"] = str(error.seconds)
     answer_.headers["X-Error"] = quote(error.brief[:300], safe=" !#$&'()*+,/:;=?@[]")

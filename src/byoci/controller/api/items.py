@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
+from byoci.controller.access import CRUMB_FIELD
 from byoci.controller.api import http
 from byoci.controller.api.shapes import item_bean, view_bean
 from byoci.controller.catalog import FOLDER, MissingError
@@ -65,9 +66,6 @@ def view(call: Call, folder: str, name: str, rest: list[str]) -> Response:
     match rest:
         case ["api", "json" | "xml" as kind]:
             return http.tell(call, view_bean(call.controller, folder, *names), kind)
-        case []:
-            catalog.read_view(folder, names)
-            return http.text(f"View {names[-1]}\n")
     if len(names) > 1:
         raise MissingError("views in views are changed with the view that they are in")
     match rest:
@@ -92,8 +90,6 @@ async def item(call: Call, path: str, rest: list[str]) -> Response:
     controller = call.controller
     found = controller.catalog.item(path)
     match rest:
-        case []:
-            return http.text(f"{path}\n")
         case ["api", "json" | "xml" as kind]:
             return http.tell(call, item_bean(controller, found), kind)
         case ["config.xml"] if call.method == "GET":
@@ -144,7 +140,8 @@ async def _change(call: Call, path: str, verb: str) -> Response:
     return http.go_to(call, url_of(target))
 
 
-_ADDRESS: Final = {"token", "cause", "delay", "json", "Submit"}  # parameters of the address that are none of the job's
+# Parameters of the address that are none of the job's.
+_ADDRESS: Final = {"token", "cause", "delay", "json", "Submit", CRUMB_FIELD}
 
 
 def _build(call: Call, path: str) -> Response:

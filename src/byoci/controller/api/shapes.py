@@ -12,7 +12,6 @@ from byoci.controller.estimates import ETA_FROM
 from byoci.controller.job import ParameterKind, Result
 from byoci.controller.plans import job_url
 from byoci.controller.state import LAST
-from byoci.controller.triggers import related
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,7 +130,7 @@ def root_bean(controller: Controller) -> Bean:
 
 def color_of(controller: Controller, item: Item) -> str:
     """A job's ball: the last result, `_anime` while it is being built."""
-    last = controller.state.last(item.path, "lastCompletedBuild")
+    last = controller.state.recent.history(item.path).completed
     color = _COLORS[last.result] if last and last.result else "notbuilt"
     if controller.catalog.job(item.path).disabled:
         color = "disabled"
@@ -141,8 +140,8 @@ def color_of(controller: Controller, item: Item) -> str:
 
 def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
     job = controller.catalog.job(item.path)
-    waiting = [queued for queued in controller.state.waiting() if queued.job == item.path]
-    above, below = related(controller.catalog, item.path)
+    waiting = controller.state.waiting_for(item.path)
+    above, below = controller.relations.related(item.path)
     known = controller.catalog.item
     return {
         "actions": [],
@@ -156,11 +155,11 @@ def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
         **{name: _last(controller, item.path, name) for name in LAST},
         "firstBuild": _first(controller, item.path),
         "healthReport": _health(controller, item.path),
-        "inQueue": bool(waiting),
+        "inQueue": waiting is not None,
         "keepDependencies": False,
         "nextBuildNumber": controller.state.following(item.path),
         "property": _properties(job.parameters),
-        "queueItem": queued_bean(controller, waiting[0]) if waiting else None,
+        "queueItem": queued_bean(controller, waiting) if waiting else None,
         "concurrentBuild": job.concurrent,
         "disabled": job.disabled,
         "downstreamProjects": [item_bean(controller, known(path)) for path in below],

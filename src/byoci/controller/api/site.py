@@ -13,6 +13,7 @@ from byoci.controller.api.shapes import node_bean, queued_bean
 from byoci.controller.beans import Bean
 from byoci.controller.catalog import MissingError
 from byoci.controller.nodexml import OWN, Node, Ssh, read_node, write_node
+from byoci.controller.pages import routes
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _DELETE_ALL: Final = re.compile(
 
 def crumb(call: Call, kind: str) -> Response:
     """`crumbIssuer/api/…`."""
-    fields: dict[str, Value] = {"crumb": call.access.crumb(call.user), "crumbRequestField": CRUMB_FIELD}
+    fields: dict[str, Value] = {"crumb": call.crumb, "crumbRequestField": CRUMB_FIELD}
     return http.tell(call, Bean("hudson.security.csrf.DefaultCrumbIssuer", fields), kind)
 
 
@@ -102,11 +103,11 @@ def queue(call: Call, rest: list[str]) -> Response:
     raise MissingError(f"there is no {'/'.join(rest)[:200]!a} of the queue")
 
 
-def computer(call: Call, rest: list[str]) -> Response:
+async def computer(call: Call, rest: list[str]) -> Response:
     """`computer/…`."""
     controller = call.controller
     match rest:
-        case [] | ["api", "json" | "xml"]:
+        case ["api", "json" | "xml" as kind]:
             nodes: list[Value] = [node_bean(controller, node) for node in controller.nodes.values()]
             fields: dict[str, Value] = {
                 "busyExecutors": len(controller.running),
@@ -114,13 +115,13 @@ def computer(call: Call, rest: list[str]) -> Response:
                 "displayName": "Nodes",
                 "totalExecutors": sum(node.executors for node in controller.nodes.values()),
             }
-            return http.tell(call, Bean("hudson.model.ComputerSet", fields), rest[-1] if rest else "json")
+            return http.tell(call, Bean("hudson.model.ComputerSet", fields), kind)
         case ["doCreateItem"]:
             http.only_post(call)
             controller.save_node(_new_node(call), new=True)
             return http.go_to(call, "computer/")
         case [name, *below]:
-            return _node(call, _known(call, name), below)
+            return await _node(call, _known(call, name), below)
     raise MissingError("there is no such address of a node")
 
 
@@ -132,8 +133,10 @@ def _known(call: Call, name: str) -> Node:
     return found
 
 
-def _node(call: Call, node: Node, rest: list[str]) -> Response:
+async def _node(call: Call, node: Node, rest: list[str]) -> Response:
     controller = call.controller
+    if call.method == "GET" and (page := routes.node(call, node, rest)):
+        return await routes.show(call, page)
     match rest:
         case ["api", "json" | "xml" as kind]:
             return http.tell(call, node_bean(controller, node), kind)
@@ -156,8 +159,6 @@ def _node(call: Call, node: Node, rest: list[str]) -> Response:
             return http.go_to(call, "computer/")
         case ["scriptText"]:
             raise _no_groovy()
-        case []:
-            return http.text(f"{node.shown}\n")
     raise MissingError(f"there is no {'/'.join(rest)[:200]!a} of a node")
 
 

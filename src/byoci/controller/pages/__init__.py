@@ -1,0 +1,1 @@
+"""The controller's pages, at the addresses that Jenkins has for them."""

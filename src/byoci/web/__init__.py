@@ -1,0 +1,1 @@
+"""What all pages of byoci share: layout, style, script, headers."""
