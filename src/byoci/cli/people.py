@@ -75,8 +75,8 @@ def remove(context: Context, name: str) -> None:
     if name == _ADMINISTRATOR:
         raise UsageError("admin stays: the site's own programs sign in with that name")
     with _people(context) as people, _state(context) as state:
-        known = name in people.names() or name in state.people()
-        state.drop_tokens(name)
+        known = name in people.names() or name in state.tokens.people()
+        state.tokens.drop_all(name)
         if name in people.names() or not known:
             people.remove(name)
     output.progress(f"{name} may sign in no more.")
@@ -102,7 +102,7 @@ def token(context: Context, name: str, label: str) -> None:
 def list_(context: Context) -> None:
     """Tell who may sign in."""
     with _people(context) as people, _state(context) as state:
-        passwords, tokens = people.names(), set(state.people())
+        passwords, tokens = people.names(), set(state.tokens.people())
     rows = [
         {"name": name, "password": passwords.get(name, False), "tokens": name in tokens}
         for name in sorted({*passwords, *tokens})

@@ -94,11 +94,11 @@ class Access:
 
     def is_known(self, name: str) -> bool:
         """Whether somebody has that name."""
-        return name in self._people.names() or name in self._state.people()
+        return name in self._people.names() or name in self._state.tokens.people()
 
     def is_token(self, name: str, token: str) -> bool:
         """Whether it is that person's. It is looked up by its digest, so how long that takes tells nothing of it."""
-        return self._state.person_of_token(_digest(token)) == name
+        return self._state.tokens.person_of(_digest(token)) == name
 
     def crumb(self, name: str) -> str:
         """What a person's posts must carry."""
@@ -114,7 +114,7 @@ class Access:
 
     def revoke_token(self, name: str, id_: str) -> None:
         """Make a person's token worthless."""
-        self._state.drop_token(name, id_)
+        self._state.tokens.drop(name, id_)
 
     # Browsers
 
@@ -146,7 +146,7 @@ class Access:
         """
         id_ = _digest(word)
         person, proof = self._state.sessions.find(id_) if word else ("", "")
-        if not person or (person != self._state.person_of_token(proof) and proof != self._proof_of_password(person)):
+        if not person or (person != self._state.tokens.person_of(proof) and proof != self._proof_of_password(person)):
             return None
         return person, id_
 
@@ -162,7 +162,7 @@ class Access:
 def new_token(state: State, name: str, label: str) -> tuple[str, str]:
     """See `Access.make_token`."""
     token = secrets.token_hex(_TOKEN_BYTES)
-    state.save_token(_digest(token), name, label[:200])
+    state.tokens.add(_digest(token), name, label[:200])
     return token, _digest(token)[:32]
 
 

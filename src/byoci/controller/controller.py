@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.aftermath import culprits, deliver, discard, drop_build, mails
@@ -20,7 +21,7 @@ from byoci.controller.plans import job_url, make_plan, parameters_of, secret_nam
 from byoci.controller.polling import has_news
 from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
-from byoci.controller.schedule import places_of, schedule
+from byoci.controller.schedule import Place, places_of, schedule
 from byoci.controller.state import State
 from byoci.controller.triggers import BY_CHANGE, BY_TIMER, Relations, Timers, started_by
 from byoci.controller.watching import PATIENCE, Watch
@@ -103,8 +104,6 @@ class Controller:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             _log.error("%s", of_bug(error) if isinstance(error, Exception) else error)
-
-    # Wishes
 
     def submit(
         self,
@@ -285,8 +284,7 @@ class Controller:
         earlier = self._ends.pop(running.row.id, None)
         if earlier is not None:  # the connection broke in the middle of it
             earlier.cancel()
-        task = asyncio.get_running_loop().create_task(self._end(agent, running, ended))
-        self._ends[running.row.id] = task
+        task = self._ends[running.row.id] = asyncio.get_running_loop().create_task(self._end(agent, running, ended))
         task.add_done_callback(self._spawned)
 
     # Builds
@@ -318,8 +316,8 @@ class Controller:
         if self.quiet:
             self.reasons = {queued.id: "The controller is about to shut down" for queued in waiting}
             return None
-        rows = [running.row for running in self.running.values()] if waiting else []
-        building = {row.job: in_progress(self.state, row) for row in rows}
+        running_ones = self.running.values() if waiting else ()
+        building = {running.row.job: in_progress(self.state, running.row) for running in running_ones}
         kin = self.relations.kin_of(queued.job for queued in waiting)
         plan = schedule(waiting, self.catalog.jobs, self.seats(), building, now, kin)
         self.reasons = plan.reasons
@@ -381,9 +379,7 @@ class Controller:
     def _follow_up(self, running: Running, row: BuildRow, *, lost: bool) -> None:
         if lost:
             if not row.request.again and not running.stopping:
-                request = row.request
-                again = Request(request.parameters, request.cause, request.kind, request.user, again=True)
-                queued = self._submit_quietly(row.job, request.parameters, again)
+                queued = self._submit_quietly(row.job, row.request.parameters, replace(row.request, again=True))
                 if queued is not None:
                     self.state.ask_instead(row.queued, queued.id)
             return

@@ -17,6 +17,7 @@ from byoci.controller.migrations import MIGRATIONS
 from byoci.controller.recent import Recent
 from byoci.controller.rows import BUILD_COLUMNS, BuildRow, Item, NodeRow, Queued, Request, build_row
 from byoci.controller.sessions import Sessions
+from byoci.controller.tokens import Tokens
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class State:
         # lost with a killed process; a power failure can take the last moments with it, as it does the builds' own.
         self._database = open_database(path, MIGRATIONS, kind=KIND, cache=False)
         self._waiting = self._read_waiting()  # nobody else writes, and it is asked for at every turn
+        self.tokens = Tokens(self._database)
         self.sessions = Sessions(self._database)
         self.recent = Recent(self._database)
 
@@ -58,33 +60,6 @@ class State:
             self._database.execute("INSERT OR IGNORE INTO own VALUES (?, ?)", (name, secrets.token_hex(16)))
             (value,) = self._database.execute("SELECT value FROM own WHERE name = ?", (name,)).fetchone()
         return str(value)
-
-    # People
-
-    def people(self) -> list[str]:
-        """The names of everybody who has a token."""
-        return [name for (name,) in self._database.execute("SELECT DISTINCT person FROM token ORDER BY person")]
-
-    def person_of_token(self, digest: str) -> str | None:
-        """Whose token has that digest."""
-        row = self._database.execute("SELECT person FROM token WHERE digest = ?", (digest,)).fetchone()
-        return row and str(row[0])
-
-    def save_token(self, digest: str, person: str, label: str) -> None:
-        """Remember a token."""
-        with self._database.writing():
-            self._database.execute("INSERT INTO token VALUES (?, ?, ?)", (digest, person, label))
-
-    def drop_token(self, person: str, start: str) -> None:
-        """Forget the token of a person whose digest begins so."""
-        with self._database.writing():
-            query = "DELETE FROM token WHERE person = ?1 AND substr(digest, 1, length(?2)) = ?2 AND length(?2) >= 32"
-            self._database.execute(query, (person, start))
-
-    def drop_tokens(self, person: str) -> None:
-        """Forget all of a person's tokens."""
-        with self._database.writing():
-            self._database.execute("DELETE FROM token WHERE person = ?", (person,))
 
     # Jobs and folders
 
