@@ -37,6 +37,15 @@ def browser(controller: ControllerProcess) -> Browser:
     return made
 
 
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[ControllerProcess]:
+    """Another controller, with nothing in it; ended also where the test fails."""
+    process = ControllerProcess(tmp_path / "home")
+    process.start()
+    yield process
+    process.stop()
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_is_whole_safe_and_has_a_head(browser: Browser, path: str) -> None:
     answer = browser.ask(path)
@@ -114,9 +123,8 @@ def seen_again(browser: Browser, path: str) -> dict[str, str] | None:
     return seen if again.status == 304 else None
 
 
-def test_what_has_not_changed_is_not_sent_again(tmp_path: Path) -> None:
-    controller = ControllerProcess(tmp_path / "home")
-    controller.start()
+def test_what_has_not_changed_is_not_sent_again(fresh: ControllerProcess) -> None:
+    controller = fresh
     browser, other = Browser(controller), Browser(controller)
     browser.sign_in()
     other.sign_in()
@@ -126,7 +134,6 @@ def test_what_has_not_changed_is_not_sent_again(tmp_path: Path) -> None:
         assert other.ask(path, headers=seen).status == 200  # its crumbs are others
         controller.run("changing", number=number)
         assert browser.ask(path, headers=seen).status == 200
-    controller.stop()
 
 
 def test_files_of_pages_never_change(browser: Browser) -> None:
@@ -263,9 +270,8 @@ def test_a_log_is_followed_while_it_is_written(browser: Browser) -> None:
     assert "\n".join(lines.values()) + "\n" == controller.get("job/live/1/consoleText").text
 
 
-def test_who_follows_a_log_does_not_keep_the_controller_from_ending(tmp_path: Path) -> None:
-    controller = ControllerProcess(tmp_path / "home")
-    controller.start()
+def test_who_follows_a_log_does_not_keep_the_controller_from_ending(fresh: ControllerProcess) -> None:
+    controller = fresh
     browser = Browser(controller)
     browser.sign_in()
     controller.create("live", shell("sleep 300"))
@@ -275,8 +281,7 @@ def test_who_follows_a_log_does_not_keep_the_controller_from_ending(tmp_path: Pa
     next(stream.events())
     controller.stop()  # which waits, and fails where it takes longer than a minute
     stream.close()
-    controller.start(controller.port if controller.url else 0)
+    controller.start(controller.port)
     assert browser.ask("/").status == 200  # the session outlives the process
     controller.post("job/live/1/stop")
     controller.finished("live")
-    controller.stop()

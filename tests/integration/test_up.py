@@ -61,7 +61,9 @@ class Site:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if any(str(self.root) in word for word in process.cmdline()) and process.pid != os.getpid():
+                words = " ".join(process.cmdline())
+                ours = str(self.root) in words or str(self.home) in words
+                if ours and process.pid != os.getpid():
                     found.append(process)
         return found
 
