@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 1000
 _LONGEST: Final = 20_000  # characters of a message
+_LONGEST_PERSON: Final = 1000  # characters
 _MOST_PATHS: Final = 2000  # of a change
 _KINDS: Final = {"A": "add", "D": "delete"}
 _PERSON: Final = re.compile(r"\s*(.*?)\s*<([^<>]*)>\s*")
@@ -47,7 +48,9 @@ def _git(text: str) -> Iterator[Change]:
         commit, author, email, seconds, message = fields[:5]
         words = [word.strip("\n") for word in "\x02".join(fields[5:]).split("\0") if word.strip("\n")]
         paths = zip(words[::2], words[1::2], strict=False)
-        yield _change(commit, author, email, float(seconds or 0), message, paths)
+        # It is a number, unless a message holds these characters: then all of its fields are the committer's own.
+        since = float(seconds) if re.fullmatch(r"[0-9]{1,10}", seconds) else 0.0
+        yield _change(commit, author, email, since, message, paths)
 
 
 def _change(
@@ -76,7 +79,7 @@ def _bzr(text: str) -> Iterator[Change]:
                 kind = {"added": "A", "removed": "D"}.get(part, "M")
                 paths.append((kind, line.strip().rpartition(" ")[0].rstrip() or line.strip()))
         if "revision-id" in fields:
-            who = fields.get("author") or fields.get("committer", "")
+            who = (fields.get("author") or fields.get("committer", ""))[:_LONGEST_PERSON]
             person = _PERSON.fullmatch(who)
             author, email = person.groups() if person else (who, "")
             seconds = _seconds(fields.get("timestamp", ""))
