@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
 from byoci.controller.access import CRUMB_FIELD
@@ -15,7 +17,7 @@ from byoci.controller.api.shapes import root_bean
 from byoci.controller.beans import Bean
 from byoci.controller.catalog import MissingError
 from byoci.controller.places import join
-from byoci.errors import ByociError, UsageError, of_bug, of_system
+from byoci.errors import ByociError, UnavailableError, UsageError, of_bug, of_system
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _LONGEST: Final = 8000  # characters of a path
+_PATIENCE: Final = 120.0  # seconds for a request's body to arrive
+# What is read of somebody who did not sign in: a job's own token may be in a form.
+_PATIENCE_WITH_STRANGERS: Final = 10.0
+_MOST_OF_STRANGERS: Final = 1 << 18  # bytes
+_MOST_STRANGERS: Final = 50
+_BUILDS: Final = (["build"], ["buildWithParameters"])
 _METHODS: Final = {"GET": "GET", "HEAD": "GET", "POST": "POST"}
 
 
@@ -36,6 +44,7 @@ class App:
     def __init__(self, controller: Controller, access: Access) -> None:
         self._controller = controller
         self._access = access
+        self._strangers = 0  # of whom a body is being read
         parts = urlsplit(controller.url)
         self._start = parts.path
         self._origin = f"{parts.scheme}://{parts.netloc}"
@@ -47,6 +56,8 @@ class App:
         request = HttpRequest(scope, receive)
         try:
             answer = await self._answer(request)
+        except ClientDisconnect:
+            return
         except ByociError as error:
             answer = http.refused(error)
         except OSError as error:
@@ -66,30 +77,41 @@ class App:
         if len(path) > _LONGEST or not f"{path}/".startswith(self._start):
             raise MissingError("there is nothing at this address")
         words = [unquote(word, errors="surrogateescape") for word in path[len(self._start) :].split("/") if word]
-        call = await self._read(request, method)
-        if call.caller is None and not self._by_job_token(call, words):
+        headers = request.headers
+        if "transfer-encoding" in headers and "content-length" in headers:  # a proxy may take the one, we the other
+            answer = http.text("A request has one length.\n", 400)
+            answer.headers["Connection"] = "close"
+            return answer
+        address = request.client.host if request.client else ""
+        caller = await self._access.caller(headers.get("authorization", ""), address)
+        if caller is None and words[-1:] not in _BUILDS:
+            return _who_are_you()
+        call = await self._read(request, method, caller)
+        if caller is None and not self._by_job_token(call, words):
             return _who_are_you()
         self._check_post(call)
         return await _find(call, words)
 
-    async def _read(self, request: HttpRequest, method: str) -> Call:
-        body = bytearray()
-        if method == "POST":
-            async for part in request.stream():
-                body += part
-                if len(body) > http.MOST_BODY:
-                    raise UsageError(f"a request of more than {http.MOST_BODY} bytes is too large")
-        headers = request.headers
+    async def _read(self, request: HttpRequest, method: str, caller: str | None) -> Call:
         query = http.read_fields(request.scope["query_string"].decode("latin-1"))
-        address = request.client.host if request.client else ""
-        caller = await self._access.caller(headers.get("authorization", ""), address)
-        form = http.read_form(bytes(body), headers.get("content-type", ""))
-        return http.Call(self._controller, self._access, method, query, headers, bytes(body), caller, form)
+        body = b""
+        if method == "POST" and caller is not None:
+            body = await _body(request, http.MOST_BODY, _PATIENCE)
+        elif method == "POST":
+            if self._strangers >= _MOST_STRANGERS:
+                raise UnavailableError("too many strangers at once", resolution="Try again in some seconds.")
+            self._strangers += 1
+            try:
+                body = await _body(request, _MOST_OF_STRANGERS, _PATIENCE_WITH_STRANGERS)
+            finally:
+                self._strangers -= 1
+        form = http.read_form(body, request.headers.get("content-type", ""))
+        return http.Call(self._controller, self._access, method, query, request.headers, body, caller, form)
 
     def _by_job_token(self, call: Call, words: list[str]) -> bool:
         """Whether the address starts a job and carries that job's own token."""
         given = call.value("token")
-        if not given or words[-1:] not in (["build"], ["buildWithParameters"]):
+        if not given or words[-1:] not in _BUILDS:
             return False
         folders, names = words[:-1:2], words[1:-1:2]
         job = self._controller.catalog.jobs.get("/".join(names)) if set(folders) == {"job"} else None
@@ -107,6 +129,20 @@ class App:
         crumb = call.headers.get(CRUMB_FIELD) or call.form.get(CRUMB_FIELD)
         if crumb is not None and not self._access.is_crumb(call.caller, crumb):
             raise http.ForbiddenError("No valid crumb was included in the request")
+
+
+async def _body(request: HttpRequest, most: int, seconds: float) -> bytes:
+    """A request's body. Raises `UsageError` for one that is too large, or takes too long."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                body += part
+                if len(body) > most:
+                    raise UsageError(f"a request of more than {most} bytes is too large")
+    except TimeoutError as error:
+        raise UsageError(f"the request was not there within {seconds:g} seconds") from error
+    return bytes(body)
 
 
 def _who_are_you() -> Response:
