@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 import subprocess
@@ -10,12 +11,14 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from byoci.errors import UnavailableError
+from byoci.model import Exported
 from byoci.worker import folders, tree
-from byoci.worker.base import ExitStatus, Limits, Setup
+from byoci.worker.base import ExitStatus, Files, Limits, Setup
 from byoci.worker.bubblewrap import BubblewrapWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from byoci.worker.base import Worker
 
@@ -69,7 +72,11 @@ class WorkerHarness:
         self._workers.append(worker)
         heard: list[bytes] = []
         worker.prepare(image, setup, heard.append)
-        return Ready(worker, worker.workspace(), b"".join(heard).decode())
+        return Ready(worker, self.workspace(worker), b"".join(heard).decode())
+
+    def workspace(self, worker: Worker) -> Path:
+        """A workspace in which `ls` shows nothing."""
+        return worker.workspace()
 
     def close(self) -> None:
         """Remove all that the site's workers left."""
@@ -90,6 +97,37 @@ class BubblewrapHarness(WorkerHarness):
         super().close()
         folders.session(folders.base_of(self.state)).close()  # it may still be removing what its workers left
         tree.remove(self.base)
+
+
+class BelowHarness(BubblewrapHarness):
+    """Its workspaces have a shared tree below, each one of its own."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(state)
+        self._numbers = itertools.count()
+
+    def workspace(self, worker: Worker) -> Path:
+        workspace = worker.workspace(files_of(f"tree {next(self._numbers)}", {".below/file": "shared\n"}))
+        assert len(worker.folders_of(workspace)) == 2
+        return workspace
+
+
+def files_of(name: str, content: Mapping[str, str], revision: str = "1") -> Files:
+    """Files for a workspace, with their content by path; updates are not known."""
+
+    def export(folder: Path, at: int | None) -> Exported:
+        owner = folder.stat()
+        for path, text in content.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        for path in folder.rglob("*"):
+            os.chown(path, owner.st_uid, owner.st_gid)
+        return Exported(revision, len(content), 0, at)
+
+    def update(folder: Path, held: Exported) -> Exported:
+        raise UnavailableError("there is nothing to update from")
+
+    return Files(name, revision, export, update)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -176,6 +176,21 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Exported:
+    """What a folder holds: exactly the files of a revision.
+
+    entries  files, links and folders, itself included
+    size     bytes of all files and links
+    at       when every one of them was changed last, nanoseconds since 1970; None: when each was written
+    """
+
+    revision: str
+    entries: int
+    size: int
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Conflict:
     """The approved revision does not merge with the trunk's tip. `paths` are shown to people: text, never opened."""
 

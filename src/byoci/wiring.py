@@ -156,10 +156,10 @@ class Site:
 
     def worker(self, name: str) -> Worker:
         """A new worker of the kind that the configuration calls `name`."""
-        self.config.worker(name)
+        kind = self.config.worker(name)
         from byoci.worker.bubblewrap import BubblewrapWorker
 
-        return BubblewrapWorker(self.config.state)
+        return BubblewrapWorker(self.config.state, share=kind.tree == "shared")
 
     def test_plan(self, project: schema.Project) -> TestPlan:
         """How a project's candidates are tested."""

@@ -11,6 +11,7 @@ import pytest
 from byoci.controller import beans, testreports
 from byoci.controller.agentside.record import Log
 from byoci.controller.api.builds import _zip
+from byoci.controller.api.xpath import pick
 from byoci.controller.beans import Bean, answer
 from byoci.errors import UsageError
 
@@ -63,3 +64,11 @@ def test_a_secret_is_masked_as_shells_quote_it(tmp_path: Path, told: str) -> Non
     log.finish()
     assert b"********" in (tmp_path / "log").read_bytes()
     assert b"it" not in (tmp_path / "log").read_bytes()
+
+
+def test_an_expression_finds_no_more_than_there_is() -> None:
+    deep = b"<r>" + b"<a>" * 22 + b"<b/>" * 200 + b"</a>" * 22 + b"</r>"
+    with pytest.raises(UsageError):
+        pick(deep, "//*" * 8, "found", [])
+    wide = b"<r>" + b"<job><name>x</name></job>" * 5000 + b"</r>"
+    assert pick(wide, "", "", ["//name"]) == (b"<r>" + b"<job />" * 5000 + b"</r>", False)

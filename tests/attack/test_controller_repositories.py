@@ -10,7 +10,7 @@ import pytest
 
 from byoci.controller.agentside.files import collect, matching, read_properties
 from byoci.controller.checkout import tips
-from byoci.controller.job import Git, Remote
+from byoci.controller.repository import Git, Remote
 from byoci.errors import UnavailableError
 
 pytestmark = pytest.mark.controller

@@ -81,11 +81,15 @@ def test_even_an_old_object_of_trunk_is_not_written_outside(
     blob = store(play, trunk, "blob", b"evil\n")
     inner = tree(play, trunk, ("100644", b"hooks", blob))
     bad = tree(play, trunk, ("100644", b"a", blob), ("40000", name, inner))
-    tip = commit(play, trunk, bad, play.tip(trunk))
+    before = play.tip(trunk)
+    tip = commit(play, trunk, bad, before)
     assert vcs.fetch(trunk, trusted=True) == tip
     with pytest.raises(RejectedError):
         vcs.export(tip, tmp_path / "deep" / "out")
     assert not (tmp_path / "deep" / "out").exists()
+    held = vcs.export(before, tmp_path / "tree")
+    with pytest.raises(RejectedError):
+        vcs.update(tmp_path / "tree", held, tip)
     assert not [path for path in tmp_path.rglob("hooks") if path.is_file()]
 
 
@@ -106,6 +110,9 @@ def test_a_link_and_a_folder_of_one_name_write_nothing_through_the_link(
     vcs.fetch(source, trusted=True)  # as if it were trunk's own, which is exempt from that check
     with pytest.raises(RejectedError, match="twice"):
         vcs.export(revision, tmp_path / "out")
+    held = vcs.export(play.tip(trunk), tmp_path / "tree")
+    with pytest.raises(RejectedError, match="twice"):
+        vcs.update(tmp_path / "tree", held, revision)
     assert list(outside.iterdir()) == []
     assert not (tmp_path / "out").exists()
 

@@ -57,17 +57,17 @@ def status_packet(test_id: bytes, status: int) -> bytes:
 class TestLinksAndSpecialFiles:
     def test_a_linked_file_is_not_read(self, workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
         (workspace / "r.xml").symlink_to("../secret.xml")
-        assert read_junit(workspace, ["r.xml", "*.xml", "**/*.xml"]) is None
+        assert read_junit([workspace], ["r.xml", "*.xml", "**/*.xml"]) is None
         assert "not a regular file" in caplog.text
 
     def test_a_linked_folder_is_not_entered(self, workspace: Path) -> None:
         (workspace / "out").symlink_to("..")
         (workspace / "abs").symlink_to(workspace.parent)
-        assert read_junit(workspace, ["out/secret.xml", "*/secret.xml", "**/secret.xml", "abs/*"]) is None
+        assert read_junit([workspace], ["out/secret.xml", "*/secret.xml", "**/secret.xml", "abs/*"]) is None
 
     def test_a_linked_workspace_is_not_entered(self, workspace: Path) -> None:
         (workspace.parent / "link").symlink_to(".")
-        assert read_junit(workspace.parent / "link", ["secret.xml"]) is None
+        assert read_junit([workspace.parent / "link"], ["secret.xml"]) is None
 
     def test_fifos_sockets_and_folders_do_not_block(self, workspace: Path) -> None:
         os.mkfifo(workspace / "a.xml")
@@ -80,14 +80,14 @@ class TestLinksAndSpecialFiles:
             finally:
                 os.fchdir(before)
                 os.close(before)
-            assert read_junit(workspace, ["*.xml"]) is None
+            assert read_junit([workspace], ["*.xml"]) is None
 
     def test_a_device_is_not_opened(self, workspace: Path) -> None:
         try:
             os.mknod(workspace / "r.xml", 0o20666, os.makedev(1, 5))  # /dev/zero, which never ends
         except PermissionError:
             pytest.skip("only root makes devices")
-        assert read_junit(workspace, ["r.xml"]) is None
+        assert read_junit([workspace], ["r.xml"]) is None
 
     def test_a_link_that_replaces_the_file_at_the_last_moment(
         self, workspace: Path, monkeypatch: pytest.MonkeyPatch
@@ -102,7 +102,7 @@ class TestLinksAndSpecialFiles:
             return told
 
         monkeypatch.setattr(results_junit.os, "stat", swap)
-        assert read_junit(workspace, ["r.xml"]) is None
+        assert read_junit([workspace], ["r.xml"]) is None
 
 
 class TestSizes:
@@ -111,7 +111,7 @@ class TestSizes:
         with (workspace / "huge.xml").open("w") as huge:
             huge.write("<testsuite>")
             huge.truncate(10**12)
-        summary = read_junit(workspace, ["*.xml"])
+        summary = read_junit([workspace], ["*.xml"])
         assert summary is not None
         assert summary.total == 1
         assert "huge.xml" in caplog.text
@@ -122,7 +122,7 @@ class TestSizes:
         monkeypatch.setattr(results_junit, "FILES", 20)
         for number in range(40):
             (workspace / f"{number}.xml").write_text(GOOD)
-        summary = read_junit(workspace, ["*.xml"])
+        summary = read_junit([workspace], ["*.xml"])
         assert summary is not None
         assert summary.total == 20
         assert len(caplog.records) <= 11
@@ -134,8 +134,8 @@ class TestSizes:
         for number in range(200):
             (workspace / f"{number}.txt").touch()
         (workspace / "r.xml").write_text(GOOD)
-        assert read_junit(workspace, ["r.xml"]) is not None
-        read_junit(workspace, ["**/**/**/*.xml"])
+        assert read_junit([workspace], ["r.xml"]) is not None
+        read_junit([workspace], ["**/**/**/*.xml"])
         assert "more than 50 files and folders" in caplog.text
 
     def test_folders_deeper_than_a_path_may_be_long(self, workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -146,7 +146,7 @@ class TestSizes:
             os.close(folder)
             folder = deeper
         os.close(folder)
-        assert read_junit(workspace, ["**/*.xml"]) is None
+        assert read_junit([workspace], ["**/*.xml"]) is None
         assert "folders deep" in caplog.text
 
     @pytest.mark.parametrize("bound", ["FILE_SIZE", "WHOLE_SIZE"])
@@ -156,14 +156,14 @@ class TestSizes:
         monkeypatch.setattr(results_junit, bound, 500)
         for name, size in (("a.xml", 10), ("b.xml", 300), ("c.xml", 300), ("d.xml", 600)):
             (workspace / name).write_text(GOOD + " " * size)
-        summary = read_junit(workspace, ["a.xml", "b.xml", "c.xml", "d.xml"])
+        summary = read_junit([workspace], ["a.xml", "b.xml", "c.xml", "d.xml"])
         assert summary is not None
         assert summary.total == (3 if bound == "FILE_SIZE" else 2)
         assert "d.xml are left out: larger" in caplog.text
 
     def test_names_that_are_no_text(self, workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
         (workspace / os.fsdecode(b"\xff\x1b[2J\n.xml")).symlink_to("/etc/passwd")
-        assert read_junit(workspace, ["*.xml"]) is None
+        assert read_junit([workspace], ["*.xml"]) is None
         assert "\x1b" not in caplog.text
         caplog.text.encode()
 
@@ -190,7 +190,7 @@ class TestDocuments:
     ) -> None:
         (workspace / "bad.xml").write_text(text)
         (workspace / "good.xml").write_text(GOOD)
-        summary = read_junit(workspace, ["*.xml"])
+        summary = read_junit([workspace], ["*.xml"])
         assert summary is not None
         assert summary.total == 1
         assert "bad.xml" in caplog.text
@@ -210,13 +210,13 @@ class TestDocuments:
     @pytest.mark.slow
     def test_a_document_cannot_fill_the_memory(self, workspace: Path, text: str) -> None:
         (workspace / "r.xml").write_text(text)
-        read_junit(workspace, ["good.xml", "r.xml"])  # imports done
-        assert peak_of(lambda: read_junit(workspace, ["r.xml"])) < 8 * 1024**2
+        read_junit([workspace], ["good.xml", "r.xml"])  # imports done
+        assert peak_of(lambda: read_junit([workspace], ["r.xml"])) < 8 * 1024**2
 
     def test_names_are_harmless(self, workspace: Path) -> None:
         name = "&#x202e;evil&#x9b;31m&#10;2 tests, 0 failed" + "x" * 10_000
         (workspace / "r.xml").write_text(f'<testsuite><testcase name="{name}"><failure/></testcase></testsuite>')
-        summary = read_junit(workspace, ["r.xml"])
+        summary = read_junit([workspace], ["r.xml"])
         assert summary is not None
         assert len(summary.failed[0]) <= 200
         assert summary.failed[0].isprintable()

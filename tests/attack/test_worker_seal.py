@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from byoci.errors import UnavailableError, UsageError
-from worker_harness import SMALL, BubblewrapHarness, processes
+from worker_harness import SMALL, BelowHarness, BubblewrapHarness, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +34,13 @@ NAMESPACES = ("user", "pid", "ipc", "uts", "mnt", "net", "cgroup")
 SECRET = "swordfish-8f14e45f"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BubblewrapHarness]:
-    site = BubblewrapHarness(tmp_path_factory.mktemp("site") / "state")
+@pytest.fixture(
+    scope="module",
+    params=[BubblewrapHarness, pytest.param(BelowHarness, marks=pytest.mark.slow)],
+    ids=["alone", "with a tree below"],
+)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BubblewrapHarness]:
+    site: BubblewrapHarness = request.param(tmp_path_factory.mktemp("site") / "state")
     yield site
     site.close()
 
@@ -363,12 +368,9 @@ class TestSeal:
             status = Path(f"/proc/{pid}/status").read_text().splitlines()
             seen.append(dict(line.split(":\t", 1) for line in status if ":\t" in line))
             seen.append({name: str(Path(f"/proc/{pid}/ns/{name}").readlink()) for name in NAMESPACES})
-            (worker.folder / "seen").touch()
+            os.kill(pid, signal.SIGTERM)
 
-        command = (
-            f"exec sleep {100_000 + os.getpid()} & sleep 0.2; echo running; until test -e seen; do :; done; kill $!"
-        )
-        assert worker.sh(command, on_output=look).ok
+        assert worker.sh(f"exec sleep {100_000 + os.getpid()} & sleep 0.2; echo running; wait", on_output=look).ok
         status, namespaces = seen
         assert set(status["Uid"].split()) == set(status["Gid"].split()) == {str(worker.folder.stat().st_uid)}
         assert "0" not in status["Uid"].split()

@@ -10,12 +10,10 @@ from jjb_jobs import written
 
 from byoci.controller.job import (
     Artifacts,
-    Bzr,
     Cleanup,
     Discarder,
     Downstream,
     Fingerprints,
-    Git,
     Inject,
     Limit,
     Mailing,
@@ -23,7 +21,6 @@ from byoci.controller.job import (
     ParameterKind,
     Patterns,
     PropertyFile,
-    Remote,
     Result,
     Shell,
     Sweep,
@@ -32,6 +29,7 @@ from byoci.controller.job import (
 )
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.jobxml_freestyle import read_job
+from byoci.controller.repository import Bzr, Git, Remote
 
 if TYPE_CHECKING:
     from pathlib import Path

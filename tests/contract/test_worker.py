@@ -17,7 +17,7 @@ import pytest
 from byoci.errors import ConfigError, RejectedError, UnavailableError, UsageError
 from byoci.worker import watch
 from byoci.worker.base import Exceeded, Setup
-from worker_harness import MB, SMALL, BubblewrapHarness, WorkerHarness, small_image
+from worker_harness import MB, SMALL, BelowHarness, BubblewrapHarness, WorkerHarness, small_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.worker
 
-HARNESSES = {"bubblewrap": (BubblewrapHarness, "bwrap")}
+HARNESSES = {"bubblewrap": (BubblewrapHarness, "bwrap"), "with a tree below": (BelowHarness, "bwrap")}
 
 
-@pytest.fixture(scope="module", params=list(HARNESSES))
+@pytest.fixture(scope="module", params=["bubblewrap", pytest.param("with a tree below", marks=pytest.mark.slow)])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
     harness, program = HARNESSES[request.param]
     if not shutil.which(program):
@@ -115,6 +115,11 @@ class TestCommands:
         outcome = worker.sh("python3 -c 'import ssl, sqlite3, json; print(40 + 2)'; getent passwd worker; date; id -un")
         assert outcome.ok
         assert outcome.output.startswith("42\n")
+
+    def test_it_may_close_its_workspace(self, worker: Ready) -> None:
+        assert worker.sh("chmod 0 .; exit 3").status.code == 3
+        worker.worker.destroy()
+        assert not worker.folder.exists()
 
     def test_a_name_may_be_any_bytes(self, worker: Ready) -> None:
         name = os.fsdecode(b"new\nline \xff")

@@ -110,14 +110,14 @@ class Landers:
     def prepare(self, scenario: str) -> None:
         """Put the site back to how a scenario begins; the first time, make it."""
         shutil.rmtree(self._hand, ignore_errors=True)
-        if scenario in self._kept:
-            self.order("copy", pairs=[(kept, place) for place, kept in self._kept[scenario]])
-            return
-        if before := killed_before(scenario, self.vcs):
-            self._killed_in(*before)
-        else:
-            self._build(scenario)
-        self._keep(scenario)
+        if scenario not in self._kept:
+            if before := killed_before(scenario, self.vcs):
+                self._killed_in(*before)
+            else:
+                self._build(scenario)
+            self._keep(scenario)
+        # The first run, too, works on a copy: a shared tree counts only where it was made.
+        self.order("copy", pairs=[(kept, place) for place, kept in self._kept[scenario]])
 
     def _build(self, scenario: str) -> None:
         if scenario == "served" and self.vcs == "git":

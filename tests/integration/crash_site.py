@@ -111,6 +111,9 @@ def _kept(folder: Path, vcs: str) -> Story:
     (layer,) = (path for path in (base / "layers").iterdir() if path.is_dir())
     for number in range(2):
         _aged(shutil.copytree(layer, layer.with_name(f"{number:040}")))
+    shared = next(path for path in (base / "trees").iterdir() if path.is_dir())
+    for number in range(2):
+        _aged(shutil.copytree(shared, shared.with_name(f"{number:040}")))
     dead = base / "live" / "1-dead"
     (dead / "1-workspace" / "below").mkdir(parents=True)
     private = next((story.site.config.state / "repositories").glob("hello.*"))

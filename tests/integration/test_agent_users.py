@@ -70,7 +70,7 @@ def test_a_user_that_only_runs_jobs_is_made_and_let_in(fleet: Fleet) -> None:
     assert fleet.ours("agent1") == []  # that is root's
     assert fleet.byoci("up", "--port", "0").returncode == 0
     wait_for(lambda: fleet.online("agent1"))
-    script = "set +x; id -un; id -Gn; stat -c '%U %a' ~/.ssh ~/.ssh/authorized_keys ~/.byoci/agent/workers-*_ed25519"
+    script = "set +x; id -un; id -Gn; stat -c '%U %a' ~/.ssh ~/.ssh/authorized_keys ~/.byoci/agent/*/workers_ed25519"
     fleet.api.shell("who", script, "<assignedNode>agent1</assignedNode><canRoam>false</canRoam>")
     _, log = fleet.api.run("who")
     lines = log.splitlines()[3:]

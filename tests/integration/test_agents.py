@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+import psutil
 import pytest
 from agent_sshd import Sshd
 from controller_process import ControllerProcess, wait_for
@@ -130,6 +131,23 @@ def test_what_is_missing_is_told(
         wait_for(lambda: told in reason(controller))
         assert "the agent did not begin to answer" in reason(controller)
         assert "It needs Python 3.9 or newer as python3" in reason(controller)
+    finally:
+        server.cut()
+        server.stop()
+
+
+def test_an_agent_that_refuses_programs_is_not_left_with_connections(
+    controller: ControllerProcess, tmp_path: Path
+) -> None:
+    server = Sshd(tmp_path / "full")
+    server.stop()
+    server.start("host", f"{(server.folder / 'sshd_config').read_text()}MaxSessions 0\n")
+    try:
+        connect(controller, server)
+        log = server.folder / "log"
+        wait_for(lambda: log.read_text().count("Accepted publickey") >= 4)
+        wait_for(lambda: "cannot be reached" in reason(controller))
+        assert len(psutil.Process(server.process.pid).children()) <= 1
     finally:
         server.cut()
         server.stop()

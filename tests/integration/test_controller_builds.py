@@ -74,6 +74,8 @@ def test_a_build_has_jenkins_variables_and_its_parameters(controller: Controller
     assert "1|variables|jenkins-variables-1|built-in|0|a $HOME|true\n" in log
     workspace = f"{controller.home}/agent/workspace/variables"
     assert f"{controller.url}|{controller.url}job/variables/1/|{workspace}\n{workspace}\n" in log.replace("+ pwd\n", "")
+    told = controller.get("job/variables/1/injectedEnvVars/api/json").json["envMap"]
+    assert (told["WHO"], told["BUILD_CAUSE"]) == ("a $HOME", "MANUALTRIGGER")
     assert log.startswith(f"Started by user admin\nBuilding on Built-In Node in workspace {workspace}\n")
     assert log.endswith("Finished: SUCCESS\n")
 
@@ -127,6 +129,25 @@ def test_variables_are_injected(controller: ControllerProcess) -> None:
     assert facts["result"] == "SUCCESS"
     assert "c is 12\n" in log
     assert ":/x\n" in log
+
+
+def test_secrets_are_shown_nowhere(controller: ControllerProcess) -> None:
+    password = "hudson.model.PasswordParameterDefinition"
+    definitions = (
+        "<properties><hudson.model.ParametersDefinitionProperty><parameterDefinitions>"
+        f"<{password}><name>WORD</name><defaultValue>sesame-1</defaultValue></{password}></parameterDefinitions>"
+        "</hudson.model.ParametersDefinitionProperty></properties>"
+    )
+    inject = "<EnvInjectBuilder><info><propertiesContent>COPY=is $WORD</propertiesContent></info></EnvInjectBuilder>"
+    script = "<hudson.tasks.Shell><command>test $WORD = opensesame; echo told $COPY</command></hudson.tasks.Shell>"
+    controller.create("hidden", f"{definitions}<builders>{inject}{script}</builders>")
+    facts, log = controller.run("hidden", "WORD=opensesame")
+    assert facts["result"] == "SUCCESS"
+    assert "told is ********\n" in log
+    told = controller.get("job/hidden/1/injectedEnvVars/api/json")
+    assert (told.json["envMap"]["WORD"], told.json["envMap"]["COPY"]) == ("********", "is ********")
+    for path in ("1/api/json?depth=3", "api/json?depth=3", "1/consoleText", "1/injectedEnvVars/api/xml"):
+        assert "sesame" not in controller.get(f"job/hidden/{path}").text
 
 
 @pytest.mark.parametrize(("operation", "result"), [("AbortOperation", "ABORTED"), ("FailOperation", "FAILURE")])

@@ -26,9 +26,10 @@ SCENARIOS = {
     "fails": "forge.* cache.* certificate.*",
     "conflicts": "forge.* cache.*",
     "merged": "forge.* cache.* git.contains git.brought",
-    "two": "forge.* cache.* git.push bzr.move notes.* sibling.*",
+    "two": "forge.* cache.* git.push bzr.move notes.* sibling.* tree.* git.update bzr.update",
     "checked out": "checkout.* bzr.look bzr.lock bzr.note-lock bzr.move bzr.files bzr.unlock cache.index",
-    "kept": "layer.prune worker.reap git.join-packs bzr.prune bzr.note-ghosts bzr.keep-snapshot scratch.reap",
+    "kept": "layer.prune tree.prune tree.make worker.reap git.join-packs bzr.prune bzr.note-ghosts "
+    "bzr.keep-snapshot scratch.reap",
     "rewound": "cache.forget cache.index forge.*",
     "moved": "certificate.drop notes.reset sibling.make",
     "reused": "cache.passed log.remove",

@@ -11,12 +11,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from controller_process import ControllerProcess, wait_for
+
+from byoci.controller import background
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +50,7 @@ class Site:
         )
 
     def up(self, *arguments: str) -> dict[str, Any]:
-        run = self.byoci("up", "--json", *(arguments or ("--port", "0")))
+        run = self.byoci(*(*arguments, "up", "--json") if arguments else ("up", "--json", "--port", "0"))
         assert run.returncode == 0, run.stderr
         told: dict[str, Any] = json.loads(run.stdout)
         assert told["agent"] == {"name": "loopback", "online": True, "reason": ""}
@@ -193,3 +196,49 @@ def test_a_port_in_use_is_told(site: Site) -> None:
     assert f"port {port} cannot be used" in run.stderr
     assert "Choose another with --port" in run.stderr
     assert not site.processes()
+
+
+def test_down_in_the_midst_of_a_restart_ends_it(site: Site) -> None:
+    for pause in range(4):
+        site.up()
+        assert site.api.post("safeRestart").status == 302
+        time.sleep(0.08 * pause)
+        assert background.stop(site.home)
+        assert not [process for process in site.processes() if "byoci.controller" in process.cmdline()]
+        assert background.find(site.home) is None
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "::1"])
+def test_the_definition_says_where_the_controller_is(site: Site, tmp_path: Path, listen: str) -> None:
+    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+    with socket.socket(family) as probe:
+        try:
+            probe.bind((listen, 0))
+        except OSError:
+            pytest.skip("this system has no such address")
+        port = probe.getsockname()[1]
+    file = site.root / "byoci.toml"
+    site.root.mkdir()
+    file.write_text(
+        '[site]\nlanding.fullname = "L"\nlanding.email = "l@example.com"\n[namespace.testing.controller]\n'
+        f'listen = "{listen}"\nport = {port}\nurl = "https://ci.example.com/builds"\nfolder = "{tmp_path}/state"\n'
+    )
+    site.home = site.api.home = tmp_path / "state/testing"
+    told = site.up("--config", str(file))
+    shown = f"[{listen}]" if ":" in listen else listen
+    assert told["url"] == site.api.url == f"http://{shown}:{port}/builds/"
+    site.api.shell("where", "set +x; echo $BUILD_URL", ON_SSH)
+    assert "https://ci.example.com/builds/job/where/1/\n" in site.api.run("where")[1]
+    written = (site.home / "address").stat().st_mtime_ns
+    assert site.api.post("safeRestart").status == 302
+    wait_for(lambda: (site.home / "address").stat().st_mtime_ns != written)
+    assert site.up("--config", str(file))["url"] == told["url"]
+    down = site.byoci("--config", str(file), "down")
+    assert down.returncode == 0, down.stderr
+    wait_for(lambda: not [process for process in psutil.process_iter() if str(site.home) in _words(process)])
+
+
+def _words(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""

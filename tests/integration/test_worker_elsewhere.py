@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.worker, pytest.mark.slow, elsewhere.needs_root]
 SUITES = (
     "tests/contract/test_worker.py",
     "tests/attack/test_worker_seal.py",
+    "tests/attack/test_worker_trees.py",
     "tests/integration/test_worker_killed.py",
 )
 PLACES = {

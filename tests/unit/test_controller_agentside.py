@@ -36,7 +36,20 @@ def test_it_is_written_for_python_3_9_and_its_library(path: Path) -> None:
         assert not isinstance(node, ast.Match)
     ours = {name for name in imported if name.startswith("byoci")}
     assert all(name.startswith("byoci.controller.agentside.") for name in ours)
-    known = {"contextlib", "ctypes", "fcntl", "functools", "hashlib", "json", "os", "pwd", "re", "select", "shutil"}
+    known = {
+        "contextlib",
+        "ctypes",
+        "fcntl",
+        "functools",
+        "gc",
+        "hashlib",
+        "json",
+        "os",
+        "pwd",
+        "re",
+        "select",
+        "shutil",
+    }
     known |= {"signal", "stat", "subprocess", "sys", "tempfile", "time"}
     assert imported - ours - known - {"__future__", "typing", "collections.abc"} == set()
 
@@ -124,9 +137,9 @@ def test_variables_are_filled_in() -> None:
 
 @pytest.fixture
 def log_of(tmp_path: Path) -> Callable[..., bytes]:
-    def written(parts: list[bytes], secrets: list[str], *, timestamps: bool = False) -> bytes:
+    def written(parts: list[bytes], secrets: list[str], *, timestamps: bool = False, most: int = 1 << 30) -> bytes:
         os.mkfifo(tmp_path / "wake")
-        log = Log(str(tmp_path), secrets, timestamps=timestamps)
+        log = Log(str(tmp_path), secrets, timestamps=timestamps, most=most)
         for part in parts:
             log.write(part)
         size = log.finish()
@@ -148,6 +161,15 @@ def test_a_secret_is_masked_however_it_comes(log_of: Callable[..., bytes]) -> No
     assert log_of([b"two\r\nlines"], ["two\nlines"]) == b"********\r\n********"
 
 
+def test_a_log_without_end_is_cut(log_of: Callable[..., bytes]) -> None:
+    assert log_of([b"12345", b"67890"], [], most=10) == b"1234567890"
+    for parts in ([b"12345", b"678901", b"more"], [b"1234567890123"]):
+        told = log_of(parts, [], most=10)
+        assert told.startswith(b"1234567890\nThe log is too long")
+        assert told.count(b"\n") == 2
+        assert b"more" not in told
+
+
 def test_each_line_has_its_time(log_of: Callable[..., bytes]) -> None:
     data = log_of([b"a", b"b\n\nc\n", b"d"], [], timestamps=True).decode()
     assert re.sub(r"\d\d:\d\d:\d\d ", "T ", data) == "T ab\nT \nT c\nT d"
@@ -161,3 +183,14 @@ def test_statuses_are_json_of_one_step(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "status").read_text()) == status
     assert status["start"] > 0
     assert start_of(2**22 + 1) == 0
+
+
+def test_a_build_whose_supervisor_never_began_is_lost(tmp_path: Path) -> None:
+    from byoci.controller.agentside.server import Followed
+
+    os.mkfifo(tmp_path / "wake")
+    followed = Followed(str(tmp_path), 0)
+    assert followed.status() is None
+    os.utime(tmp_path, (0, 0))
+    assert followed.status() == {"lost": "its supervisor did not start"}
+    followed.close()

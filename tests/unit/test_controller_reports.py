@@ -79,3 +79,21 @@ def test_any_text_is_read_or_complained_of(tmp_path_factory: pytest.TempPathFact
     report = report_of(tmp_path_factory.getbasetemp(), text.encode())
     assert report.counts["total"] >= 0
     assert len(report.complaints) <= 1
+
+
+def test_subunit_is_told_by_its_first_byte(tmp_path: Path) -> None:
+    import io
+
+    from subunit.v2 import StreamResultToBytes
+
+    stream = io.BytesIO()
+    writer = StreamResultToBytes(stream)
+    for name, status in (("a.b.good", "success"), ("a.b.bad", "fail"), ("a.left", "skip"), ("a.hangs", "inprogress")):
+        writer.status(test_id=name, test_status="inprogress")
+        writer.status(test_id=name, test_status=status)
+    (tmp_path / "results.subunit").write_bytes(stream.getvalue() + b"some text\xb3")
+    (tmp_path / "cut.subunit").write_bytes(b"\xb3" * 1000)
+    report = read_reports(tmp_path, ["results.subunit", "cut.subunit"])
+    assert report.counts == {"total": 4, "failed": 2, "skipped": 1}
+    cases = {(case["className"], case["name"]): case["status"] for case in report.suites[0]["cases"]}
+    assert cases[("a.b", "bad")] == cases[("a", "hangs")] == "FAILED"

@@ -37,6 +37,7 @@ _GROUPS: Final = {
     "bzr": "bzr",
     "worker": "Workers",
     "layer": "Setup layers",
+    "tree": "Shared trees, which lie below workspaces",
     "workdir": "A job's working folder",
     "log": "Logs of tests",
     "certificate": "Certificates",

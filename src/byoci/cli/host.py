@@ -126,4 +126,4 @@ def sync_nodes(context: Context) -> list[ByociError]:
     found = background.find(home)
     if config is None or found is None or not found.url:
         return []
-    return sync(Client(found.url, home), config.agents)
+    return sync(Client(found.url, home), config.agents, context.namespace)

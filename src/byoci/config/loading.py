@@ -92,7 +92,8 @@ class Config:
     @property
     def controller_folder(self) -> Path:
         """The state of the embedded controller."""
-        return self.controller.folder or self.state / "controller"
+        own = self.controller.folder
+        return own / self.namespace if own else self.state / "controller"  # namespaces share nothing
 
     @property
     def agents(self) -> Mapping[str, Agent]:

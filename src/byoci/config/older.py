@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # Words of the older byoci that are no options, and tables that people write of them.
 WORDS: Final = {
-    "master": "controller (not in this version)",
-    "slave": "agent (not in this version)",
+    "master": "controller",
+    "slave": "agent",
     "container": "worker.NAME",
     "vm": "machine.NAME (not in this version)",
     "launchpad": 'site.landing.user, and project.NAME.forge = "launchpad" (not in this version)',

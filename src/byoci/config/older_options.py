@@ -105,7 +105,11 @@ GROUPS: Final = (
     Group("later", "byoci.master", "machine.controller"),
     Group("later", "byoci.monitor", "machine.monitor"),
     Group("later", "byoci.slaves", "machine.NAME"),
-    Group("later", "byoci.master.url byoci.master.api byoci.url byoci.api", "controller.url"),
+    Group(
+        "later",
+        "byoci.master.url byoci.master.api byoci.url byoci.api",
+        'controller.url, with controller.engine = "jenkins"',
+    ),
     Group("later", "byoci.monitor.user byoci.user", "the monitor's account on the controller"),
     Group("secret", "byoci.monitor.token byoci.token", "the secrets folder"),
     Group("file", "byoci.master.ssh.key byoci.slave.ssh.key ssh.key ssh.server_keys", "the secrets folder"),

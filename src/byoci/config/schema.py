@@ -42,6 +42,7 @@ from byoci.config.schema_types import (
 VCS_KINDS: Final = ("git", "bzr")
 FORGES: Final = ("local",)
 BACKENDS: Final = ("bubblewrap",)
+TREES: Final = ("shared", "copied")
 SCHEMES: Final = ("https", "http", "ssh", "git+ssh", "bzr+ssh", "git", "bzr")
 HOST_IMAGE: Final = "host"
 # What the design has and this version has not: refused in words that tell so.
@@ -195,6 +196,11 @@ class Worker(Named):
     time: Duration = Field(default=3600.0, description="Time from start to end of setup, and again of the tests.")
     output: Size = Field(default=64 * 1024**2, description="How much its commands may print.")
     disk: Size = Field(default=10 * 1024**3, description="How much it may write.")
+    tree: Annotated[str, one_of(TREES)] = Field(
+        default="shared",
+        description='How tests get their files: "shared" (a tree is kept for the project, and lies below what they '
+        'write) or "copied" (all are written anew).',
+    )
 
 
 class Image(Named):

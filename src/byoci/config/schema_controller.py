@@ -45,7 +45,8 @@ class Controller(Section):
         "reach the controller unchanged. Unset: the address that it listens at.",
     )
     folder: FilePath | None = Field(
-        default=None, description="Its state. Unset: `controller` in the namespace's state folder."
+        default=None,
+        description="Where its state is, in a folder for each namespace. Unset: `controller` in the namespace's.",
     )
 
     @model_validator(mode="after")
@@ -82,7 +83,9 @@ class Agent(Named):
     executors: Annotated[int, Field(ge=0, le=1000)] = Field(default=2, description="How many builds it runs at once.")
     labels: Labels = Field(default=(), description="Labels by which jobs choose it.")
     folder: Line = Field(
-        default="~/.byoci/agent", description="Its folder for workspaces, and for its own key for hosts of its workers."
+        default="~/.byoci/agent",
+        description="Its folder, with one for each namespace, for workspaces and its own key for hosts of its workers. "
+        "Two sites must not have the same.",
     )
 
     @model_validator(mode="after")

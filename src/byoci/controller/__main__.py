@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from byoci import log
-from byoci.controller.background import Serving
+from byoci.controller.background import Serving, hold
 from byoci.controller.serve import serve
 from byoci.errors import ByociError
 
@@ -22,18 +22,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="byoci.controller")
     parser.add_argument("--listen", default="127.0.0.1")
     parser.add_argument("--url", default="")
+    parser.add_argument("--held", type=int, default=-1, help=argparse.SUPPRESS)
     parser.add_argument("home", type=Path)
     parser.add_argument("port", type=int)
     given = parser.parse_args()
     log.configure(1)
     try:
+        held = hold(given.home, given.held)
         again = asyncio.run(serve(given.home, Serving(given.port, given.listen, given.url)))
     except ByociError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     if again is not None:
-        # As it was started, with the code that is installed now, and at the same address.
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:-1], str(again)])  # noqa: S606 - no shell is wanted
+        # As it was started, with the code that is installed now, and at the same address. Whoever looks meanwhile finds
+        # it running: the folder stays held.
+        os.set_inheritable(held, True)
+        python = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv[1:])]
+        options = ("--listen", given.listen, "--url", given.url, "--held", str(held))
+        argv = [sys.executable, *python, *options, str(given.home), str(again)]
+        os.execv(sys.executable, argv)  # noqa: S606 - no shell is wanted
     return 0
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from byoci import proc
-from byoci.errors import UnavailableError
+from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +23,7 @@ ADDRESS_FILE: Final = "address"
 LOG_FILE: Final = "log"
 _PATIENCE: Final = 30.0  # seconds for it to start, or to end
 _LOOK: Final = 0.02  # seconds between looks
+_AGAIN: Final = 1.0  # seconds between signals
 _HANDED_ON: Final = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "XDG_RUNTIME_DIR")
 
 
@@ -66,6 +67,28 @@ def find(home: Path) -> Found | None:
         os.close(descriptor)
 
 
+def hold(home: Path, held: int = -1) -> int:
+    """Hold the folder for this process; the kernel gives it back however that ends. Gives the descriptor that does it.
+
+    held  the one with which it is held already, by what this process was before
+
+    Raises `UsageError` where another controller has the folder.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if held >= 0:
+        os.set_inheritable(held, False)
+        return held
+    descriptor = os.open(home / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UsageError(f"another controller is running on {home}", resolution="Stop it first: byoci down.") from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor
+
+
 def start(home: Path, serving: Serving) -> Found:
     """Start it and wait until it answers. Raises `UnavailableError` with its own words where it does not."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -103,13 +126,18 @@ def stop(home: Path) -> bool:
         process = os.pidfd_open(found.pid)
     except ProcessLookupError:
         return find(home) is None  # it is ending by itself
+    ended = select.poll()
+    ended.register(process, select.POLLIN)
+    deadline = time.monotonic() + _PATIENCE
     try:
-        if find(home) == found:  # whose number it still is
+        while find(home) is not None:  # whose number it still is
+            # Again and again: one that is about to take its own place overlooks a signal.
             signal.pidfd_send_signal(process, signal.SIGTERM)
-        ended = select.poll()
-        ended.register(process, select.POLLIN)
-        if not ended.poll(_PATIENCE * 1000):
-            raise UnavailableError(f"the controller, process {found.pid}, does not end", resolution="Kill it.")
+            if ended.poll(_AGAIN * 1000):
+                break
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"the controller, process {found.pid}, does not end", resolution="Kill it.")
+        ended.poll(_PATIENCE * 1000)
     finally:
         os.close(process)
     return True

@@ -30,6 +30,10 @@ class MissingError(UsageError):
     """There is no such job, folder, view, build or node."""
 
 
+class DisabledError(UsageError):
+    """The job is disabled: it is not built."""
+
+
 class TakenError(UsageError):
     """The name is taken."""
 

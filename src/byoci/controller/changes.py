@@ -48,9 +48,7 @@ def _git(text: str) -> Iterator[Change]:
         commit, author, email, seconds, message = fields[:5]
         words = [word.strip("\n") for word in "\x02".join(fields[5:]).split("\0") if word.strip("\n")]
         paths = zip(words[::2], words[1::2], strict=False)
-        # It is a number, unless a message holds these characters: then all of its fields are the committer's own.
-        since = float(seconds) if re.fullmatch(r"[0-9]{1,10}", seconds) else 0.0
-        yield _change(commit, author, email, since, message, paths)
+        yield _change(commit, author, email, _number(seconds), message, paths)
 
 
 def _change(
@@ -84,6 +82,10 @@ def _bzr(text: str) -> Iterator[Change]:
             author, email = person.groups() if person else (who, "")
             seconds = _seconds(fields.get("timestamp", ""))
             yield _change(fields["revision-id"], author, email, seconds, "\n".join(message), paths)
+
+
+def _number(text: str) -> float:
+    return float(text) if re.fullmatch(r"[0-9]{1,11}", text) else 0.0
 
 
 def _seconds(text: str) -> float:

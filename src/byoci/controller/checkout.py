@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from byoci import proc
 from byoci.controller.agentside.files import fill_in
 from byoci.controller.checkout_git import git_script
-from byoci.controller.job import Bzr, Git
+from byoci.controller.repository import Bzr, Git
 from byoci.errors import ByociError, ProgramError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from byoci.controller.job import Repository
+    from byoci.controller.repository import Repository
 
 _MOST: Final = 32 * 1024**2  # bytes that it may tell
 _PATIENCE: Final = 120.0  # seconds for a repository to tell its tips

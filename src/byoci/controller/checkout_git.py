@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from byoci.controller.job import Git
+    from byoci.controller.repository import Git
 
 _CHOOSE: Final = r"""
 plain() {  # the commit that a branch means which is no pattern, and what Jenkins calls it

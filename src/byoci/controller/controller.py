@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.aftermath import culprits, deliver, discard, drop_build, mails
 from byoci.controller.agents import Agent
-from byoci.controller.catalog import Catalog, MissingError
+from byoci.controller.catalog import Catalog, DisabledError, MissingError
 from byoci.controller.checkout import MORE
 from byoci.controller.estimates import in_progress
 from byoci.controller.job import Result
@@ -20,10 +20,10 @@ from byoci.controller.plans import job_url, make_plan, parameters_of, secret_nam
 from byoci.controller.polling import has_news
 from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
-from byoci.controller.schedule import Place, schedule
+from byoci.controller.schedule import places_of, schedule
 from byoci.controller.state import State
 from byoci.controller.told import checked_end
-from byoci.controller.triggers import Timers, kin_of, started_by
+from byoci.controller.triggers import BY_CHANGE, BY_TIMER, Timers, kin_of, started_by
 from byoci.controller.watching import PATIENCE, Watch
 from byoci.errors import ByociError, UnavailableError, UsageError, of_bug
 
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _PAUSE: Final = 5.0  # seconds before something is tried again that a full disk prevented
-
-
-class DisabledError(UsageError):
-    """The job is disabled: it is not built."""
 
 
 class Controller:
@@ -85,7 +81,7 @@ class Controller:
         self._spawn(self._keep_scheduling())
         self._spawn(self._watch.keep())
         self._spawn(Timers(self.catalog, lambda job: job.cron, self._by_timer).keep())
-        self._spawn(Timers(self.catalog, lambda job: job.poll, self._by_poll).keep())
+        self._spawn(Timers(self.catalog, lambda job: job.poll, lambda path: self._spawn(self.poll(path))).keep())
 
     async def close(self) -> None:
         """Stop; builds on agents go on, and the next controller goes on with them."""
@@ -140,12 +136,7 @@ class Controller:
         return queued
 
     def _by_timer(self, path: str) -> None:
-        self._submit_quietly(
-            path, {}, Request({}, "Started by timer", "hudson.triggers.TimerTrigger$TimerTriggerCause")
-        )
-
-    def _by_poll(self, path: str) -> None:
-        self._spawn(self.poll(path))
+        self._submit_quietly(path, {}, BY_TIMER)
 
     async def poll(self, path: str) -> None:
         """Start a job whose repository has what was not built; not while it waits or is being built."""
@@ -154,11 +145,7 @@ class Controller:
         if waits or any(running.row.job == path for running in self.running.values()):
             return
         if await has_news(self.state, path, job) and path in self.catalog.jobs:
-            self._by_poll_found(path)
-
-    def _by_poll_found(self, path: str) -> None:
-        request = Request({}, "Started by an SCM change", "hudson.triggers.SCMTrigger$SCMTriggerCause")
-        self._submit_quietly(path, {}, request)
+            self._submit_quietly(path, {}, BY_CHANGE)
 
     def cancel(self, id_: int) -> bool:
         """Take a wish out of the queue; whether it was there."""
@@ -333,7 +320,9 @@ class Controller:
         rows = [running.row for running in self.running.values()] if waiting else []
         building = {row.job: in_progress(self.state, row) for row in rows}
         kin = kin_of(self.catalog, [queued.job for queued in waiting])
-        plan = schedule(waiting, self.catalog.jobs, self._seats(), building, now, kin)
+        ready = {name for name, agent in self.agents.items() if agent.online and name not in self.offline}
+        places = places_of(self.nodes.values(), ready, rows)
+        plan = schedule(waiting, self.catalog.jobs, places, building, now, kin)
         self.reasons = plan.reasons
         for seat in plan.seats:
             row = self.state.begin(seat.queued, seat.node, seat.executor)
@@ -343,32 +332,17 @@ class Controller:
         dues = [queued.due for queued in waiting if queued.since <= now < queued.due]
         return max(0.01, min(dues) - time.time()) if dues else None
 
-    def _seats(self) -> list[Place]:
-        places = []
-        for name, node in self.nodes.items():
-            busy = frozenset(running.row.executor for running in self.running.values() if running.row.node == name)
-            ready = self.agents[name].online and name not in self.offline
-            places.append(Place(name, node.label_set, node.executors, ready, node.exclusive, busy))
-        return places
-
     async def _start(self, agent: Agent, running: Running) -> None:
         plan = self.state.plan(running.row.id)
         if plan is None:
             turns = [r for r in self.running.values() if (r.row.job, r.row.node) == (running.row.job, running.row.node)]
-            turn = self._turn(running, turns)
+            turn = running.take_turn(turns)
             built = self.state.revisions(running.row.job) if running.job.scm else []
             plan = make_plan(running.job, running.row, agent.node, self.url, turn, built)
             self.state.save_plan(running.row.id, plan)
         await running.start(agent, plan)
         if running.stopping:  # somebody asked for it while there was no connection
             await agent.send(do="abort", build=running.name)
-
-    @staticmethod
-    def _turn(running: Running, builds: list[Running]) -> int:
-        """The lowest number that no other build of the job on that node has."""
-        others = {other.turn for other in builds if other is not running}
-        running.turn = min(set(range(1, len(others) + 2)) - others)
-        return running.turn
 
     async def _end(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
         facts = {} if running.dropped else await self._judge(agent, running, ended)
@@ -415,7 +389,7 @@ class Controller:
         for path, given, request in started_by(self.catalog, running.job, row, running.environment, running.texts):
             self._submit_quietly(path, given, request)
         if MORE in running.environment:  # of the branches that its job builds, others have new revisions, too
-            self._by_poll_found(row.job)
+            self._submit_quietly(row.job, {}, BY_CHANGE)
         discard(self.state, self.places, running.job.discarder, row.job)
 
     def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> Queued | None:

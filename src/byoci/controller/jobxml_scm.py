@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from byoci.controller.job import Bzr, Git, Remote
 from byoci.controller.jobxml import names_told_twice
+from byoci.controller.repository import Bzr, Git, Remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from byoci.controller.job import Repository
     from byoci.controller.jobxml import Part
+    from byoci.controller.repository import Repository
 
 _EXTENSIONS: Final = "hudson.plugins.git.extensions.impl."
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_$*{}][A-Za-z0-9_./+@#$*{}=-]*")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _HOST: Final = "127.0.0.1"
 _PATIENCE: Final = 15.0  # seconds for sshd to answer
+_GREETING: Final = 0.5  # seconds for its first word, before one looks whether it lives
 _PAUSES: Final = (0.0, 0.5, 2.0, 10.0)  # seconds between tries, the last one for ever
 _LASTING: Final = 60.0  # seconds after which one that ended counts as the first that did
 _PRIVILEGE_SEPARATION: Final = "/run/sshd"  # where root's sshd shuts its children in
@@ -185,8 +186,9 @@ async def _is_ssh(port: int) -> bool:
     except OSError:
         return False
     try:
-        return await reader.read(4) == b"SSH-"
-    except OSError:
+        async with asyncio.timeout(_GREETING):
+            return await reader.read(4) == b"SSH-"
+    except (OSError, TimeoutError):  # somebody else, who waits for us to begin
         return False
     finally:
         writer.close()

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from byoci.controller.agentside.files import fill_in, read_properties
 from byoci.controller.checkout import checkout_steps
-from byoci.controller.job import Git, ParameterKind
+from byoci.controller.job import ParameterKind
 from byoci.controller.plansteps import StepWriter
+from byoci.controller.repository import Git
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from byoci.controller.job import Downstream, Job, Patterns, Repository, Sweep
+    from byoci.controller.job import Downstream, Job, Patterns, Sweep
     from byoci.controller.nodexml import Node
+    from byoci.controller.repository import Repository
     from byoci.controller.rows import BuildRow
+
+
+_CAUSES: Final = {
+    "hudson.model.Cause$UserIdCause": "MANUALTRIGGER",
+    "hudson.model.Cause$RemoteCause": "REMOTECAUSE",
+    "hudson.model.Cause$UpstreamCause": "UPSTREAMTRIGGER",
+    "hudson.triggers.SCMTrigger$SCMTriggerCause": "SCMTRIGGER",
+    "hudson.triggers.TimerTrigger$TimerTriggerCause": "TIMERTRIGGER",
+}
 
 
 def job_url(path: str) -> str:
@@ -64,6 +75,8 @@ def environment_of(build: BuildRow, node: Node, url: str) -> dict[str, str]:
         "NODE_NAME": node.name or "built-in",
         "NODE_LABELS": " ".join(sorted(node.label_set)),
         "JENKINS_URL": url,
+        "HUDSON_URL": url,
+        "BUILD_CAUSE": _CAUSES.get(build.request.kind, "OTHERCAUSE"),  # in the words of the plugin envinject
         "JOB_URL": f"{url}{address}",
         "BUILD_URL": f"{url}{address}{build.number}/",
         "CI": "true",

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from byoci.controller.checkout import tips
-from byoci.controller.job import Git
+from byoci.controller.repository import Git
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:

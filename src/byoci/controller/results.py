@@ -57,7 +57,7 @@ def judge(
             result = Result.FAILURE
         else:
             lines.append(f"Archived artifacts: {len(paths)}")
-    for printing, prints in zip(job.fingerprints, ended["prints"], strict=False):
+    for printing, prints in zip(job.fingerprints, ended.get("prints", ()), strict=False):
         facts["fingerprints"] |= dict(prints)
         if printing.artifacts:
             facts["fingerprints"] |= {path: _digest(files / str(place) / path) for place, path in facts["artifacts"]}

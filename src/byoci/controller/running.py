@@ -17,6 +17,7 @@ from byoci.errors import UnavailableError, of_bug
 from byoci.log import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from byoci.controller.agents import Agent
@@ -67,6 +68,12 @@ class Running:
         else:
             await agent.send(do="start", build=name, plan=plan)
 
+    def take_turn(self, builds: Iterable[Running]) -> int:
+        """The lowest number that no other one of `builds` has; they are those of the job on that node."""
+        others = {other.turn for other in builds if other is not self}
+        self.turn = min(set(range(1, len(others) + 2)) - others)
+        return self.turn
+
     @property
     def name(self) -> str:
         """What the agent calls it."""
@@ -114,21 +121,24 @@ class Running:
             return None
         self.size = min(ended["size"], self.size)
         os.ftruncate(self._descriptor, self.size)  # what another process of the controller added at this point
-        await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)
+        if self._files.exists():  # a part of them was fetched before
+            await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)
         self._fetched.clear()
         if any(ended["files"]):
             await agent.send(do="fetch", build=self.name)
             await self._fetched.wait()
-        result, lines, facts = await asyncio.to_thread(self._judge, ended)
-        self.job, result, told = publishing(self.job, ended["conditions"], result)
+        # A thread takes longer than to look at nothing.
+        kept = any(ended["files"])
+        result, lines, facts = await asyncio.to_thread(self._judge, ended) if kept else self._judge(ended)
+        self.job, result, told = publishing(self.job, ended.get("conditions", ()), result)
         lines += told
         if result is Result.ABORTED and self.stopping:
             lines.append(f"Aborted by {self.stopping}")
         previous = ended["variables"].get("BYOCI_PREVIOUS", "")
-        self.changes = read_changes(ended["changes"], previous)
+        self.changes = read_changes(ended.get("changes", ""), previous)
         if self.changes:
             save_changes(self._changes, self.changes)
-        self.environment, self.texts = ended["variables"], ended["texts"]
+        self.environment, self.texts = ended["variables"], ended.get("texts", {})
         self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
         return result, facts
 

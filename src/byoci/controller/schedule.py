@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from byoci.controller.job import Job
-    from byoci.controller.rows import Queued
+    from byoci.controller.nodexml import Node
+    from byoci.controller.rows import BuildRow, Queued
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,21 @@ class Place:
     ready: bool
     exclusive: bool = False
     busy: AbstractSet[int] = frozenset()
+
+
+def places_of(nodes: Iterable[Node], ready: AbstractSet[str], builds: Sequence[BuildRow]) -> list[Place]:
+    """The nodes as the queue sees them; `builds` are those that run."""
+    return [
+        Place(
+            node.name,
+            node.label_set,
+            node.executors,
+            node.name in ready,
+            node.exclusive,
+            frozenset(build.executor for build in builds if build.node == node.name),
+        )
+        for node in nodes
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import logging
-import os
 import signal
 import socket
 import sys
@@ -17,7 +15,7 @@ from urllib.parse import urlsplit
 from byoci import durable
 from byoci.controller.access import Access
 from byoci.controller.api.app import App
-from byoci.controller.background import ADDRESS_FILE, PID_FILE, Serving
+from byoci.controller.background import ADDRESS_FILE, Serving
 from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
 from byoci.controller.connection import LocalLink
 from byoci.controller.controller import Controller
@@ -43,11 +41,10 @@ async def serve(home: Path, serving: Serving) -> int | None:
 
     Gives the port to serve again on, where somebody asked for a restart; None where it was ended.
 
-    In `home` there are then `address`, the URL for this machine; `admin-token`, an API token of `admin`; and `pid`,
-    locked while the process lives. Raises `UsageError` where another controller has this folder, or somebody
-    else the port.
+    In `home`, which the caller holds, there are then `address`, the URL for this machine, and `admin-token`, an API
+    token of `admin`. Raises `UsageError` where somebody else has the port.
     """
-    with _alone(home), _listen(serving) as listener:
+    with _listen(serving) as listener:
         used = int(listener.getsockname()[1])
         own = _own_url(serving, used)
         url = serving.url or own
@@ -70,25 +67,6 @@ async def serve(home: Path, serving: Serving) -> int | None:
             await controller.close()
             people.close()
         return used if controller.restart.is_set() else None
-
-
-@contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Hold the folder: the kernel gives it back however this process ends."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(home / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"another controller is running on {home}", resolution="Stop it first: byoci down."
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -56,7 +56,11 @@ async def dial(home: Path, ssh: Ssh, root: str) -> SshLink:
     where = f"{ssh.user}@{ssh.host}:{ssh.port}"
     for name, what in ((KEY_FILE, "the controller's key"), (HOSTS_FILE, "the agents' pinned host keys")):
         if not (home / name).is_file():
-            raise UnavailableError(f"{what} is missing", details=str(home / name), resolution="Put it there.")
+            raise UnavailableError(
+                f"{what} is missing",
+                details=str(home / name),
+                resolution="For agents of the definition type byoci host update-agent-access; for others put it there.",
+            )
     try:
         async with asyncio.timeout(_PATIENCE):
             connection = await asyncssh.connect(
@@ -71,21 +75,28 @@ async def dial(home: Path, ssh: Ssh, root: str) -> SshLink:
                 preferred_auth="publickey",
                 keepalive_interval=_ALIVE,
             )
-            # What a shell complains of tells why the agent's side does not begin.
-            process = await connection.create_process(
-                agent_command("python3", root), encoding=None, stderr=asyncssh.STDOUT
-            )
+            try:
+                # What a shell complains of tells why the agent's side does not begin.
+                process = await connection.create_process(
+                    agent_command("python3", root), encoding=None, stderr=asyncssh.STDOUT
+                )
+            except BaseException:
+                connection.abort()
+                raise
     except asyncssh.HostKeyNotVerifiable as error:
         raise UnavailableError(
             f"the host key of {where} is not the one that is pinned",
             details=str(error),
-            resolution=f"If the agent was made anew, pin its new key in {home / HOSTS_FILE}; otherwise do not go on.",
+            resolution="If the agent was made anew, put its new keys into agent.NAME.host_keys of the definition and "
+            f"type byoci host update-agent-access, or pin them in {home / HOSTS_FILE}. Otherwise do not go on: "
+            "somebody may be in its place.",
         ) from error
     except asyncssh.PermissionDenied as error:
         raise UnavailableError(
             f"{where} does not accept the controller's key",
             details=str(error),
-            resolution=f"Add the public key of {home / KEY_FILE} to that user's authorized_keys.",
+            resolution="For an agent of the definition type byoci host update-agent-access; for another one add the "
+            f"public key of {home / KEY_FILE} to that user's authorized_keys.",
         ) from error
     except (asyncssh.Error, OSError, TimeoutError) as error:
         raise UnavailableError(f"{where} cannot be reached", details=str(error) or "It did not answer.") from error

@@ -1,13 +1,14 @@
-"""JUnit XML files that a build kept, read into Jenkins' test report. They come from code under test: all is bounded."""
+"""JUnit XML and subunit files that a build kept, read into Jenkins' test report. They are untrusted: all is bounded."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from xml.etree.ElementTree import Element, ParseError
 
 from byoci.controller.render import safe_text
+from byoci.errors import ByociError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 
 _LARGEST: Final = 64 * 1024**2  # bytes of a file
 _LARGEST_SUM: Final = 256 * 1024**2  # of all files of a build
+_SUBUNIT: Final = b"\xb3"  # what a stream begins with, and no XML does
+_ENDS: Final = {
+    "inprogress": "FAILED",  # until its end is told
+    "success": "PASSED",
+    "xfail": "PASSED",
+    "fail": "FAILED",
+    "uxsuccess": "FAILED",
+    "skip": "SKIPPED",
+}
 _MOST_CASES: Final = 200_000
 _LONGEST: Final = 20_000  # characters of a message or stack trace
 _COMPLAINTS: Final = 20
@@ -50,7 +60,8 @@ def read_reports(folder: Path, paths: Iterable[str]) -> Report:
         try:
             room -= (folder / path).stat().st_size
             suites = _read(folder / path) if room >= 0 else []
-        except (OSError, ValueError, ParseError, LookupError) as error:  # LookupError: an encoding that is none
+        # LookupError: an encoding that is none
+        except (OSError, ValueError, ParseError, LookupError, ByociError) as error:
             if len(report.complaints) < _COMPLAINTS:
                 report.complaints.append(f"The test report {safe_text(path)} cannot be read: {error}"[:500])
             continue
@@ -66,6 +77,10 @@ def _read(path: Path) -> list[dict[str, Any]]:
     from defusedxml.ElementTree import fromstring
 
     with path.open("rb") as file:
+        if file.read(1) == _SUBUNIT:
+            file.seek(0)
+            return [{"name": safe_text(path.name)[:1000], "duration": 0.0, "cases": _read_subunit(file)}]
+        file.seek(0)
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
         raise ValueError(f"it is larger than {_LARGEST} bytes")
@@ -73,6 +88,31 @@ def _read(path: Path) -> list[dict[str, Any]]:
     if root.tag not in ("testsuite", "testsuites"):
         raise ValueError(f"its root is {safe_text(root.tag)[:50]}, not testsuite or testsuites")
     return [_suite(suite) for suite in root.iter("testsuite")]
+
+
+def _read_subunit(file: BinaryIO) -> list[dict[str, Any]]:
+    """The tests of a subunit stream (version 2). One that began and never ended has failed."""
+    from byoci.worker.results_subunit import Piece, Splitter, decode
+
+    statuses: dict[str, str] = {}
+    splitter = Splitter()
+
+    def see(pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            event = decode(piece.data) if piece.packet else None
+            if event and event.test_id and event.status in _ENDS and len(statuses) <= _MOST_CASES:
+                statuses[event.test_id] = _ENDS[event.status]
+
+    while chunk := file.read(1 << 18):
+        see(splitter.feed(chunk))
+    see(splitter.finish())
+    return [_told(name, status) for name, status in statuses.items()]
+
+
+def _told(name: str, status: str) -> dict[str, Any]:
+    told = {"className": safe_text(name.rpartition(".")[0])[:1000], "name": safe_text(name.rpartition(".")[2])[:1000]}
+    details = {"errorDetails": "" if status == "FAILED" else None, "errorStackTrace": None}
+    return {**told, "duration": 0.0, "status": status, "skipped": status == "SKIPPED", **details}
 
 
 def _suite(suite: Element) -> dict[str, Any]:

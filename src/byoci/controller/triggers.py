@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from byoci.controller.cron import parse_crontab
 from byoci.controller.plans import handed_on
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from byoci.controller.job import Job
     from byoci.controller.rows import BuildRow
 
+BY_TIMER: Final = Request({}, "Started by timer", "hudson.triggers.TimerTrigger$TimerTriggerCause")
+BY_CHANGE: Final = Request({}, "Started by an SCM change", "hudson.triggers.SCMTrigger$SCMTriggerCause")
 _LATE = timedelta(minutes=1)  # what is due is started after a pause of the controller, unless it was a long one
 
 
@@ -39,10 +41,13 @@ class Timers:
         while True:
             now = datetime.now(UTC)
             await asyncio.sleep(60 - now.second - now.microsecond / 1e6 + 0.01)
-            now = datetime.now(UTC)
-            for path in self.due(max(done, now - _LATE), now):
-                self._start(path)
-            done = max(done, now)
+            done = self.step(done, datetime.now(UTC))
+
+    def step(self, done: datetime, now: datetime) -> datetime:
+        """Start what is due `now`; gives until when it has been done, which is the next call's `done`."""
+        for path in self.due(max(done, now - _LATE), now):
+            self._start(path)
+        return max(done, now)
 
     def due(self, after: datetime, until: datetime) -> list[str]:
         """The jobs that have a time in between, the end included."""

@@ -192,7 +192,7 @@ def test(gate: Gate, merged: Merged, _lease: Lease) -> Tested | Stopped:
     made = setup_for(gate, candidate)
     at = datetime.now(UTC)
     log = gate.logs / proposal.id / f"{at:%Y%m%dT%H%M%S.%fZ}-{landing_id(candidate.id, '', '')[:12]}.log"
-    tree = testing.Tree(candidate.tree, lambda folder: gate.vcs.export(candidate.id, folder))
+    tree = testing.Tree(candidate.tree, testing.files_of(gate, candidate.id))
     verdict = testing.verdict(gate, tree, made.setup if made else None, log)
     if not verdict.passed:
         record = certifying.keep(gate, merged.approved.ballot, candidate, merged.how, made, verdict)

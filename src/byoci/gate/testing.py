@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from byoci.gate.plan import Gate, TestPlan
     from byoci.model import TestSummary
-    from byoci.worker.base import ExitStatus, Setup, Worker
+    from byoci.worker.base import ExitStatus, Files, Setup, Worker
 
 _LOG = effects.declare(
     "log.make", "an empty log", half="It stays, empty.", done="It stays, empty; the next has another name."
@@ -152,10 +152,30 @@ def _prepare(worker: Worker, plan: TestPlan, setup: Setup | None, output: Output
 
 def _run(worker: Worker, workspace: Path, plan: TestPlan, output: OutputSummary) -> Ran:
     failed, status = run_commands(worker, workspace, plan, output)
-    tests = results.combine((output.finish(), read_junit(workspace, plan.results)))
+    tests = results.combine((output.finish(), read_junit(worker.folders_of(workspace), plan.results)))
     if not failed and tests is not None and tests.failures:
         return Ran(False, f"tests failed: {results.describe(tests)}", tests, status)
     return Ran(not failed, reason_of(failed, status, tests), tests, status)
+
+
+def files_of(gate: Gate, revision: str) -> Files:
+    """The files of a revision that the project's repository has."""
+    from byoci.worker.base import Files
+
+    vcs = gate.vcs
+    return Files(
+        name=f"{vcs.name} {gate.project.name}",
+        revision=revision,
+        export=lambda folder, at: vcs.export(revision, folder, at),
+        update=lambda folder, held: vcs.update(folder, held, revision),
+    )
+
+
+def _workspace(gate: Gate, worker: Worker, files: Files) -> Path:
+    if gate.workdir is None:
+        return worker.workspace(files)
+    files.export(_emptied(gate.workdir), None)
+    return gate.workdir
 
 
 @_EMPTY
@@ -167,10 +187,10 @@ def _emptied(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What is tested: a digest of all its files, and how to write them to a folder."""
+    """What is tested: a digest of all its files, and the files."""
 
     digest: str
-    export: Callable[[Path], None]
+    files: Files
 
 
 class _Log:
@@ -212,9 +232,7 @@ def verdict(gate: Gate, tree_: Tree, setup: Setup | None, log_path: Path) -> Ver
                 log_path.unlink()
             return dataclasses.replace(before, reason=f"{before.reason}, on the same tree before")
         if ran is None:
-            workspace = worker.workspace() if gate.workdir is None else _emptied(gate.workdir)
-            tree_.export(workspace)
-            ran = _run(worker, workspace, plan, output)
+            ran = _run(worker, _workspace(gate, worker, tree_.files), plan, output)
     finally:
         worker.destroy()
         digest = log.close()

@@ -17,13 +17,13 @@ _DESCRIPTION: Final = "[agent.{}] of the definition"
 _SSH: Final = "hudson.plugins.sshslaves.SSHLauncher"
 
 
-def sync(client: Client, agents: Mapping[str, Agent]) -> list[ByociError]:
+def sync(client: Client, agents: Mapping[str, Agent], namespace: str) -> list[ByociError]:
     """Make the controller have the definition's agents; gives what it refused. Other nodes are left alone."""
     problems = []
     known = client.nodes()
     for name, agent in agents.items():
         try:
-            _make(client, _node(agent), there=name in known)
+            _make(client, _node(agent, namespace), there=name in known)
         except ByociError as error:
             problems.append(error)
     for name, description in known.items():
@@ -35,13 +35,13 @@ def sync(client: Client, agents: Mapping[str, Agent]) -> list[ByociError]:
     return problems
 
 
-def _node(agent: Agent) -> Node:
+def _node(agent: Agent, namespace: str) -> Node:
     from byoci.controller.nodexml import Node, Ssh
 
     return Node(
         agent.name,
         _DESCRIPTION.format(agent.name),
-        agent.folder,
+        f"{agent.folder}/{namespace}",
         agent.executors,
         agent.labels,
         ssh=Ssh(agent.host, agent.port, agent.user),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from byoci.config.schema_controller import Agent
 
-_OWN_KEY: Final = "workers-{}_ed25519"
+_OWN_KEY: Final = "workers_ed25519"
 _JOURNAL: Final = "placed.json"
 WORKERS_KEY: Final = "workers.pub"
 _SYSTEM_KEYS: Final = Path("/etc/ssh")
@@ -80,7 +80,7 @@ def _place(agent: Agent, namespace: str) -> Place:
         agent.group,
         tuple(sorted(keys)),
         agent.authorized_keys or "",
-        f"{agent.folder}/{_OWN_KEY.format(namespace)}",
+        f"{agent.folder}/{namespace}/{_OWN_KEY}",
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         AlreadyMerged,
         Candidate,
         Conflict,
+        Exported,
         LandedRevision,
         Lease,
         Location,
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Vcs(Protocol):
     """A version control system, seen from one project's private repository.
 
-    Order: `fetch` the base and the approved revision, then `merge`, then `export`, then `publish`. `tip` and
-    `landings` stand alone.
+    Order: `fetch` the base and the approved revision, then `merge`, then `export` or `update`, then `publish`.
+    `tip` and `landings` stand alone.
     Idempotence: all but `publish` may be repeated at will; `publish` raises `TrunkMovedError` when trunk is not at
     `expected_tip`, also where that is because of an earlier publish of the same candidate.
     Concurrency: one lander a private repository (the landing lease); several processes may read.
@@ -55,12 +56,19 @@ class Vcs(Protocol):
         holds under its id; `RejectedError` where that is something else.
         """
 
-    def export(self, revision: str, folder: Path) -> None:
+    def export(self, revision: str, folder: Path, at: int | None = None) -> Exported:
         """Write exactly a fetched revision's, or a candidate's, files to `folder`, which must be empty or absent.
 
         Bytes as stored, the execute bit, symbolic links as links, nothing written through one, no VCS folder. Where
-        root writes, all of it belongs to whom `folder` belongs. All or nothing: after an error `folder` is not left
-        half filled.
+        root writes, all of it belongs to whom `folder` belongs. `at`, in nanoseconds since 1970, is when everything was
+        changed, as its times say. All or nothing: after an error `folder` is not left half filled.
+        """
+
+    def update(self, folder: Path, held: Exported, revision: str) -> Exported:
+        """Make of what an export or update left in `folder`, untouched since, what an export of `revision` would.
+
+        It costs in proportion to what differs. Files are replaced, never written to. After an error `folder` is good
+        for nothing; it is `RevisionGoneError` where the revision of `held` is no longer known.
         """
 
     def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from byoci.errors import RevisionGoneError, UnreachableError
 from byoci.log import printable
-from byoci.model import Candidate
-from byoci.vcs import bzr_bounds, bzr_candidate, bzr_check, bzr_export, bzr_fetch, bzr_history, bzr_open, bzr_publish
+from byoci.model import Candidate, Exported
+from byoci.vcs import (
+    bzr_bounds,
+    bzr_candidate,
+    bzr_check,
+    bzr_export,
+    bzr_fetch,
+    bzr_history,
+    bzr_open,
+    bzr_publish,
+    bzr_tree,
+    bzr_update,
+)
 from byoci.vcs.bzr_store import Store
 from byoci.vcs.bzr_tree import Digests
 from byoci.vcs.urls import shown
@@ -91,10 +103,17 @@ class BzrVcs:
                 self._store.keep_candidate(work / "repository", made.id, proposals.values())
         return made
 
-    def export(self, revision: str, folder: Path) -> None:
+    def export(self, revision: str, folder: Path, at: int | None = None) -> Exported:
         """See `Vcs.export`. A nested tree is an empty folder."""
         with bzr_bounds.merging(printable(revision)), self._quiet(), self._tree(revision) as (repository, tree):
-            bzr_export.export(repository, tree, folder)
+            return bzr_export.export(repository, tree, folder, Exported(revision, 0, 0, at))
+
+    def update(self, folder: Path, held: Exported, revision: str) -> Exported:
+        """See `Vcs.update`."""
+        with bzr_bounds.merging(printable(revision)), self._quiet(), self._tree(revision) as (repository, tree):
+            with self._tree(held.revision) as (_, before):
+                old = bzr_tree.inventory_of(before)
+            return bzr_update.update(repository, old, tree, folder, replace(held, revision=revision))
 
     def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:
         """See `Vcs.read`."""

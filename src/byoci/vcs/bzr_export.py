@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci import effects
@@ -18,27 +19,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from byoci.model import Exported
+
 _EXPORT = effects.declare(
-    "bzr.export", "the candidate's files, in a workspace", half="Another worker has another workspace."
+    "bzr.export",
+    "the candidate's files, in a workspace or a shared tree",
+    half="Another worker has another workspace; a shared tree without a note is removed.",
 )
 EXPORT_LIMIT: Final = 64 * 1024**3  # bytes; beyond that somebody wants to fill the disk
 _FORBIDDEN: Final = ("", ".", "..", ".bzr")
 
 
 @_EXPORT
-def export(repository: Any, tree: Any, folder: Path) -> None:
+def export(repository: Any, tree: Any, folder: Path, held: Exported) -> Exported:
     """Write all of a revision tree's entries to `folder`, which is empty or absent; see `Vcs.export`.
+
+    held  what it will hold, but for the numbers
 
     A nested tree is an empty folder. Links are made last: until then there is nothing to write through.
     """
     with _filled(folder):
         entries = inventory_of(tree)
-        _check(entries)
+        held = checked(entries, held)
         root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _write(repository, entries, root, owner_of(folder))
+            write(repository, entries, root, owner_of(folder))
+            date([*entries, "."], root, held.at)
         finally:
             os.close(root)
+    return held
 
 
 def read_files(repository: Any, tree: Any, paths: Sequence[str]) -> dict[str, bytes]:
@@ -63,16 +72,24 @@ def _filled(folder: Path) -> Iterator[None]:
         if made:
             folder.rmdir()
         if isinstance(error, OSError):
-            raise UnavailableError(
-                f"the files cannot be written to {folder}",
-                details=str(error),
-                resolution="Make room there, or take away names that this file system does not take.",
-            ) from error
+            raise unwritable(folder, error) from error
         raise
 
 
-def _check(entries: dict[str, Any]) -> None:
-    """Refuse what must never be written, also where an old revision of trunk, which is not checked, has it."""
+def unwritable(folder: Path, error: OSError) -> UnavailableError:
+    """What the system said, as a person reads it."""
+    return UnavailableError(
+        f"the files cannot be written to {folder}",
+        details=str(error),
+        resolution="Make room there, or take away names that this file system does not take.",
+    )
+
+
+def checked(entries: dict[str, Any], held: Exported) -> Exported:
+    """Refuse what must never be written, also where an old revision of trunk, which is not checked, has it.
+
+    Returns `held` with the numbers of these entries.
+    """
     for path, entry in entries.items():
         parent, _, name = path.rpartition("/")
         inside = not parent or (parent in entries and entries[parent].kind == "directory")
@@ -81,9 +98,17 @@ def _check(entries: dict[str, Any]) -> None:
     size = sum(entry.text_size or 0 for entry in entries.values() if entry.kind == "file")
     if size > EXPORT_LIMIT:
         raise RejectedError("the tree is too large to be exported", details=f"The limit is {EXPORT_LIMIT} bytes.")
+    return replace(held, entries=len(entries) + 1, size=size)
 
 
-def _write(repository: Any, entries: dict[str, Any], root: int, owner: tuple[int, int] | None) -> None:
+def date(paths: Iterable[str], root: int, at: int | None) -> None:
+    """Give entries the time that everything has."""
+    for path in paths if at is not None else ():
+        os.utime(path.encode(), ns=(at or 0, at or 0), dir_fd=root, follow_symlinks=False)
+
+
+def write(repository: Any, entries: dict[str, Any], root: int, owner: tuple[int, int] | None) -> None:
+    """Write entries below `root`, where the folders are that they are in, unless these are among them."""
     # A folder sorts before what is in it.
     folders = [path for path, entry in sorted(entries.items()) if entry.kind in ("directory", "tree-reference")]
     for path in folders:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from byoci import effects
 from byoci.errors import PublishRefusedError, RevisionGoneError, UnreachableError
 from byoci.model import Candidate
-from byoci.vcs import git_checkout, git_export, git_history, git_merge, git_objects, git_publish, git_remote
+from byoci.vcs import git_checkout, git_export, git_history, git_merge, git_objects, git_publish, git_remote, git_update
 from byoci.vcs.git_objects import Objects
 from byoci.vcs.git_remote import Branch, Tip, is_id, require_id
 from byoci.vcs.git_run import Git
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from byoci.model import AlreadyMerged, Conflict, LandedRevision, Lease, Location, MergeMeta, TrunkRevision
+    from byoci.model import AlreadyMerged, Conflict, Exported, LandedRevision, Lease, Location, MergeMeta, TrunkRevision
     from byoci.vcs.urls import UrlPolicy
 
 FRESH: Final = 5.0  # seconds for which `fetch` believes what `tip` was told
@@ -105,10 +105,16 @@ class GitVcs:
             self._made[merged.id] = base
         return merged
 
-    def export(self, revision: str, folder: Path) -> None:
+    def export(self, revision: str, folder: Path, at: int | None = None) -> Exported:
         """See `Vcs.export`. A submodule is an empty folder."""
         require_id(revision)
-        git_export.export(self._objects, revision, folder)
+        return git_export.export(self._objects, revision, folder, at)
+
+    def update(self, folder: Path, held: Exported, revision: str) -> Exported:
+        """See `Vcs.update`."""
+        require_id(held.revision)
+        require_id(revision)
+        return git_update.update(self._objects, folder, held, revision)
 
     def read(self, revision: str, paths: Sequence[str]) -> Mapping[str, bytes]:
         """See `Vcs.read`."""

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from byoci.model import Exported
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -62,6 +64,21 @@ class Setup:
     credentials: Mapping[str, bytes] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a workspace is to hold: the files of a revision.
+
+    name    whose they are: what is alike from one revision to the next has one name
+    export  writes all of them to an empty folder; the second argument is what all times of change are to be
+    update  brings what such a folder holds to this revision, at a cost in proportion to what differs
+    """
+
+    name: str
+    revision: str
+    export: Callable[[Path, int | None], Exported]
+    update: Callable[[Path, Exported], Exported]
+
+
 class Worker(Protocol):
     """A sandbox in which project code runs: no credential, no network, a read-only image, bounded.
 
@@ -94,8 +111,17 @@ class Worker(Protocol):
         and `layer` (the setup layer's key).
         """
 
-    def workspace(self) -> Path:
-        """A new, empty folder that a tree can be exported to and that a worker can use; `destroy` removes it."""
+    def workspace(self, files: Files | None = None) -> Path:
+        """A new folder that a worker can use: empty, or, after `prepare`, with `files`; `destroy` removes it.
+
+        What of the files is not written to need not be in the folder itself: see `folders_of`.
+        """
+
+    def folders_of(self, workspace: Path) -> tuple[Path, ...]:
+        """Where to read what a command left in `workspace`: that folder, then those that lie below it.
+
+        `byoci.worker.merged` reads them as one.
+        """
 
     def run(
         self,

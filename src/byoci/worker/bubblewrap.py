@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from byoci import effects
 from byoci.errors import RejectedError, UnavailableError, UnsealableError, UsageError
-from byoci.worker import folders, images, launch, layers, sealed, tree
-from byoci.worker.layered import Layered
+from byoci.worker import folders, images, launch, layers, sealed, tree, trees
+from byoci.worker.layered import Copies, Overlays
 from byoci.worker.sandbox_args import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from byoci.worker.base import ExitStatus, Limits, Setup
+    from byoci.worker.base import ExitStatus, Files, Limits, Setup
 
 _GOES: Final = "It is in the folder of a dead run, which is removed."
 _SETUP = effects.declare("worker.setup", "the folders and files that a setup sees", half=_GOES, done=_GOES)
@@ -32,14 +32,19 @@ class BubblewrapWorker:
     """A worker (`byoci.worker.base.Worker`) in bubblewrap.
 
     state  the site's state folder, `$BYOCI_HOME/NAMESPACE`
+    share  whether a workspace's files may lie below it, in a folder that is kept from one worker to the next
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, share: bool = True) -> None:
         self._base = folders.base_of(state)
         self._session = folders.session(self._base)
         self._folders: list[Path] = []
         self._image: images.Image | None = None
-        self._layered: Layered | None = None
+        self._layer: layers.Layer | None = None
+        self._copies: Copies | None = None
+        self._share = share
+        self._overlays = Overlays(self._base.path, self._own_folder, self._run_quietly)
+        self._trees: dict[Path, trees.Tree] = {}  # what lies below a workspace
         self._made_of = {"backend": "bubblewrap"}
         self._given: dict[Path, tuple[launch.Guard, Path]] = {}
         self._sandbox: launch.Sandbox | None = None
@@ -54,17 +59,17 @@ class BubblewrapWorker:
         if setup is not None:
             store = layers.Store(self._base.path / "layers")
             self._made_of["layer"] = layers.key_of(self._image, setup)
-            layer = store.get(self._made_of["layer"], lambda: self._set_up(setup, on_output))
-            self._layered = Layered(layer, self._base.path, self._own_folder, self._run_quietly)
+            self._layer = store.get(self._made_of["layer"], lambda: self._set_up(setup, on_output))
+            self._copies = Copies(self._layer, self._own_folder, self._run_quietly)
 
     def fingerprint(self) -> str | None:
         """See `Worker.fingerprint`."""
         if self._image is None or self._image.root is None:
             return None
         layer = ""
-        if self._layered is not None:
-            facts = self._layered.layer.path.stat()
-            layer = f"{self._layered.layer.path.name} {facts.st_ino} {facts.st_ctime_ns}"
+        if self._layer is not None:
+            facts = self._layer.path.stat()
+            layer = f"{self._layer.path.name} {facts.st_ino} {facts.st_ctime_ns}"
         return f"bubblewrap {images.fingerprint(self._image.root)} {layer}"
 
     def describe(self) -> Mapping[str, str]:
@@ -103,14 +108,39 @@ class BubblewrapWorker:
             layers.refuse(path, setup.credentials)
         return folder
 
-    def workspace(self) -> Path:
+    def workspace(self, files: Files | None = None) -> Path:
         """See `Worker.workspace`."""
         path = self._folder("workspace")
         with _OWN:
             path.chmod(0o700)
             if self._base.uid is not None:
                 os.chown(path, self._base.uid, self._base.uid)
+        if files is not None:
+            shared = self._shared_tree(files)
+            if shared is not None:
+                self._trees[path] = shared
+            else:
+                files.export(path, None)
         return path
+
+    def folders_of(self, workspace: Path) -> tuple[Path, ...]:
+        """See `Worker.folders_of`."""
+        return (workspace, self._trees[workspace].files) if workspace in self._trees else (workspace,)
+
+    def _shared_tree(self, files: Files) -> trees.Tree | None:
+        """The project's tree, to lie below a workspace; None where each workspace has to have its own."""
+        if self._image is None:
+            raise UsageError("the worker is not prepared")
+        if not self._share or not self._can_overlay(self._image):
+            return None
+        store = trees.Store(self._base.path / "trees", self._base.uid, self._throw_away)
+        return store.get(trees.key_of(files.name, self._layer.made if self._layer else ""), files)
+
+    def _throw_away(self, path: Path) -> None:
+        """Remove a folder that nobody is to find any more, while other things go on."""
+        room = self._session.new_folder("gone")
+        path.rename(room / path.name)
+        self._session.discard([room])
 
     def run(
         self,
@@ -135,17 +165,27 @@ class BubblewrapWorker:
             environment=environment or {},
             stdin=stdin,
         )
-        layered = self._layered
-        if layered is None:
+        layer, shared = self._layer, self._trees.get(workspace)
+        if layer is None and shared is None:
             return self._run(box, workspace, on_output)
         scratch = self._folder("run")
         try:
-            own = workspace in self._folders
-            shown = layered.put_below(box, scratch) if own else layered.copy_below(box)
-            return self._run(shown, workspace, on_output)
+            return self._run(self._below(box, scratch, shared, layer), workspace, on_output)
         finally:
-            with _REMOVE:
-                tree.remove(scratch)
+            if scratch in self._folders:  # otherwise it went with all others: the worker was destroyed meanwhile
+                self._folders.remove(scratch)
+                self._session.discard([scratch])
+
+    def _below(self, box: Box, scratch: Path, shared: trees.Tree | None, layer: layers.Layer | None) -> Box:
+        """The box with what lies below its workspace and its home."""
+        if shared is not None or (box.workspace in self._folders and self._can_overlay(box.image)):
+            below = ([shared.files] if shared else []) + ([layer.work] if layer else [])
+            return self._overlays.put(box, scratch, below, layer.home if layer else None)
+        assert self._copies is not None
+        return self._copies.put(box)
+
+    def _can_overlay(self, image: images.Image) -> bool:
+        return self._overlays.work(image, lambda: self._folder("trial"))
 
     def _run(self, box: Box, workspace: Path, on_output: Callable[[bytes], None]) -> ExitStatus:
         """Run a box that works on `workspace`, wherever that is shown."""
@@ -233,9 +273,11 @@ class BubblewrapWorker:
     def _remove(self) -> None:
         for guard, _ in self._given.values():
             guard.close()
-        if self._layered is not None:
-            self._layered.layer.close()
-            self._layered = None
+        if self._layer is not None:
+            self._layer.close()
+            self._layer = None
+        while self._trees:
+            self._trees.popitem()[1].close()
         if self._folders:
             self._session.discard(self._folders)
             self._folders = []

@@ -5,6 +5,7 @@ worker's user could not pass through `/root` or another private home to reach it
 
     etc-DIGEST/     what the image's /etc shows in a worker (root: one level up, for all sites)
     layers/         setup layers
+    trees/          projects' files, which lie below workspaces
     live/P/lock     held (flock) by the process that owns P as long as it lives
     live/P/W/       one worker's folders
 """

@@ -6,7 +6,7 @@ subreaper of all that it starts, and holds one end of a socket per sandbox whose
 closes, for whatever reason, it kills the sandbox and every process that was left of it.
 
 It runs as `python -I -S` with byoci's source folder as its only addition to the path, so it imports nothing but the
-standard library and this module; and as the workers' own user, so that it has no right that they lack.
+standard library, this module and `mounts`; and as the workers' own user, so that it has no right that they lack.
 
 Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a JSON object (`Request`), with descriptors: the
 sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and so on; 0 is
@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import fcntl
 import json
 import os
@@ -31,7 +30,8 @@ import resource
 import select
 import signal
 import socket
-import stat
+
+from byoci.worker import mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the guard stays small
@@ -43,6 +43,8 @@ if TYPE_CHECKING:  # the guard stays small
 
         argv     where it says "{status}", "{last}" or "{block}", the number of that pipe is put in
         last     its last arguments
+        mounts   overlays to be mounted first, as options and place; these are paths from `base`. Then the program is
+                 root of a user namespace, whose root is the workers' user outside
         cgroups  how many descriptors are files of control groups
         passing  whether the guard joins the first half of these groups to start the program there, and comes back by
                  the second half; otherwise it moves the program to all of them
@@ -55,6 +57,8 @@ if TYPE_CHECKING:  # the guard stays small
         argv: list[str]
         last: list[str]
         env: dict[str, str]
+        base: str
+        mounts: list[tuple[str, str]]
         cgroups: int
         passing: bool
         rlimits: list[tuple[int, int]]
@@ -64,8 +68,7 @@ if TYPE_CHECKING:  # the guard stays small
 
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-_CLONE_NEWNS = 0x00020000  # linux/sched.h
-_MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19  # linux/mount.h
+_SIGNALS = (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT)  # those that Python or we handle otherwise
 _MAX_FDS = 32
 _MAX_REQUEST = 1 << 18
 _HIGH_FD = 64  # descriptors to hand on are moved up here first, out of the way of their final places
@@ -95,18 +98,47 @@ class _Sandbox:
         argv = [numbers.get(word, word) for word in self.request["argv"]]
         try:
             with self._passing():
-                self.pid = os.posix_spawn(
-                    argv[0],
-                    argv,
-                    self.request["env"],
-                    file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(high)],
-                    setsid=True,
-                    setsigmask=[],
-                    setsigdef=[signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT],
-                )
+                self.pid = self._start_below(argv, high) if self.request["mounts"] else self._start(argv, high)
         finally:
             for fd in (*high, *pipes.values()):
                 os.close(fd)
+
+    def _start(self, argv: list[str], fds: list[int]) -> int:
+        return os.posix_spawn(
+            argv[0],
+            argv,
+            self.request["env"],
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(fds)],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=_SIGNALS,
+        )
+
+    def _start_below(self, argv: list[str], fds: list[int]) -> int:
+        """The same, below overlays."""
+        failure, failure_end = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                told = fcntl.fcntl(failure_end, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
+                os.setsid()
+                mounts.mount_overlays(self.request["base"], self.request["mounts"])
+                for number in _SIGNALS:
+                    signal.signal(number, signal.SIG_DFL)
+                for place, fd in enumerate(fds):
+                    os.dup2(fd, place)
+                os.execve(argv[0], argv, self.request["env"])  # noqa: S606 -- it is what was asked for
+            except OSError as error:
+                os.write(told, os.fsencode(str(error)))
+            finally:
+                os._exit(127)
+        os.close(failure_end)
+        with open(failure, "rb") as file:  # noqa: PTH123 -- pathlib is not loaded here
+            text = file.read()
+        if text:
+            os.waitpid(pid, 0)
+            raise OSError(os.fsdecode(text))
+        return pid
 
     @contextlib.contextmanager
     def _passing(self) -> Iterator[None]:
@@ -306,45 +338,15 @@ def main(fd: int, uid: int, binds: list[tuple[int, str, str]]) -> None:
     binds  folders, by descriptor and path, that sandboxes find at another path, where `uid` can get at them; only root
            can ask for that
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     if os.getuid() == 0:
-        _furnish(libc, binds)
+        mounts.furnish(binds)
     if os.getuid() != uid:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o022)
     os.chdir("/")
     Guard(socket.socket(fileno=fd)).serve()
-
-
-def _furnish(libc: ctypes.CDLL, binds: list[tuple[int, str, str]]) -> None:
-    """Give this process and its children mounts of their own, which are gone with them."""
-    if libc.unshare(_CLONE_NEWNS) != 0:
-        if binds:
-            raise OSError(ctypes.get_errno(), "unshare")
-        return
-    _mount(libc, b"none", b"/", None, _MS_REC | _MS_SLAVE)
-    for fd, source, target in binds:
-        # A descriptor from before belongs to the old mounts, of which nothing can be bound here.
-        here = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        if not os.path.samestat(os.fstat(here), os.fstat(fd)):
-            raise OSError(errno.ESTALE, "it was replaced meanwhile", source)
-        _mount(libc, b"/proc/self/fd/%d" % here, os.fsencode(target), None, _MS_BIND)
-        os.close(here)
-        os.close(fd)
-    with contextlib.suppress(OSError):
-        mode = os.stat("/dev/net/tun").st_mode  # noqa: PTH116 -- pathlib is not loaded here
-        if mode & 0o666 != 0o666:  # udev opens it to everybody, but not every system has udev
-            _mount(libc, b"none", b"/dev/net", b"tmpfs", 0)
-            os.mknod("/dev/net/tun", 0o666 | stat.S_IFCHR, os.makedev(10, 200))
-            os.chmod("/dev/net/tun", 0o666)  # noqa: PTH101, S103
-            os.chmod("/dev/net", 0o755)  # noqa: PTH101, S103
-
-
-def _mount(libc: ctypes.CDLL, source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
-    if libc.mount(source, target, kind, ctypes.c_ulong(flags), None) != 0:
-        raise OSError(ctypes.get_errno(), "mount", os.fsdecode(target))

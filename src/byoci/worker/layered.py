@@ -1,88 +1,119 @@
-"""How a command sees a setup layer below its own files: by overlays, or by copies where these cannot be mounted."""
+"""How a command sees shared files below its own: by overlays, or by copies where these cannot be mounted."""
 
 from __future__ import annotations
 
 import dataclasses
+import enum
+import os
 import threading
 from typing import TYPE_CHECKING
 
 from byoci import effects
 from byoci.errors import UnavailableError, UnsealableError
 from byoci.worker.base import Limits
-from byoci.worker.sandbox_args import BELOW, Overlay
+from byoci.worker.sandbox_args import BELOW, Box, Overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from byoci.worker.base import ExitStatus
+    from byoci.worker.images import Image
     from byoci.worker.layers import Layer
-    from byoci.worker.sandbox_args import Box
 
 _GOES = "It is in the folder of a dead run, which is removed."
 _TRIAL = effects.declare("worker.trial", "a folder to see whether overlays work in", half=_GOES, done=_GOES)
 
-_overlays_work: dict[Path, bool] = {}
+
+class _Mounted(enum.Enum):
+    """Who can mount overlays."""
+
+    BY_GUARD = enum.auto()
+    BY_STAGE = enum.auto()  # bubblewrap may make a user namespace where other programs may not
+    BY_NOBODY = enum.auto()
+
+
+_overlays_work: dict[Path, _Mounted] = {}
 _lock = threading.Lock()
 
 
-class Layered:
-    """A worker's layer.
+class Overlays:
+    """Shows shared files below a worker's own.
 
-    base  a folder above the layer and all folders of the worker
+    base  a folder above the shared files and all folders of the worker
     own   makes a folder for the worker's user: the one that is named, or a new one
     run   runs a box without output
     """
 
-    def __init__(
-        self, layer: Layer, base: Path, own: Callable[[Path | None], Path], run: Callable[[Box], ExitStatus]
-    ) -> None:
-        self.layer = layer
+    def __init__(self, base: Path, own: Callable[[Path | None], Path], run: Callable[[Box], ExitStatus]) -> None:
         self._base = base
+        self._own = own
+        self._run = run
+
+    def work(self, image: Image, new_folder: Callable[[], Path]) -> bool:
+        """Whether overlays can be mounted here; found out once a process, in a folder that `new_folder` makes."""
+        with _lock:
+            if self._base not in _overlays_work:
+                _overlays_work[self._base] = self._try(image, new_folder())
+            return _overlays_work[self._base] is not _Mounted.BY_NOBODY
+
+    def put(self, box: Box, scratch: Path, below: Sequence[Path], home: Path | None) -> Box:
+        """The box with folders below its workspace, which is one of the worker's own.
+
+        scratch  a new folder for this run alone
+        below    what is in an earlier one hides what is in a later one
+        home     what is to lie below its home; None: the box keeps the home that it has
+        """
+        return self._mounted(box, scratch, below, home, by_stage=_overlays_work[self._base] is _Mounted.BY_STAGE)
+
+    def _mounted(self, box: Box, scratch: Path, below: Sequence[Path], home: Path | None, *, by_stage: bool) -> Box:
+        workspace = box.workspace
+        overlays = [Overlay(tuple(below), workspace, self._own(scratch / "work-kernel"), workspace)]
+        shown = box.home
+        if home is not None:
+            shown, upper, kernel = (self._own(scratch / name) for name in ("home", "home-upper", "home-kernel"))
+            overlays.append(Overlay((home,), upper, kernel, shown))
+        return dataclasses.replace(box, home=shown, overlays=tuple(overlays), scratch=self._base, by_stage=by_stage)
+
+    def _try(self, image: Image, scratch: Path) -> _Mounted:
+        for by_stage in (False, True):
+            trial = scratch / f"trial-{by_stage}"
+            with _TRIAL:
+                trial.mkdir()
+                trial.chmod(0o711)
+            lower, workspace = self._own(trial / "lower"), self._own(trial / "workspace")
+            box = Box(image=image, command="true", limits=Limits(), workspace=workspace)
+            try:
+                # Without such attributes a folder that is made where one was removed shows what was in that.
+                with _TRIAL:
+                    os.setxattr(workspace, "user.byoci", b"y")
+                if self._run(self._mounted(box, trial, [lower], None, by_stage=by_stage)).ok:
+                    return _Mounted.BY_STAGE if by_stage else _Mounted.BY_GUARD
+            except (OSError, UnavailableError, UnsealableError):
+                continue
+        return _Mounted.BY_NOBODY
+
+
+class Copies:
+    """A worker's layer where no overlay can show it.
+
+    own, run  see `Overlays`
+    """
+
+    def __init__(self, layer: Layer, own: Callable[[Path | None], Path], run: Callable[[Box], ExitStatus]) -> None:
+        self._layer = layer
         self._own = own
         self._run = run
         self._home: Path | None = None
         self._copied: set[Path] = set()
 
-    def put_below(self, box: Box, scratch: Path) -> Box:
-        """The box with the layer below its home and its workspace, which is one of the worker's own folders.
-
-        scratch  a new folder for this run alone
-        """
-        return self._overlaid(box, scratch) if self._can_overlay(box, scratch) else self.copy_below(box)
-
-    def copy_below(self, box: Box) -> Box:
-        """The same for any workspace: what the layer holds and the workspace does not is copied there, once."""
+    def put(self, box: Box) -> Box:
+        """The box, with what the layer holds, and its workspace does not, copied there, once."""
         if self._home is None:
-            self._home = self._copy(box, self.layer.home, self._own(None))
+            self._home = self._copy(box, self._layer.home, self._own(None))
         if box.workspace not in self._copied:
-            self._copied.add(self._copy(box, self.layer.work, box.workspace))
+            self._copied.add(self._copy(box, self._layer.work, box.workspace))
         return dataclasses.replace(box, home=self._home)
-
-    def _overlaid(self, box: Box, scratch: Path) -> Box:
-        names = ("home", "home-upper", "home-kernel", "work", "work-kernel")
-        home, home_upper, home_kernel, work, work_kernel = (self._own(scratch / name) for name in names)
-        overlays = (
-            Overlay(self.layer.home, home_upper, home_kernel, home),
-            Overlay(self.layer.work, box.workspace, work_kernel, work),
-        )
-        return dataclasses.replace(box, workspace=work, home=home, overlays=overlays, scratch=self._base)
-
-    def _can_overlay(self, box: Box, scratch: Path) -> bool:
-        """Whether overlays can be mounted here; found out once a process."""
-        with _lock:
-            if self._base not in _overlays_work:
-                trial = scratch / "trial"
-                with _TRIAL:
-                    trial.mkdir()
-                    trial.chmod(0o711)
-                workspace = self._own(trial / "workspace")
-                trial_box = dataclasses.replace(box, command="true", workspace=workspace, network=False, environment={})
-                try:
-                    _overlays_work[self._base] = self._run(self._overlaid(trial_box, trial)).ok
-                except UnsealableError:
-                    _overlays_work[self._base] = False
-            return _overlays_work[self._base]
 
     def _copy(self, box: Box, source: Path, target: Path) -> Path:
         """Copy what is in `source` and not in `target`; within a sandbox, since all of it is hostile."""

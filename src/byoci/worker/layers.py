@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from byoci import effects
 from byoci.errors import ConfigError, RejectedError, UnavailableError
-from byoci.worker import tree
+from byoci.worker import locks, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,6 +73,11 @@ class Layer:
     def work(self) -> Path:
         """The working folder that the setup left."""
         return self.path / "work"
+
+    @property
+    def made(self) -> str:
+        """Which layer it is, and when it was made: another text for one that was made again."""
+        return f"{self.path.name} {(self.path / 'size').stat().st_mtime_ns}"
 
     def close(self) -> None:
         """Let go of it."""
@@ -140,20 +145,7 @@ class Store:
 
     @_LOCK
     def _lock(self, key: str, kind: int) -> int:
-        """A descriptor that holds the lock of a key; `BlockingIOError` where `kind` asks not to wait for it."""
-        path = self._folder / f"{key}.lock"
-        while True:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(lock, kind)
-                if os.fstat(lock).st_ino == path.stat().st_ino:
-                    return lock
-            except FileNotFoundError:
-                pass  # whoever removed the layer removed its lock as well
-            except BaseException:
-                os.close(lock)
-                raise
-            os.close(lock)
+        return locks.locked(self._folder / f"{key}.lock", kind)
 
     @_PRUNE
     def prune(self) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.errors import UsageError
+from byoci.worker import merged
 from byoci.worker.results import Tally, combine, harmless
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ TAG_SIZE: Final = 512 * 1024
 NAMES: Final = 1_000  # of elements and attributes; the format has some 30
 _CHUNK: Final = 64 * 1024
 _WARNINGS: Final = 10
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def read_junit(workspace: Path, globs: Sequence[str]) -> TestSummary | None:
-    """The sum of the JUnit XML files in `workspace` that match; None where there is none.
+def read_junit(folders: Sequence[Path], globs: Sequence[str]) -> TestSummary | None:
+    """The sum of the JUnit XML files in a workspace that match; None where there is none.
 
+    folders  those that make up the workspace, the uppermost first: see `Worker.folders_of`
     globs  relative patterns: `*`, `?` and `[…]` within a path's components (hidden names only where they are
            written out), and `**` for any number of folders
 
@@ -48,7 +49,7 @@ def read_junit(workspace: Path, globs: Sequence[str]) -> TestSummary | None:
     complaints = _Complaints()
     found: list[TestSummary | None] = []
     left = WHOLE_SIZE
-    for path, descriptor in _Search(workspace, patterns, complaints).files():
+    for path, descriptor in _Search(folders, patterns, complaints).files():
         document = _Document()
         try:
             left -= _parse(descriptor, document, min(FILE_SIZE, left))
@@ -96,8 +97,8 @@ def _components(glob: str) -> tuple[str, ...]:
 class _Search:
     """Finds regular files by patterns, each once, opening one path component at a time and never a link."""
 
-    def __init__(self, workspace: Path, patterns: Sequence[tuple[str, ...]], complaints: _Complaints) -> None:
-        self._workspace = workspace
+    def __init__(self, folders: Sequence[Path], patterns: Sequence[tuple[str, ...]], complaints: _Complaints) -> None:
+        self._folders = folders
         self._patterns = patterns
         self._complaints = complaints
         self._entries_left = ENTRIES
@@ -107,44 +108,48 @@ class _Search:
     def files(self) -> Iterator[tuple[str, int]]:
         """Each file's path and its descriptor, which is open until the next one is asked for."""
         try:
-            with _opened(os.fspath(self._workspace), _FOLDER, None) as root:
+            with merged.opened(self._folders) as root:
                 for pattern in self._patterns:
                     yield from self._matches(root, "", pattern, DEPTH)
         except OSError as error:
-            self._complaints.add(os.fspath(self._workspace), error.strerror or str(error))
+            self._complaints.add(os.fspath(self._folders[0]), error.strerror or str(error))
 
-    def _matches(self, folder: int, prefix: str, pattern: tuple[str, ...], depth: int) -> Iterator[tuple[str, int]]:
+    def _matches(
+        self, folder: merged.Folder, prefix: str, pattern: tuple[str, ...], depth: int
+    ) -> Iterator[tuple[str, int]]:
         head, rest = pattern[0], pattern[1:]
         if head == "**":
             yield from self._matches(folder, prefix, rest, depth)
         for name in self._names(folder, head):
             yield from self._descend(folder, prefix + name, pattern if head == "**" else rest, depth)
 
-    def _names(self, folder: int, head: str) -> Iterator[str]:
+    def _names(self, folder: merged.Folder, head: str) -> Iterator[str]:
         if not any(sign in head for sign in "*?["):
             yield head
             return
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if self._entries_left == 0:
-                    self._complaints.add("(all others)", f"more than {ENTRIES} files and folders were looked at")
-                    return
-                self._entries_left -= 1
-                hidden = entry.name.startswith(".") and not head.startswith(".")
-                if not hidden and (head == "**" or fnmatch.fnmatchcase(entry.name, head)):
-                    yield entry.name
+        for name in folder.names():
+            if self._entries_left == 0:
+                self._complaints.add("(all others)", f"more than {ENTRIES} files and folders were looked at")
+                return
+            self._entries_left -= 1
+            hidden = name.startswith(".") and not head.startswith(".")
+            if not hidden and (head == "**" or fnmatch.fnmatchcase(name, head)):
+                yield name
 
-    def _descend(self, folder: int, path: str, rest: tuple[str, ...], depth: int) -> Iterator[tuple[str, int]]:
+    def _descend(
+        self, folder: merged.Folder, path: str, rest: tuple[str, ...], depth: int
+    ) -> Iterator[tuple[str, int]]:
         name = path.rpartition("/")[2]
         try:
-            kind = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            found, part = folder.find(name)
+            kind = found.st_mode
             if rest and stat.S_ISDIR(kind) and depth:
-                with _opened(name, _FOLDER, folder) as inner:
+                with folder.opened(name) as inner:
                     yield from self._matches(inner, path + "/", rest, depth - 1)
             elif rest and stat.S_ISDIR(kind):
                 self._complaints.add(path, f"more than {DEPTH} folders deep")
             elif not rest and stat.S_ISREG(kind):
-                with _opened(name, _FILE, folder) as file:
+                with _opened(name, part) as file:
                     if self._may_read(path, file):
                         yield path, file
             elif not rest and not stat.S_ISDIR(kind):
@@ -167,8 +172,8 @@ class _Search:
 
 
 @contextmanager
-def _opened(name: str, flags: int, folder: int | None) -> Iterator[int]:
-    descriptor = os.open(name, flags, dir_fd=folder)
+def _opened(name: str, folder: int) -> Iterator[int]:
+    descriptor = os.open(name, _FILE, dir_fd=folder)
     try:
         yield descriptor
     finally:

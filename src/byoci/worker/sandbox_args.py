@@ -43,9 +43,13 @@ _STAGE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """A folder that shows `lower` below `upper`, which takes all changes; `work` is the kernel's, on the same disk."""
+    """A folder that shows `lowers` below `upper`, which takes all changes; `work` is the kernel's, on the same disk.
 
-    lower: Path
+    lowers  what is in an earlier one hides what is in a later one
+    merged  where it is mounted; it may be `upper` itself
+    """
+
+    lowers: tuple[Path, ...]
     upper: Path
     work: Path
     merged: Path
@@ -61,6 +65,7 @@ class Box:
     below        a folder that is shown, read-only, as `BELOW`
     overlays     mounted first; `workspace` and `home` may lie in them
     scratch      a folder above all paths of `overlays`
+    by_stage     whether a stage mounts them, since the guard may not
     stdin        the reading end of a pipe that the command reads; None for nothing
     """
 
@@ -75,12 +80,13 @@ class Box:
     below: Path | None = None
     overlays: tuple[Overlay, ...] = ()
     scratch: Path | None = None
+    by_stage: bool = False
     stdin: int | None = None
 
     @property
     def staged(self) -> bool:
-        """Whether something has to be prepared in namespaces of its own, before bubblewrap makes the worker's."""
-        return self.network or bool(self.overlays)
+        """Whether a program has to prepare namespaces before bubblewrap makes the worker's."""
+        return self.network or self.by_stage
 
 
 def command(box: Box, bwrap: str, *, wait: bool) -> list[str]:
@@ -106,16 +112,21 @@ def _stage(box: Box) -> str:
     if box.network:
         lines += ["echo $$ >&5", "read -r _ <&6", f"ip -batch - <<'END'\n{network.closing()}\nEND"]
     lines.append("exec 5>&- 6<&-")
-    if box.overlays and box.scratch:
-        lines.append(f"cd {shlex.quote(str(box.scratch))}")  # below it, no name has a character that mount would mind
-        for overlay in box.overlays:
-            lower, upper, work, merged = (
-                os.path.relpath(path, box.scratch)
-                for path in (overlay.lower, overlay.upper, overlay.work, overlay.merged)
-            )
-            options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
-            lines.append(f"mount -t overlay overlay -o {options} {merged}")
+    if box.by_stage:
+        lines.append(f"cd {shlex.quote(str(box.scratch))}")
+        lines += [f"mount -t overlay overlay -o {options} {merged}" for options, merged in mounts(box)]
     return "\n".join([*lines, 'exec "$@"'])
+
+
+def mounts(box: Box) -> list[tuple[str, str]]:
+    """The overlays, as options and place: paths from `box.scratch`, below which no name needs to be quoted."""
+    return [(_overlay(overlay, box.scratch), os.path.relpath(overlay.merged, box.scratch)) for overlay in box.overlays]
+
+
+def _overlay(overlay: Overlay, base: Path | None) -> str:
+    lowers = ":".join(os.path.relpath(path, base) for path in overlay.lowers)
+    upper, work = (os.path.relpath(path, base) for path in (overlay.upper, overlay.work))
+    return f"lowerdir={lowers},upperdir={upper},workdir={work},userxattr"
 
 
 def options(box: Box) -> bytes:

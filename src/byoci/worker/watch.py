@@ -78,8 +78,11 @@ class Watcher:
         free, floor = _disk(self.folders[0])
         used = tree.Usage()
         for folder in self.folders:
-            with contextlib.suppress(FileNotFoundError), tree.opened(folder) as fd:
-                used.add(fd)
+            try:
+                with contextlib.suppress(FileNotFoundError), tree.opened(folder) as fd:
+                    used.add(fd)
+            except PermissionError:  # a worker's own folder can be closed by it
+                used.complete = False
         if not used.complete and self._free - free > self.limits.disk:
             return True  # it hides what it wrote, by closing folders or moving them about, but the disk shows it
         files = _FILES_LEAST + self.limits.disk // _BYTES_PER_FILE

@@ -11,6 +11,7 @@ from byoci.config.migrate.hidden import without_login, without_passwords
 from byoci.config.migrate.older_site import AGENT, CONTAINER
 from byoci.config.migrate.wrong import MigrationError
 from byoci.config.schema import BACKENDS, FORGES
+from byoci.config.schema_controller import ENGINES
 from byoci.config.walk import known_keys, pattern_of
 
 if TYPE_CHECKING:
@@ -118,9 +119,10 @@ def _controller(site: OlderSite, namespace: str, made: Wishes) -> None:
         ]
     urls = [one for one in candidates if one is not None and one.text]
     if urls:
-        made.add(("controller", "engine"), "jenkins")
+        here = "jenkins" in ENGINES  # the address is that one's, and not of the controller that byoci has itself
+        made.add(("controller", "engine"), "jenkins", here=here)
         same = [one for one in urls if one.text == urls[0].text]
-        made.add(("controller", "url"), _url(urls[0]), *same)
+        made.add(("controller", "url"), _url(urls[0]), *same, here=here)
 
 
 def _machine(site: OlderSite, machine: Machine, namespace: str, made: Wishes) -> None:

@@ -25,55 +25,16 @@ import time
 
 from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, settled
 from byoci.controller.agentside.files import collect, digest, fill_in, inject, matching, open_inside, sweep
-from byoci.controller.agentside.record import Log, boot_id, start_of, write_json
+from byoci.controller.agentside.record import Log, boot_id, descendants, start_of, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
     from collections.abc import Callable, Mapping
-    from typing import Any, TypedDict
+    from typing import Any
 
-    class Limit(TypedDict):
-        """Seconds from the start, or (`idle`) from the last output; whether the build `fails` then or is aborted."""
+    from byoci.controller.agentside.plan import Plan
 
-        seconds: float
-        idle: bool
-        fails: bool
-
-    class Plan(TypedDict):
-        """What to do.
-
-        header       what the log begins with; {workspace} is filled in
-        workspace    a path, in which variables and `~` are filled in
-        environment  NAME → VALUE, complete but for what the agent adds: HOME, PATH, USER and the like
-        before       lines NAME=VALUE for the environment, one text after the other
-        secrets      what is masked in the log
-        steps        `{"inject": LINES, "file": PATH}`, `{"shell": SCRIPT, "unstable": STATUS or None}`,
-                     `{"if": CONDITION, "unclear": WHAT THEN, "steps": [...]}`, or
-                     `{"trigger": NUMBER, "read": [PATH, ...], "wait": THRESHOLDS or None, ...}`
-        after        `{"steps": [...], "results": [...], "unstable": BOOL}`, done last if the result is one of them
-        conditions   what the end of the build depends on; told settled
-        clean        what is removed before, see `sweep`
-        keep         groups of patterns, `{"includes": [...], "excludes": [...]}`
-        prints       the same, of files whose digests are told
-        read         paths of files whose texts are told
-        """
-
-        header: str
-        workspace: str
-        clean: list[dict[str, Any]]
-        environment: dict[str, str]
-        before: list[str]
-        secrets: list[str]
-        timestamps: bool
-        limits: list[Limit]
-        steps: list[dict[str, Any]]
-        after: list[dict[str, Any]]
-        conditions: list[dict[str, Any]]
-        keep: list[dict[str, list[str]]]
-        prints: list[dict[str, list[str]]]
-        read: list[str]
-
-
+_LIBC = ctypes.CDLL(None)  # once, not in every fork
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LOOK = 0.5  # seconds between looks for an answer; a signal tells of it sooner
 _PATIENCE = 5.0  # seconds between asking processes to end and killing them
@@ -99,6 +60,7 @@ class Build:
         self.environment.update(plan["environment"])
         self.workspace = os.path.abspath(os.path.expanduser(fill_in(plan["workspace"], self.environment)))
         self.environment["WORKSPACE"] = self.workspace
+        self.environment["WORKSPACE_TMP"] = f"{self.workspace}@tmp"
         self.variables: dict[str, str] = {}
         self.log = Log(folder, plan["secrets"], timestamps=plan["timestamps"])
         self.result = "SUCCESS"
@@ -124,7 +86,8 @@ class Build:
     def run(self) -> dict[str, Any]:
         """Do what the plan says; gives what the status tells at the end."""
         self.log.say(self.plan["header"].replace("{workspace}", self.workspace))
-        os.makedirs(self.workspace, exist_ok=True)
+        for place in (self.workspace, self.environment["WORKSPACE_TMP"]):
+            os.makedirs(place, exist_ok=True)
         os.chdir(self.workspace)
         for wish in self.plan["clean"]:
             self._tell_left(sweep(self.workspace, **wish))
@@ -416,31 +379,12 @@ class Build:
 _DEFAULT = [signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
-def descendants(root: int) -> list[int]:
-    """All processes below `root`."""
-    parents = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError, IndexError):
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-                if fields[0] != b"Z":
-                    parents[int(name)] = int(fields[1])
-    found, todo = [], [root]
-    while todo:
-        above = todo.pop()
-        below = [pid for pid, parent in parents.items() if parent == above]
-        found += below
-        todo += below
-    return found
-
-
 def supervise(folder: str, plan: Plan) -> None:
     """Run a build to its end, in a process that is this function's own; never returns."""
     identity = {"boot": boot_id(), "pid": os.getpid(), "start": start_of(os.getpid())}
     write_json(f"{folder}/status", dict(identity))
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         build = Build(folder, plan)
         status = build.run()
         write_json(f"{folder}/status", {**identity, **status})
@@ -448,6 +392,8 @@ def supervise(folder: str, plan: Plan) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it must be known
         with contextlib.suppress(OSError):  # a full disk: then it is seen that this process is gone
             write_json(f"{folder}/status", {**identity, "error": f"{type(error).__name__}: {error}"})
+            with open(f"{folder}/wake", "r+b", buffering=0) as wake:
+                wake.write(b"+")
     finally:
         sys.stderr.flush()
         os._exit(0)

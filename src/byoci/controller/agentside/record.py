@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import time
@@ -12,8 +13,11 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
     from typing import Any
 
 MASK = b"********"
+MOST = 4 << 30  # bytes of a build's log
+_CUT = b"\nThe log is too long: what the build prints from here on is not kept.\n"
 
 
+@functools.cache
 def boot_id() -> str:
     """What the kernel calls the time since it was started."""
     with open("/proc/sys/kernel/random/boot_id") as file:
@@ -44,7 +48,7 @@ def write_json(path: str, value: dict[str, Any]) -> None:
 class Log:
     """The log: secrets masked also where they come in pieces, and each line's time before it where that is wanted."""
 
-    def __init__(self, folder: str, secrets: list[str], *, timestamps: bool) -> None:
+    def __init__(self, folder: str, secrets: list[str], *, timestamps: bool, most: int = MOST) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(f"{folder}/log", flags, 0o600)
         self._wake = os.open(f"{folder}/wake", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -54,6 +58,7 @@ class Log:
         masked = {os.fsencode(line) for line in lines if line}
         self._secrets = sorted(masked, key=len, reverse=True)
         self._timestamps = timestamps
+        self._room = most
         self._held = b""
         self._at_start = True
 
@@ -81,6 +86,11 @@ class Log:
             body = (data[:-1] if ends else data).replace(b"\n", b"\n" + stamp)
             data = (stamp if self._at_start else b"") + body + (b"\n" if ends else b"")
             self._at_start = ends
+        if self._room < 0:
+            return
+        self._room -= len(data)
+        if self._room < 0:
+            data = data[: self._room] + _CUT
         view = memoryview(data)
         while view:
             view = view[os.write(self._file, view) :]
@@ -100,3 +110,22 @@ class Log:
         """Tell whoever looks that there is something to see."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake, b"+")
+
+
+def descendants(root: int) -> list[int]:
+    """All processes below `root`."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+                if fields[0] != b"Z":
+                    parents[int(name)] = int(fields[1])
+    found, todo = [], [root]
+    while todo:
+        above = todo.pop()
+        below = [pid for pid, parent in parents.items() if parent == above]
+        found += below
+        todo += below
+    return found

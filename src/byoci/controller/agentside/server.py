@@ -17,6 +17,7 @@ A status is as `build` writes it; `{"lost": REASON}` where the supervisor is gon
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import select
 import shutil
 import signal
 import sys
+import time
 
 from byoci.controller.agentside.build import supervise
 from byoci.controller.agentside.files import empty, sweep
@@ -35,6 +37,7 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
 
 READY = "byoci agent 1"
 _CHUNK = 1 << 18
+_STARTING = 30.0  # seconds after which a build without a status was never begun
 _LOOK = 1.0  # seconds between looks at whether supervisors are alive
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
@@ -79,7 +82,8 @@ class Followed:
             with open(f"{self.folder}/status") as file:
                 status: dict[str, Any] = json.load(file)
         except FileNotFoundError:
-            return None  # it is being started
+            waited = time.time() - os.stat(self.folder).st_mtime
+            return {"lost": "its supervisor did not start"} if waited > _STARTING else None
         if "result" in status or "error" in status:
             return status
         if status["boot"] != boot_id():
@@ -152,14 +156,10 @@ class Server:
 
     def _detach(self, folder: str, plan: Any) -> None:
         """A process that neither the connection's end nor ours reaches."""
-        child = os.fork()
-        if child:
-            os.waitpid(child, 0)
-            return
+        if os.fork():
+            return  # nobody waits for it: the kernel does, since its end is ignored here
         try:
             os.setsid()
-            if os.fork():
-                os._exit(0)
             for number in (signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             null = os.open("/dev/null", os.O_RDWR)
@@ -257,5 +257,7 @@ class Server:
 def main(root: str) -> None:
     """Serve the controller on standard input and output; `~` is the home folder."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()  # a supervisor is a fork: what it does not touch, it need not copy
     Server(os.path.abspath(os.path.expanduser(root))).serve()
     sys.exit(0)

@@ -12,8 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from byoci.controller.api.xpath import pick
 from byoci.controller.beans import Bean, answer
-from byoci.controller.catalog import MissingError
-from byoci.controller.controller import DisabledError
+from byoci.controller.catalog import DisabledError, MissingError
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.render import as_json, as_xml
 from byoci.controller.throttle import TooManyTriesError

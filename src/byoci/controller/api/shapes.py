@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from byoci.controller.api.shapes_changes import changes_bean, person_bean
 from byoci.controller.beans import Bean
-from byoci.controller.changes import load_changes
 from byoci.controller.estimates import ETA_FROM
-from byoci.controller.job import Bzr, ParameterKind, Result
+from byoci.controller.job import ParameterKind, Result
 from byoci.controller.plans import job_url
 from byoci.controller.state import LAST
 from byoci.controller.triggers import related
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from byoci.controller.beans import Value
-    from byoci.controller.changes import Change
     from byoci.controller.controller import Controller
     from byoci.controller.job import Parameter
     from byoci.controller.nodexml import Node
@@ -34,10 +32,6 @@ _COLORS: Final = {
     Result.FAILURE: "red",
     Result.ABORTED: "aborted",
     Result.NOT_BUILT: "notbuilt",
-}
-_CHANGE_SETS: Final = {
-    "git": ("hudson.plugins.git.GitChangeSetList", "hudson.plugins.git.GitChangeSet"),
-    "bzr": ("hudson.plugins.bazaar.BazaarChangeSetList", "hudson.plugins.bazaar.BazaarChangeSet"),
 }
 _JOB: Final = "hudson.model.FreeStyleProject"
 _BUILD: Final = "hudson.model.FreeStyleBuild"
@@ -283,47 +277,11 @@ def _build(controller: Controller, build: BuildRow) -> Mapping[str, Value]:
         "result": str(build.result) if build.result else None,
         "timestamp": round(build.began * 1000),
         "builtOn": build.node,
-        "changeSet": _changes(controller, build),
-        "culprits": [_person(controller, name) for name, _ in facts.get("culprits", ())],
+        "changeSet": changes_bean(controller, build),
+        "culprits": [person_bean(controller, name) for name, _ in facts.get("culprits", ())],
         "nextBuild": _beside(controller, build, later=True),
         "previousBuild": _beside(controller, build, later=False),
     }
-
-
-def _person(controller: Controller, name: str) -> Bean:
-    url = f"{controller.url}user/{quote(name, safe='')}"
-    return Bean("hudson.model.User", {"absoluteUrl": url, "fullName": name})
-
-
-def _changes(controller: Controller, build: BuildRow) -> Bean:
-    """What is new in a build; read from its file where that is asked for."""
-    if not (build.facts or {}).get("changes"):
-        return Bean("hudson.scm.EmptyChangeLogSet", {"items": [], "kind": None})
-    scm = controller.catalog.job(build.job).scm
-    kind = "bzr" if isinstance(scm, Bzr) else "git"
-
-    def full() -> Mapping[str, Value]:
-        found = load_changes(controller.places.changes(build.job, build.number))
-        return {"items": [_change(controller, change, kind) for change in found]}
-
-    return Bean(_CHANGE_SETS[kind][0], {"kind": kind}, full, inline=True)
-
-
-def _change(controller: Controller, change: Change, kind: str) -> Bean:
-    paths: list[Value] = [Bean("", {"editType": edit, "file": path}) for edit, path in change.paths]
-    fields: dict[str, Value] = {
-        "affectedPaths": [path for _, path in change.paths],
-        "author": _person(controller, change.author),
-        "authorEmail": change.email,
-        "comment": f"{change.message}\n",
-        "commitId": change.id,
-        "date": datetime.fromtimestamp(change.seconds, UTC).strftime("%Y-%m-%d %H:%M:%S +0000"),
-        "id": change.id,
-        "msg": change.message.partition("\n")[0],
-        "paths": paths,
-        "timestamp": round(change.seconds * 1000),
-    }
-    return Bean(_CHANGE_SETS[kind][1], fields)
 
 
 def _beside(controller: Controller, build: BuildRow, *, later: bool) -> Value:
@@ -341,7 +299,7 @@ def _actions(request: Request) -> list[Value]:
     cause: dict[str, Value] = {"shortDescription": request.cause}
     if request.user:
         cause |= {"userId": request.user, "userName": request.user}
-    actions: list[Value] = [Bean("hudson.model.CauseAction", {"causes": [Bean(request.kind, cause)]})]
+    actions: list[Value] = []
     if request.parameters:
         values: list[Value] = [
             Bean("hudson.model.StringParameterValue", {"name": name, "value": value})
@@ -350,7 +308,7 @@ def _actions(request: Request) -> list[Value]:
             for name, value in request.parameters.items()
         ]
         actions.append(Bean("hudson.model.ParametersAction", {"parameters": values}))
-    return actions
+    return [*actions, Bean("hudson.model.CauseAction", {"causes": [Bean(request.kind, cause)]})]
 
 
 def queued_bean(controller: Controller, queued: Queued) -> Bean:
@@ -431,4 +389,4 @@ def node_bean(controller: Controller, node: Node) -> Bean:
 
     kind = "hudson.slaves.SlaveComputer" if node.name else "hudson.model.Hudson$MasterComputer"
     offline = taken is not None or not agent.online
-    return Bean(kind, {"displayName": node.shown, "offline": offline}, full)
+    return Bean(kind, {"displayName": node.shown, "offline": offline}, full, inline=True)
