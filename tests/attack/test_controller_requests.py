@@ -240,6 +240,18 @@ def test_what_a_build_prints_is_no_page(controller: ControllerProcess) -> None:
     assert controller.post("job/script/doDelete").status == 302
 
 
+def test_what_a_build_puts_among_what_is_kept_holds_nobody_up(controller: ControllerProcess) -> None:
+    script = 'cd "$(dirname "$0")"; mkdir -p files/0; mkfifo files/0/pipe; ln -s /etc/passwd files/0/link; '
+    script += 'cd "$WORKSPACE"; echo kept > plain; ln -s /etc/passwd link'
+    kind = "hudson.tasks.ArtifactArchiver"
+    controller.shell("keeps", script, f"<publishers><{kind}><artifacts>**</artifacts></{kind}></publishers>")
+    facts, _ = controller.run("keeps")
+    assert [artifact["relativePath"] for artifact in facts["artifacts"]] == ["plain"]
+    assert controller.get("job/keeps/1/artifact/plain").body == b"kept\n"
+    assert controller.get("job/keeps/1/artifact/link").status == 404
+    assert controller.post("job/keeps/doDelete").status == 302
+
+
 def test_only_its_own_user_can_read_the_state(controller: ControllerProcess) -> None:
     for name in ("admin-token", "controller.sqlite", "address", "pid"):
         assert (controller.home / name).stat().st_mode & 0o077 == 0, name
