@@ -140,9 +140,11 @@ class Connection:
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > _LONGEST or not await self._more():
                 return None
-        message = checked_message(bytes(self._buffer[:end]), _LONGEST)
+        message = checked_message(bytes(self._buffer[:end]))
         del self._buffer[: end + 1]
         size = message.get("bytes", 0)
+        if size > _LONGEST:
+            return None
         while len(self._buffer) < size:
             if not await self._more():
                 return None

@@ -19,8 +19,8 @@ _DEEPEST: Final = 50  # conditions within conditions
 _WORDS: Final = 2000  # characters of why a build was lost
 
 
-def checked_message(line: bytes, most: int) -> dict[str, Any]:
-    """The message that an agent's line is, which at most `most` bytes follow. Raises `UnavailableError`."""
+def checked_message(line: bytes) -> dict[str, Any]:
+    """The message that an agent's line is. Raises `UnavailableError` for nonsense."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -29,8 +29,6 @@ def checked_message(line: bytes, most: int) -> dict[str, Any]:
         is_right(message[name]) for name, is_right in _MESSAGE.items() if name in message
     ):
         raise UnavailableError("the agent tells what makes no sense", details=repr(line[:200]))
-    if message.get("bytes", 0) > most:
-        raise UnavailableError("the agent wants to send too much at once", details=f"{message['bytes']} bytes")
     return message
 
 
