@@ -113,6 +113,8 @@ class Landers:
         if scenario not in self._kept:
             if before := killed_before(scenario, self.vcs):
                 self._killed_in(*before)
+                if scenario == "half-way":
+                    self.told("leave_lock")
             else:
                 self._build(scenario)
             self._keep(scenario)
@@ -159,8 +161,11 @@ class Landers:
         """What came of a run to which `plans` happen, and what is not after the next one as it is after a dry run."""
         want = self.dry(scenario).found
         self.prepare(scenario)
-        first = self.child("run", **circumstances(scenario, self._hand, plans))
+        order = circumstances(scenario, self._hand, plans)
+        first = self.child("run", elsewhere=[str(self._hand), self._base], **order)
         self.order("free", folder=str(self.site))
+        if any(plan["do"] == "tear" for plan in plans):
+            self.order("boot", folders=[str(self.site), self._base])
         problems = self.next(want, first["pid"])
         return first, problems
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crash_plan import Observer, Plan, ballast
+from crash_power import Disk, another_boot
 
 from byoci import effects
 from byoci.cli import main
@@ -49,6 +50,8 @@ def run(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
         People(Story(folder, vcs)).do(plan.act)
 
     plans = [Plan(told) for told in order.get("plans", ())]
+    if tears := [plan for plan in plans if plan.do == "tear"]:
+        tears[0].disk = Disk(folder, *map(Path, order.get("elsewhere", ())))
     observer = Observer(plans, people, count=bool(order.get("count")), folder=folder)
     if order.get("audit"):
         observer.audit()
@@ -123,6 +126,11 @@ class Server:
     def do_mount(self, folder: str) -> None:
         """Let a folder be a small disk, which is gone with this process."""
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs", folder], check=True)
+
+    def do_boot(self, folders: list[str]) -> None:
+        """The machine is up again."""
+        for folder in folders:
+            another_boot(Path(folder))
 
     def do_free(self, folder: str) -> None:
         """There is room again."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -22,7 +24,7 @@ def find(story: Story, dead: list[int]) -> dict[str, Any]:
     """What is there now, for comparison; what must not be is in `wrong`."""
     gate = story.gate()
     tip = gate.vcs.tip(story.repository.trunk)
-    wrong = [*_databases(story), *_repositories(story), *_workers(story, dead)]
+    wrong = [*_databases(story), *_repositories(story), *_workers(story, dead), *_logs(story)]
     return {
         "proposals": {
             proposal.id: {
@@ -58,6 +60,22 @@ def certificates(story: Story) -> dict[str, str]:
         return "kept and shown" if shown[name] == kept[name] else "kept, and shown otherwise"
 
     return {revision: where(revision) for revision, *_ in history(story) if revision in kept or revision in shown}
+
+
+def _logs(story: Story) -> Iterator[str]:
+    """The log that each landing's certificate tells of is there, whole."""
+    folder = story.site.config.state / "certificates"
+    landed = {revision for revision, *_ in history(story)}
+    for name, raw in in_folder(folder) if folder.exists() else ():
+        if name in landed:
+            found = json.loads(raw.splitlines()[0])["predicate"]["runDetails"]["byproducts"]
+            (log,) = (product for product in found if product["name"] == "log")
+            place = Path(log["uri"].removeprefix("file://"))
+            # A landing by hand has none: people saw what their tests printed.
+            if log["uri"] and not (
+                place.exists() and hashlib.sha256(place.read_bytes()).hexdigest() == log["digest"]["sha256"]
+            ):
+                yield f"the log {place} is not what its certificate says"
 
 
 def checkout(story: Story) -> list[str]:
@@ -145,7 +163,7 @@ def _repositories(story: Story) -> Iterator[str]:
             yield from (f"{lock} was left" for lock in repository.rglob("*.lock"))
             yield from (f"{left} was left" for left in (repository / "objects" / "pack").glob("tmp*"))
         yield from (f"{left} was left" for left in (private / "work").glob("*"))
-        known = {"objects.git", "home", "work", "fsck-exempt"}
+        known = {"objects.git", "home", "work", "fsck-exempt", "written-in"}
         yield from (f"{left} was left" for left in private.iterdir() if left.name not in known)
     else:
         yield from _bzr_repositories(story, private)

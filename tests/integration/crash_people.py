@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class People:
-    """Alice and bob, who have branches ready for it: `person`, `by-hand` and `elsewhere`."""
+    """Alice and bob, who have branches ready for it: `person`, `by-hand`, `amended` and `elsewhere`."""
 
     def __init__(self, story: Story) -> None:
         self._story = story
@@ -29,7 +29,8 @@ class People:
             "push": self.push,
             "merge by hand": self.merge_by_hand,
             "revert": self.revert,
-            "rewrite trunk": self.rewrite_trunk,
+            "force-push trunk": lambda: self.force("amended"),
+            "rewrite trunk": lambda: self.force("elsewhere"),
             "rewrite the source": self.rewrite_source,
             "take approval back": self.take_approval_back,
             "delete the database": self.delete_database,
@@ -50,9 +51,9 @@ class People:
         if self._is_there():
             self._repository.remove(None, "new", "Undo it", "alice")
 
-    def rewrite_trunk(self) -> None:
+    def force(self, branch: str) -> None:
         """Force trunk to another history."""
-        self._repository.overwrite("elsewhere")
+        self._repository.overwrite(branch)
         pushed(self._story.folder).touch()
 
     def rewrite_source(self) -> None:

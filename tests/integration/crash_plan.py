@@ -24,16 +24,18 @@ from byoci.sqlite import Database
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from crash_power import Disk
+
 
 class Plan:
     """What is to happen to a run, and when: at the `nth` time that the effect `name` begins.
 
     when   "before", "during" (half-way through what Python does in it, or once it has started a program) or "after"
-    do     "kill" the process group, kill the whole "tree" of processes, "tear": truncate the file that was written
-           last to half, then kill; "fail": have it, or with "during" what it does to a file in it, fail with `errno`;
-           "jump": move the clock by `seconds`, for which "tree" waits first, so that programs get somewhere;
-           "fill": leave no room on the disk; "act": let people do `act`, of `crash_people`; "stray": do `act` of
-           `stray`, which is no effect
+    do     "kill" the process group, kill the whole "tree" of processes, "tear": the power goes, and of files that
+           were written in the effect, or with `act` "all" in the run, only the first part is on the disk; "fail": have
+           it, or with "during" what it does to a file in it, fail with `errno`; "jump": move the clock by `seconds`,
+           for which "tree" waits first, so that programs get somewhere; "fill": leave no room on the disk; "act": let
+           people do `act`, of `crash_people`; "stray": do `act` of `stray`, which is no effect
     at     with "during": the number of the call of a C function within the effect, 0 for when it started a program
     """
 
@@ -46,19 +48,23 @@ class Plan:
         self.errno: int = told.get("errno", errno.ENOSPC)
         self.seconds: float = told.get("seconds", 0.0)
         self.act: str = told.get("act", "")
+        self.disk: Disk | None = None  # for "tear"
+        self.since = 0  # when the effect began, in nanoseconds
 
-    def now(self, written: str = "") -> None:
-        """Let it happen; `written` is the file that was written last."""
+    def now(self) -> None:
+        """Let it happen."""
         if self.do == "fail":
             raise OSError(self.errno, os.strerror(self.errno))
         if self.do == "jump":
             jump(self.seconds)
             return
-        if self.do == "tear" and written:
-            os.truncate(written, Path(written).stat().st_size // 2)
         if self.do == "tree":
             time.sleep(self.seconds)
+        if self.do in ("tree", "tear"):
             kill_children(os.getpid())
+        if self.do == "tear":
+            assert self.disk is not None
+            self.disk.lose(0 if self.act == "all" else self.since)
         os.killpg(0, signal.SIGKILL)
         signal.pause()
 
@@ -102,12 +108,11 @@ class Observer(logging.Handler):
         self._count = count
         self._folder = f"{folder}/"
         self._target: dict[str, Any] | None = None
-        self._written = ""
         self.unnamed: list[str] = []
         self._audited = False
         self._paused = False
         self._connections: list[sqlite3.Connection] = []
-        if any(plan.do == "tear" or (plan.do == "fail" and plan.when == "during") for plan in plans):
+        if any(plan.do == "fail" and plan.when == "during" for plan in plans):
             sys.addaudithook(self._heard)
 
     @property
@@ -146,7 +151,7 @@ class Observer(logging.Handler):
         elif plan.do == "fill":
             fill(ballast(Path(self._folder)))
         else:
-            plan.now(self._written)
+            plan.now()
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._paused:
@@ -169,7 +174,7 @@ class Observer(logging.Handler):
         if plan is not None and plan.when == "before":
             self._carry_out(plan)
         elif plan is not None:
-            self._target, self._plan = entry, plan
+            self._target, self._plan, plan.since = entry, plan, time.time_ns()
             if plan.when == "during" and plan.do != "fail":
                 sys.setprofile(self._step)
         elif self._count and not self._open:
@@ -208,21 +213,16 @@ class Observer(logging.Handler):
             now = called and self._target["calls"] == self._plan.at
         if now:
             sys.setprofile(None)
-            self._plan.now(self._written)
+            self._plan.now()
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._target is None or self._plan is None or not writes(event, arguments):
             return
         if not any(entry is self._target for entry in self._open):
             return  # another thread's
-        if self._plan.do == "fail":
-            self._target["changes"] += 1
-            if self._target["changes"] == self._plan.at:
-                self._plan.now()
-        elif event == "open" and str(arguments[0]).startswith(self._folder):
-            self._written = str(arguments[0])
-        elif event == "os.rename" and self._written.startswith(str(arguments[0])):
-            self._written = self._written.replace(str(arguments[0]), str(arguments[1]))
+        self._target["changes"] += 1
+        if self._target["changes"] == self._plan.at:
+            self._plan.now()
 
 
 _TELLING = frozenset((__file__, logging.__file__, effects.__file__))  # their calls are no part of an effect

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crash_power import another_boot
 from git_servers import ssh_without_network
 from site_under_test import TESTS, Story
 
@@ -36,7 +37,7 @@ def build(folder: Path, vcs: str, order: dict[str, Any]) -> dict[str, Any]:
     """Make the site of a scenario."""
     folder.mkdir(parents=True)
     story = SCENARIOS[order["scenario"]](folder, vcs)
-    branches = ["topic", "person", "by-hand", "elsewhere"] if order["scenario"] == "busy" else []
+    branches = ["topic", "person", "by-hand", "amended", "elsewhere"] if order["scenario"] == "busy" else []
     tips = {name: story.repository.tip(name) for name in branches}
     return {"base": str(folders.base_of(story.site.config.state).path), "tips": tips}
 
@@ -49,7 +50,7 @@ def _lands(folder: Path, vcs: str) -> Story:
 
 
 def _plain(folder: Path, vcs: str) -> Story:
-    story = Story(folder, vcs, tests="true")
+    story = Story(folder, vcs, tests="echo tested")
     story.propose("topic", {"new": "1\n"})
     return story
 
@@ -153,6 +154,20 @@ def _many_packs(repository: Path) -> None:
         subprocess.run(["git", "-C", repository, "prune-packed", "--quiet"], check=True)
 
 
+def _damaged(folder: Path, vcs: str) -> Story:
+    """On a site that has landed before, the power went when not all was on the disk."""
+    story = Story(folder, vcs, tests="true")
+    story.propose("before", {"before": "0\n"})
+    story.land()
+    story.propose("topic", {"new": "1\n"})
+    private = next((story.site.config.state / "repositories").glob("hello.*"))
+    for pattern in ("objects.git/refs/byoci/*/*", "trunk/.bzr/repository/pack-names", "tips/*"):
+        for path in private.glob(pattern):
+            os.truncate(path, path.stat().st_size // 2)
+    another_boot(private)
+    return story
+
+
 def _rewound(folder: Path, vcs: str) -> Story:
     """A landing was published and not reported, and a person took it off trunk."""
     from byoci.gate import land
@@ -191,6 +206,8 @@ def _rewritten(folder: Path, vcs: str) -> Story:
 def _busy(folder: Path, vcs: str) -> Story:
     """People have all sorts of things ready (`crash_people`)."""
     story = Story(folder, vcs, tests="true")
+    story.repository.branch("amended")
+    story.repository.commit("amended", {"amended": "one\n"}, "What has really been", "alice")
     story.repository.branch("elsewhere")
     story.repository.commit("elsewhere", {"history": "another\n"}, "What should have been", "alice")
     story.repository.commit(None, {"history": "one\n"}, "What has been", "alice")
@@ -275,6 +292,8 @@ SCENARIOS: dict[str, Callable[[Path, str], Story]] = {
     "reused": _reused,
     "served": _served,
     "left": _plain,
+    "half-way": _checked_out,
+    "damaged": _damaged,
     "rewritten": _rewritten,
     "busy": _busy,
     "by hand": _plain,
@@ -304,7 +323,16 @@ def circumstances(scenario: str, folder: Path, plans: Iterable[dict[str, Any]] =
 
 
 def killed_before(scenario: str, vcs: str) -> tuple[str, str] | None:
-    """The scenario, and the effect before the last of which, an earlier run was killed: it had landed something."""
-    if scenario != "left":
-        return None
-    return "plain", "scratch.remove" if vcs == "git" else "bzr.unlock"
+    """The scenario, and the effect before the last of which, an earlier run was killed.
+
+    In "left" it had landed something; in "half-way" it had changed a person's files.
+    """
+    if scenario == "half-way":
+        return "checked out", "checkout.move"
+    return ("plain", "scratch.remove" if vcs == "git" else "bzr.unlock") if scenario == "left" else None
+
+
+def leave_lock(folder: Path, _vcs: str, _order: dict[str, Any]) -> dict[str, Any]:
+    """As a git does that is killed while it writes an index."""
+    (folder / "repository" / "worktrees" / "checkout" / "index.lock").touch()
+    return {}

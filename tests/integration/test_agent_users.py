@@ -49,7 +49,6 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     apart = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/home"]
     if os.geteuid() != 0 or subprocess.run(apart, capture_output=True, check=False).returncode:
         pytest.skip("only root can make users, and a mount namespace for them")
-    tmp_path.parent.chmod(0o755)
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     fleet = Fleet(tmp_path / "byoci", 1, Machine)
     yield fleet

@@ -36,10 +36,12 @@ SCENARIOS = {
     "served": "git.ask git.fetch-source git.check-pack git.take-packs git.exempt git.tidy git.push bzr.connect bzr.move",  # noqa: E501
     "left": "git.* bzr.* scratch.* forge.* cache.*",
     "rewritten": "git.offers",
+    "half-way": "checkout.*",
+    "damaged": "boot.* *.discard-damaged git.check git.create bzr.make-trunk bzr.note-ghosts bzr.note-tip",
     "by hand": "byhand.* workdir.*",
     "refused": "checkout.back",
 }
-ONLY = {"rewritten": "git", "refused": "git"}
+ONLY = {"rewritten": "git", "refused": "git", "half-way": "git"}
 # The groups of effects that are not a version control system's.
 OTHERS = {"git": ("bzr", "sibling"), "bzr": ("git", "checkout", "notes")}
 # What a round on one machine does not come to; each has its own tests.
@@ -70,8 +72,7 @@ class Case:
 def cases(scenario: str, effects: Iterable[dict[str, Any]], wanted: str) -> Iterator[Case]:
     """Before, in the midst of and after each effect; of one that was there before, one of the three in turn.
 
-    In the midst of a program's work, it is the lander that dies, and then all that runs. (But not a git at work in a
-    person's checkout, whose locks nobody but a person may break: git tells him so.)
+    In the midst of a program's work, it is the lander that dies, and then all that runs.
     """
     for effect in effects:
         name, nth = effect["name"], effect["nth"]
@@ -82,7 +83,7 @@ def cases(scenario: str, effects: Iterable[dict[str, Any]], wanted: str) -> Iter
                 yield Case(scenario, name, nth, when, half)
             if name in SWEPT and nth == 1 and scenario != "served":
                 yield from (Case(scenario, name, nth, "during", effect["calls"] * part // 8 + 1) for part in range(8))
-            if effect["started"] and nth == 1 and not name.startswith("checkout."):
+            if effect["started"] and nth == 1:
                 yield Case(scenario, name, nth, "during", half, "tree")
 
 

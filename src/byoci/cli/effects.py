@@ -33,6 +33,7 @@ _GROUPS: Final = {
     "lease": "The lease of a trunk",
     "cache": "The lander's cache, `lander.sqlite`",
     "scratch": "Scratch folders in a private repository",
+    "boot": "Private repositories after a power failure",
     "git": "git",
     "bzr": "bzr",
     "worker": "Workers",

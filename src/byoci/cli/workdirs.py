@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from byoci import effects
+from byoci import durable, effects
 from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ def remember(site: Site, folder: Path, *, project: str | None, revision: str, by
     """Note what `folder` was made for."""
     place = _note(site, folder)
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = place.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(dataclasses.asdict(Made(project, revision, by_hand, _identity(folder)))))
-    draft.replace(place)
+    durable.write(place, json.dumps(dataclasses.asdict(Made(project, revision, by_hand, _identity(folder)))).encode())
 
 
 def recall(site: Site, folder: Path) -> Made | None:

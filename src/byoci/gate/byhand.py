@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from byoci import effects
+from byoci import durable, effects
 from byoci.errors import NothingToDoError, TrunkMovedError, UsageError
 from byoci.gate import land
 from byoci.gate.stopped import Stopped
@@ -140,6 +139,4 @@ def _place(gate: Gate, state: Path) -> Path:
 def _write(gate: Gate, state: Path, note: ByHand) -> None:
     place = _place(gate, state)
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = place.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(dataclasses.asdict(note)))
-    draft.replace(place)
+    durable.write(place, json.dumps(dataclasses.asdict(note)).encode())

@@ -10,13 +10,12 @@ check it without byoci: `ssh-keygen -Y verify -f KEYS -I byoci -n byoci -s SIGNA
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from byoci import effects
+from byoci import durable, effects
 from byoci.errors import ProgramError, UnavailableError, UsageError
 from byoci.keys import keygen, make_pair
 
@@ -82,7 +81,7 @@ class CertificateStore:
         try:
             with _WRITE:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                _write_durably(path, signed)
+                durable.write(path, signed)
         except OSError as error:
             raise UnavailableError(
                 f"the certificate of {candidate} cannot be written",
@@ -183,20 +182,6 @@ def _public_keys(path: Path) -> list[str]:
     if not keys:
         raise UsageError(f"{path} holds no public key", resolution="Name the landing key's public half, its .pub file.")
     return keys
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.draft")  # of one name, so that killed runs do not pile up any
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # the name too
-    finally:
-        os.close(folder)
 
 
 @_FORGET

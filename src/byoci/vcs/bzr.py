@@ -11,6 +11,7 @@ from byoci.errors import RevisionGoneError, UnreachableError
 from byoci.log import printable
 from byoci.model import Candidate, Exported
 from byoci.vcs import (
+    boots,
     bzr_bounds,
     bzr_candidate,
     bzr_check,
@@ -75,6 +76,7 @@ class BzrVcs:
         if trusted:
             with self._quiet():
                 self._store.tidy()
+                boots.look_through(self._store.private, self._store.discard_damaged)
                 fetched = bzr_fetch.fetch_trunk(self._store, partial(self._recovered, location), wanted)
                 self._store.note_tip(str(location), fetched)
                 return fetched.decode()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from breezy import errors as bzr_errors
 from breezy import lockdir
 
-from byoci import effects
+from byoci import durable, effects
 from byoci.errors import UnavailableError
 from byoci.log import printable
+from byoci.vcs.bzr_durable import torn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def break_dead(lockable: Any, *, alone: bool = False) -> None:
     files = getattr(lockable, "control_files", None) or lockable._control_files  # noqa: SLF001 - a working tree's
     lock = files._lock  # noqa: SLF001 - the only way to ask who holds it
     if isinstance(lock, lockdir.LockDir):
-        holder = lock.peek()
+        holder = None if _broken_torn(lock) else lock.peek()
         if holder is not None and (alone or holder.is_lock_holder_known_dead()):
             with _BREAK:
                 lock.force_break(holder)
@@ -119,14 +120,24 @@ def recover(branch: Any, note: Path) -> bool:
     if not local and nonce is None:
         return False  # asking a server costs several round trips, and some do not tell
     lock = _lock_of(branch)
-    holder = lock.peek()
+    was_torn = local and _broken_torn(lock)
+    holder = None if was_torn else lock.peek()
     ours = holder is not None and (holder.get("nonce") == nonce or holder.is_lock_holder_known_dead())
     if ours:
         with _BREAK:
             lock.force_break(holder)
     if local:
         break_dead(branch.repository)
-    return ours or nonce is not None
+    return ours or was_torn or nonce is not None
+
+
+def _broken_torn(lock: lockdir.LockDir) -> bool:
+    """Break a lock on this machine that a power failure left; whether it was one."""
+    lines = torn(lock)
+    if lines is not None:
+        with _BREAK:
+            lock.force_break_corrupt(lines)
+    return lines is not None
 
 
 def forget(note: Path) -> None:
@@ -158,6 +169,8 @@ def _write_note(note: Path, token: bytes) -> int:
     descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.write(descriptor, token)
+    os.fsync(descriptor)  # a server's lock outlasts our machine
+    durable.sync(note.parent)
     return descriptor
 
 

@@ -13,6 +13,7 @@ from byoci import effects
 from byoci.errors import PublishRefusedError, RejectedError, RevisionGoneError, TrunkMovedError
 from byoci.log import printable
 from byoci.vcs import bzr_locks, bzr_snapshot, bzr_worktree, urls
+from byoci.vcs.bzr_durable import durably
 from byoci.vcs.bzr_fetch import same
 from byoci.vcs.bzr_store import name_of
 
@@ -68,7 +69,7 @@ def publish(store: Store, candidate: Candidate, branch: Any) -> bool:
     made = candidate.id.encode()
     tree = bzr_worktree.tree_of(branch)
     branch = branch if tree is None else tree.branch
-    with _refusing(branch), bzr_locks.held(branch, tree, _note(store, branch)) as held:
+    with _refusing(branch), durably(), bzr_locks.held(branch, tree, _note(store, branch)) as held:
         revno, tip = branch.last_revision_info()
         if tip != candidate.base.encode():
             raise _moved(branch.user_url, candidate.base)

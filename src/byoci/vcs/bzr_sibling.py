@@ -19,6 +19,7 @@ from byoci import effects
 from byoci.errors import PublishRefusedError, UnreachableError
 from byoci.model import Location
 from byoci.vcs import bzr_locks, bzr_open, urls
+from byoci.vcs.bzr_durable import durably
 from byoci.vcs.bzr_store import name_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class BzrSibling:
     def put(self, trunk: Location, revision: str, content: bytes) -> None:
         """See `Shelf.put`."""
         name = quote(revision, safe="")
-        with bzr_open.quiet(self._private / "home", self._ssh_config):
+        with bzr_open.quiet(self._private / "home", self._ssh_config), durably():
             self._make(trunk)
             with self._opened(trunk) as branch:
                 note = self._note(branch)

@@ -18,15 +18,18 @@ whoever reads them sees trunk's first.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from breezy.controldir import ControlDir, format_registry
+from breezy.revision import NULL_REVISION
 from breezy.transport import get_transport_from_url
 
 from byoci import effects
 from byoci.errors import UnavailableError
+from byoci.log import printable
 from byoci.vcs import bzr_locks
 from byoci.vcs.bzr_index import keep_pages
 from byoci.vcs.bzr_open import borrow
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 _FORMAT: Final = format_registry.make_controldir("2a")
 
@@ -56,6 +61,12 @@ _NOTE_GHOSTS = effects.declare(
 _DROP = effects.declare(
     "bzr.drop-candidate", "a candidate that trunk has now is removed", done="Nothing is left to do."
 )
+_DAMAGED = effects.declare(
+    "bzr.discard-damaged",
+    "what a power failure may have damaged is removed, once a boot",
+    half="The rest is removed.",
+    done="It is made anew.",
+)
 _PRUNE = effects.declare("bzr.prune", "what nobody used for long is removed", half="The rest is removed.")
 KEEP_SECONDS: Final = 14 * 24 * 3600.0  # how long a proposal or candidate stays that nobody fetched or merged again
 
@@ -71,6 +82,29 @@ class Store:
     def __init__(self, private: Path) -> None:
         self.private = private
         self.home = private / "home"
+
+    def discard_damaged(self) -> None:
+        """Keep what a power failure cannot have damaged: trunk's packs, which are synced. The rest is made anew."""
+        kept = {"trunk", "locks", "home", self.unfinished.name}
+        rest = [path for path in self.private.glob("*") if path.name not in kept]
+        ghosts = self._ghosts_of_trunk() if (self.private / "trunk").exists() else frozenset()
+        if ghosts is None:
+            rest.append(self.private / "trunk")
+        with _DAMAGED:
+            for path in rest:
+                discard(path, self.unfinished)
+        self.note_ghosts(ghosts or frozenset())
+
+    def _ghosts_of_trunk(self) -> frozenset[bytes] | None:
+        """Looked for in all of trunk's history; None where our copy of trunk is damaged."""
+        try:
+            trunk = self.trunk()
+            with trunk.lock_read():
+                parents = trunk.get_parent_map(trunk.all_revision_ids())
+        except Exception as error:  # noqa: BLE001 - whatever breezy makes of files of which a part is missing
+            _log.warning("our copy of trunk is damaged, and fetched again: %s", printable(str(error)))
+            return None
+        return frozenset(parent for found in parents.values() for parent in found) - {*parents, NULL_REVISION}
 
     def trunk(self) -> Any:
         """Trunk's repository; `UnavailableError` before anything was fetched."""

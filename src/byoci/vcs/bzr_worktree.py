@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from breezy import errors as bzr_errors
 from breezy.merge import merge_inner
 
-from byoci import effects
+from byoci import durable, effects
 from byoci.errors import PublishRefusedError
 from byoci.log import printable
 from byoci.vcs.bzr_locks import break_dead
@@ -99,11 +99,19 @@ def catch_up(tree: Any) -> None:
                 if not tree.is_versioned(path):
                     _remove(Path(tree.abspath(path)))
             tree.revert(sorted(paths), new, backups=False)
+            _sync(tree, paths)
             tree.set_parent_trees([(tip, new)])
 
 
+def _sync(tree: Any, paths: set[str | None]) -> None:
+    """Have changed files on the disk, before it is forgotten that they were ours to change."""
+    for place in (Path(tree.abspath(path)) for path in paths if path):
+        if place.is_file() and not place.is_symlink():
+            durable.sync(place)
+
+
 def _is_one_of(place: Path, path: str, *trees: Any) -> bool:
-    """Whether what is at a path is not there, a folder, or what one of the trees has there."""
+    """Whether what is at a path is not there, a folder, or what one of the trees has there, or its beginning."""
     there = [tree for tree in trees if tree.is_versioned(path)]
     if place.is_symlink():
         return any(
@@ -113,7 +121,8 @@ def _is_one_of(place: Path, path: str, *trees: Any) -> bool:
         return any(tree.kind(path) == "directory" for tree in there)
     if place.is_file():
         content = place.read_bytes()
-        return any(tree.kind(path) == "file" and tree.get_file_text(path) == content for tree in there)
+        # A part of it is there where the disk was full, or the power went.
+        return any(tree.kind(path) == "file" and tree.get_file_text(path).startswith(content) for tree in there)
     return not place.exists()
 
 
@@ -138,6 +147,7 @@ def bring_up_to_date(tree: Any) -> bool:
         basis, new = tree.basis_tree(), tree.branch.basis_tree()
         with basis.lock_read(), new.lock_read():
             merge_inner(tree.branch, new, basis, this_tree=tree)
+            _sync(tree, {change.path[1] for change in new.iter_changes(basis)})
             if basis.path2id("") != new.path2id(""):
                 tree.set_root_id(new.path2id(""))
             tree.set_parent_trees([(tree.branch.last_revision(), new)])

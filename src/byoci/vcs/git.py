@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Final
 from byoci import effects
 from byoci.errors import PublishRefusedError, RevisionGoneError, UnreachableError
 from byoci.model import Candidate
-from byoci.vcs import git_checkout, git_export, git_history, git_merge, git_objects, git_publish, git_remote, git_update
+from byoci.vcs import (
+    boots,
+    git_checkout,
+    git_export,
+    git_history,
+    git_merge,
+    git_objects,
+    git_publish,
+    git_remote,
+    git_update,
+)
 from byoci.vcs.git_objects import Objects
 from byoci.vcs.git_remote import Branch, Tip, is_id, require_id
 from byoci.vcs.git_run import Git
@@ -82,6 +92,8 @@ class GitVcs:
         told = self._just_told(branch) or git_remote.look(branch)
         if trusted and not self._tidied:
             self._git.tidy()
+            boots.look_through(self._git.private, self._git.discard_damaged)
+            git_checkout.recover(self._git)
             self._tidied = True
         if not self._git.exists():
             told = told or git_remote.ask(self._git, branch)

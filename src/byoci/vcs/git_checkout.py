@@ -10,13 +10,15 @@ import contextlib
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from byoci import effects, proc
 from byoci.errors import PublishRefusedError
 from byoci.log import printable
-from byoci.vcs.git_publish import moved, persons_environment, refused
+from byoci.vcs import git_files
+from byoci.vcs.git_publish import SYNCED, moved, persons_environment, refused
 from byoci.vcs.git_run import LOCAL_SECONDS, said, unreachable
 
 if TYPE_CHECKING:
@@ -41,8 +43,8 @@ _LOCK = effects.declare(
 _FILES = effects.declare(
     "checkout.files",
     "the files of a person's checkout become the candidate's",
-    half="Files and index that are the candidate's already are taken for ours.",
-    done="They are taken for ours, and trunk moves.",
+    half="By the note about them they are known as ours, and are trunk's again.",
+    done="By the note about them they are known as ours, and are trunk's again.",
 )
 _MOVE = effects.declare(
     "checkout.move",
@@ -53,7 +55,7 @@ _MOVE = effects.declare(
 _BACK = effects.declare(
     "checkout.back",
     "the files become trunk's again, where trunk did not move",
-    half="Files and index that are the candidate's are taken for ours.",
+    half="By the note about them they are known as ours: the rest is done.",
 )
 
 
@@ -84,6 +86,7 @@ def _plainly_bare(path: Path) -> bool:
 def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected: str, folder: Path) -> None:
     """Move a checked-out branch and its files to the candidate, if it is at `expected` and nothing is uncommitted."""
     place = branch.place
+    recover(git)
     with _FETCH:
         result = _git(
             folder, "-c", "protocol.version=2", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
@@ -95,22 +98,42 @@ def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
     if changed.status:
         raise refused(place, said(changed.stderr.decode("utf-8", "replace")))
-    if changed.text and not _left_by_a_killed_lander(folder, candidate):
+    if changed.text:
         raise _dirty(folder, changed.text)
-    with _locked(branch, folder, candidate.id, expected) as finish:
-        with _FILES:
-            updated = _git(folder, "read-tree", "-m", "-u", expected, candidate.id)
-        if updated.status:
-            words = updated.stderr.decode("utf-8", "replace")
-            in_the_way = "overwritten" in words or "uptodate" in words
-            raise _dirty(folder, words) if in_the_way else refused(place, said(words))
+    change, run = git_files.Change(str(folder), branch.ref, expected, candidate.id), partial(_git, folder)
+    if unknown := git_files.in_the_way(change, run):
+        raise _dirty(folder, "\n".join(unknown))
+    with git_files.noted(_noted(git), change) as half_way, _locked(branch, folder, candidate.id, expected) as finish:
+        half_way.true = True
         try:
+            _change(change, branch)
+            git_files.sync(change, run)
             with _MOVE:
                 finish()
+            half_way.true = False
         except BaseException:
             with _BACK:
-                _git(folder, "read-tree", "-m", "-u", candidate.id, expected)
+                half_way.true = not git_files.mend(change, run)
             raise
+
+
+@_FILES
+def _change(change: git_files.Change, branch: Branch) -> None:
+    folder = Path(change.folder)
+    updated = _git(folder, "read-tree", "-m", "-u", change.old, change.new)
+    if updated.status:
+        words = updated.stderr.decode("utf-8", "replace")
+        in_the_way = "overwritten" in words or "uptodate" in words
+        raise _dirty(folder, words) if in_the_way else refused(branch.place, said(words))
+
+
+def recover(git: Git) -> None:
+    """Make a person's files whole that a dead run of ours left half-way."""
+    git_files.recover(_noted(git), lambda folder: partial(_git, Path(folder)))
+
+
+def _noted(git: Git) -> Path:
+    return git.private / "checked-out"
 
 
 @contextmanager
@@ -160,13 +183,6 @@ def _not_moved(branch: Branch, folder: Path, old: str, stderr: IO[bytes]) -> Tru
     return refused(branch.place, said(stderr.read().decode("utf-8", "replace")))
 
 
-@_LOOK
-def _left_by_a_killed_lander(folder: Path, candidate: Candidate) -> bool:
-    """Whether files and index are the candidate's already: he who made it before died just before moving the branch."""
-    same = ("diff", "--quiet", "--no-ext-diff", "--ignore-submodules=all", candidate.id)
-    return not (_git(folder, *same).status or _git(folder, *same, "--cached").status)
-
-
 def _dirty(folder: Path, what: str) -> PublishRefusedError:
     return PublishRefusedError(
         f"the files in {printable(str(folder))} hold changes that are not committed",
@@ -175,10 +191,10 @@ def _dirty(folder: Path, what: str) -> PublishRefusedError:
     )
 
 
-def _git(folder: Path, *args: str) -> proc.Result:
+def _git(folder: Path, *args: str, stdin: bytes = b"") -> proc.Result:
     """Git as the person whose folder it is would run it."""
-    return proc.run([*_argv(folder), *args], env=persons_environment(), ok=None, timeout=LOCAL_SECONDS)
+    return proc.run([*_argv(folder), *args], env=persons_environment(), stdin=stdin, ok=None, timeout=LOCAL_SECONDS)
 
 
 def _argv(folder: Path) -> list[str]:
-    return ["git", "-c", "safe.directory=*", "-C", str(folder)]
+    return ["git", "-c", "safe.directory=*", *SYNCED, "-C", str(folder)]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _REPORT: Final = re.compile(r"^([ +\-*=!])\t[^\t]*\t(.*)$", re.MULTILINE)  # git-push(1), OUTPUT, --porcelain
 
+# For a trunk on this machine: what is told to have landed is on the disk, also if the power goes.
+SYNCED: Final = ("-c", "core.fsync=all", "-c", "core.fsyncMethod=batch")
+
 _PUSH = effects.declare(
     "git.push",
     "trunk's ref moves to the candidate",
@@ -93,4 +96,5 @@ def destination(place: Url) -> list[str]:
         return address(place)
     assignments = [f"{name}={value}" for name, value in persons_environment().items()]
     _, path = address(place)
-    return [f"--receive-pack={shlex.join(['env', '-i', *assignments])} git -c safe.directory='*' receive-pack", path]
+    settings = shlex.join(["-c", "safe.directory=*", *SYNCED])
+    return [f"--receive-pack={shlex.join(['env', '-i', *assignments])} git {settings} receive-pack", path]

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Final
 from byoci import effects
 from byoci.errors import RejectedError, RevisionGoneError, UnreachableError
 from byoci.vcs.git_local import read_tip
-from byoci.vcs.git_run import ASK_SECONDS, STRANGERS, said, unreachable
+from byoci.vcs.git_run import ASK_SECONDS, STRANGERS, exempt_from_checks, said, unreachable
 from byoci.vcs.scratch import in_use, scratch, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from byoci.proc import Result
     from byoci.vcs.git_run import Git
     from byoci.vcs.urls import Url
@@ -209,8 +207,8 @@ def _fetch(
 ) -> Result:
     """Run git fetch; what a source sends is checked on arrival, unless it goes to a quarantine (`env`)."""
     config = {} if trusted or env else {"fetch.fsckObjects": "true"}
-    if config and _skip_list(git).exists():
-        config["fetch.fsck.skipList"] = str(_skip_list(git))
+    if config and exempt_from_checks(git.private).exists():
+        config["fetch.fsck.skipList"] = str(exempt_from_checks(git.private))
     return git.run_remote(
         branch.place,
         [
@@ -242,7 +240,7 @@ def _fetch_by_quarantine(git: Git, branch: Branch) -> Result:
                 details="Its server offers plain files, and what comes that way cannot be checked as a whole.",
                 resolution="Serve it by git http-backend or a forge, or by ssh.",
             )
-        skip = f"=skiplist={_skip_list(git)}" if _skip_list(git).exists() else ""
+        skip = f"=skiplist={exempt_from_checks(git.private)}" if exempt_from_checks(git.private).exists() else ""
         for pack in (incoming / "pack").glob("*.pack"):
             argv = ["index-pack", f"--strict{skip}", "-o", str(incoming / "x.idx"), str(pack)]
             with _CHECK_PACK:
@@ -257,10 +255,6 @@ def _fetch_by_quarantine(git: Git, branch: Branch) -> Result:
         return result
 
 
-def _skip_list(git: Git) -> Path:
-    return git.private / "fsck-exempt"
-
-
 def _explain(git: Git, branch: Branch, result: Result) -> None:
     """Raise what a failed fetch means; return where an object was exempted and fetching again may do."""
     stderr = result.stderr.decode("utf-8", "replace")
@@ -270,7 +264,7 @@ def _explain(git: Git, branch: Branch, result: Result) -> None:
     if found := _FSCK.search(stderr):
         name, rule, text = found.groups()
         if git.run(["cat-file", "-e", name], ok=None).status == 0:
-            with _EXEMPT, _skip_list(git).open("a") as exempt:
+            with _EXEMPT, exempt_from_checks(git.private).open("a") as exempt:
                 exempt.write(f"{name}\n")
             return
         raise RejectedError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from byoci import effects, proc
 from byoci.errors import ProgramError, ProgramMissingError, UnavailableError, UnreachableError, of_full_disk
-from byoci.vcs.scratch import reap, scratch
+from byoci.vcs.scratch import discard, reap, scratch
 from byoci.vcs.urls import shown
 
 if TYPE_CHECKING:
@@ -98,6 +98,23 @@ _CREATE = effects.declare(
 _HOME = effects.declare("git.home", "an empty home folder for git", done="It is used.")
 
 
+_CHECK = effects.declare(
+    "git.check", "`git fsck` looks through the private repository, once a boot", half=effects.READ_ONLY
+)
+_DAMAGED = effects.declare(
+    "git.discard-damaged",
+    "a private repository that a power failure damaged is removed",
+    half="The rest is removed.",
+    done="It is made anew.",
+)
+_ID: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+def exempt_from_checks(private: Path) -> Path:
+    """The file that lists trunk's old objects which break git's rules, an id a line."""
+    return private / "fsck-exempt"
+
+
 def version_of(text: str) -> tuple[int, ...]:
     """The numbers of what `git version` says, for example (2, 39, 5)."""
     match = re.search(r"\d+(?:\.\d+)+", text)
@@ -139,6 +156,22 @@ class Git:
         """Remove what killed runs left: scratch folders, packs that are not whole, locks of our own refs."""
         packs, refs = self.repository / "objects" / "pack", self.repository / "refs" / "byoci"
         reap(self.unfinished, *packs.glob("tmp_*"), *packs.glob(".tmp-*"), *refs.glob("*/*.lock"))
+
+    def discard_damaged(self) -> None:
+        """Remove the private repository where not all is in order: git syncs its packs, and nothing else of it."""
+        if self.repository.exists() and not self._in_order():
+            with _DAMAGED:
+                exempt_from_checks(self.private).unlink(missing_ok=True)
+                discard(self.repository, self.unfinished)
+
+    def _in_order(self) -> bool:
+        """Whether refs, single objects and all that they need are there and whole; packs are not read."""
+        exempt = exempt_from_checks(self.private)
+        lines = exempt.read_text("ascii", "replace").split("\n") if exempt.exists() else [""]
+        if lines.pop() or not all(_ID.fullmatch(line) for line in lines):
+            return False
+        with _CHECK:
+            return self.run(["fsck", "--no-full", "--no-dangling", "--no-progress"], ok=None).status == 0
 
     @_CREATE
     def create(self, id_length: int) -> None:

@@ -179,6 +179,7 @@ def _make_snapshot(files: dict[str, Path | str], folder: Path) -> None:
             target.chmod(0o644)
         else:
             shutil.copy2(source, target, follow_symlinks=False)
+    os.sync()  # it is not looked at again
     try:
         building.rename(folder)
     except OSError:  # another process was faster
