@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import resource
 import socket
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -11,6 +14,7 @@ from controller_process import ControllerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
@@ -148,6 +152,77 @@ def test_what_is_no_request_harms_nobody(controller: ControllerProcess, data: by
         assert b"200 OK" not in connection.recv(4096)
 
 
+def raw(controller: ControllerProcess, data: bytes, patience: float = 10.0) -> bytes:
+    """What is answered to bytes, until the other end closes."""
+    with socket.create_connection(("127.0.0.1", controller.port), timeout=patience) as connection:
+        connection.sendall(data)
+        answer = b""
+        while more := connection.recv(65536):
+            answer += more
+    return answer
+
+
+def test_a_request_in_a_request_is_none(controller: ControllerProcess) -> None:
+    auth = b"Authorization: Basic " + base64.b64encode(f"admin:{controller.token}".encode()) + b"\r\n"
+    head = b"POST /job/none/build HTTP/1.1\r\nHost: x\r\n" + auth
+    inner = b"0\r\n\r\nGET /whoAmI/api/json HTTP/1.1\r\nHost: x\r\n" + auth + b"\r\n"
+    answer = raw(controller, head + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + inner)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("path", ["createItem?name=x", "job/target/build"])
+def test_of_a_stranger_no_large_body_is_awaited(controller: ControllerProcess, path: str) -> None:
+    length = 10**9
+    with socket.create_connection(("127.0.0.1", controller.port), timeout=10) as connection:
+        connection.sendall(f"POST /{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+        connection.sendall(b"x" * 300_000)
+        assert connection.recv(4096).startswith((b"HTTP/1.1 401", b"HTTP/1.1 400"))
+
+
+def test_who_only_waits_makes_room_for_who_asks(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    process = ControllerProcess(tmp_path / "home")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        process.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with contextlib.ExitStack() as stack:
+        for number in range(300):
+            connection = socket.create_connection(("127.0.0.1", process.port), timeout=10)
+            connection.sendall(b"GET / HTTP/1.1\r\nX: " if number % 2 else b"")
+            stack.enter_context(connection)
+        assert process.get("api/json").status == 200
+    process.stop()
+    assert "Traceback" not in process.errors.read_text()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        '{"numExecutors": 999999999, %s}',
+        '{"numExecutors": 1e999, %s}',
+        '{"nodeDescription": "\\ud800", %s}',
+        "[" * 100_000,
+    ],
+)
+def test_a_hostile_form_of_a_node_is_refused(controller: ControllerProcess, told: str) -> None:
+    launcher = '"launcher": {"stapler-class": "hudson.plugins.sshslaves.SSHLauncher", "host": "127.0.0.1"}'
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = f"name=hostile&json={quote(told.replace('%s', launcher))}".encode()
+    assert controller.post("computer/doCreateItem", body, headers=headers).status in (400, 500)
+    assert controller.get("computer/hostile/api/json").status == 404
+
+
+def test_a_jobs_description_is_no_page(controller: ControllerProcess) -> None:
+    script = b'<folderViews><script xmlns="http://www.w3.org/1999/xhtml">alert(1)</script></folderViews>'
+    kind = b"com.cloudbees.hudson.plugins.folder.Folder"
+    assert controller.post("createItem?name=page", b"<%b>%b</%b>" % (kind, script, kind)).status == 200
+    assert "sandbox" in controller.get("job/page/config.xml").headers["Content-Security-Policy"]
+    assert controller.post("job/page/doDelete").status == 302
+
+
 def test_the_script_console_knows_one_script(controller: ControllerProcess) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     reply = controller.post("scriptText", b"script=" + quote('println("x".execute())').encode(), headers=headers)
@@ -163,6 +238,18 @@ def test_what_a_build_prints_is_no_page(controller: ControllerProcess) -> None:
     assert reply.headers["Content-Type"].startswith("text/plain")
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert controller.post("job/script/doDelete").status == 302
+
+
+def test_what_a_build_puts_among_what_is_kept_holds_nobody_up(controller: ControllerProcess) -> None:
+    script = 'cd "$(dirname "$0")"; mkdir -p files/0; mkfifo files/0/pipe; ln -s /etc/passwd files/0/link; '
+    script += 'cd "$WORKSPACE"; echo kept > plain; ln -s /etc/passwd link'
+    kind = "hudson.tasks.ArtifactArchiver"
+    controller.shell("keeps", script, f"<publishers><{kind}><artifacts>**</artifacts></{kind}></publishers>")
+    facts, _ = controller.run("keeps")
+    assert [artifact["relativePath"] for artifact in facts["artifacts"]] == ["plain"]
+    assert controller.get("job/keeps/1/artifact/plain").body == b"kept\n"
+    assert controller.get("job/keeps/1/artifact/link").status == 404
+    assert controller.post("job/keeps/doDelete").status == 302
 
 
 def test_only_its_own_user_can_read_the_state(controller: ControllerProcess) -> None:

@@ -8,7 +8,9 @@ these fields, `*` for all that a level has, `{FROM,TO}` for a part of a list.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -20,6 +22,8 @@ Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Bean | None"
 _DEEPEST: Final = 24
 _LONGEST: Final = 20_000
 _MOST_DEPTH: Final = 10
+_PATIENCE: Final = 5.0  # seconds for one answer
+_deadline: ContextVar[float] = ContextVar("_deadline", default=float("inf"))  # of `time.monotonic`
 _NAME: Final = re.compile(r"\*|[A-Za-z_][A-Za-z0-9_]*")
 _RANGE: Final = re.compile(r"\{([0-9]{0,9})(,?)([0-9]{0,9})\}")
 
@@ -123,7 +127,7 @@ def _select_bean(bean: Bean, tree: Tree) -> Plain:
     if not names:
         return told
     if "*" in names or not names.keys() <= bean.brief.keys():
-        known = {**bean.brief, **bean.full()}
+        known = {**bean.brief, **_all_of(bean)}
     for name in known:
         if name in names:
             told[name] = select(known[name], names[name])
@@ -134,6 +138,17 @@ def _select_bean(bean: Bean, tree: Tree) -> Plain:
     return told
 
 
+def _all_of(bean: Bean) -> Mapping[str, Value]:
+    """The rest of a thing. Raises `UsageError` where there is no time left for this answer."""
+    if time.monotonic() > _deadline.get():
+        raise UsageError(
+            "the answer takes too long",
+            details="Things tell of one another, so that each level of depth may be many times as much.",
+            resolution="Ask for less: name fields with tree=, or take a lower depth.",
+        )
+    return bean.full()
+
+
 def cut(value: Value, depth: int, tree: Tree | None = None) -> Plain:
     """`value` with things inside told in full down to `depth` levels, and below that by what identifies them.
 
@@ -142,7 +157,7 @@ def cut(value: Value, depth: int, tree: Tree | None = None) -> Plain:
     if isinstance(value, Bean):
         if tree and tree.fields:
             return _select_bean(value, tree)
-        fields = {**value.brief, **value.full()} if depth > 0 or value.inline else value.brief
+        fields = {**value.brief, **_all_of(value)} if depth > 0 or value.inline else value.brief
         told: dict[str, Plain] = {"_class": value.kind} if value.kind else {}
         return told | {name: cut(item, depth - 1) for name, item in fields.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -151,7 +166,8 @@ def cut(value: Value, depth: int, tree: Tree | None = None) -> Plain:
 
 
 def answer(bean: Bean, *, tree: str | None, depth: str | None) -> Plain:
-    """What a request with these parameters gets of the thing that it names."""
+    """What a request with these parameters gets of the thing that it names. Nothing else is answered meanwhile."""
+    _deadline.set(time.monotonic() + _PATIENCE)
     if tree:
         return select(bean, parse_tree(tree))
     if depth is not None and not re.fullmatch(r"-?[0-9]{1,4}", depth.strip()):

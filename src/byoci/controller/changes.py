@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 1000
 _LONGEST: Final = 20_000  # characters of a message
+_LONGEST_PERSON: Final = 1000  # characters
 _MOST_PATHS: Final = 2000  # of a change
 _KINDS: Final = {"A": "add", "D": "delete"}
 _PERSON: Final = re.compile(r"\s*(.*?)\s*<([^<>]*)>\s*")
@@ -76,7 +77,7 @@ def _bzr(text: str) -> Iterator[Change]:
                 kind = {"added": "A", "removed": "D"}.get(part, "M")
                 paths.append((kind, line.strip().rpartition(" ")[0].rstrip() or line.strip()))
         if "revision-id" in fields:
-            who = fields.get("author") or fields.get("committer", "")
+            who = (fields.get("author") or fields.get("committer", ""))[:_LONGEST_PERSON]
             person = _PERSON.fullmatch(who)
             author, email = person.groups() if person else (who, "")
             seconds = _seconds(fields.get("timestamp", ""))

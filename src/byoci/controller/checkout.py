@@ -11,14 +11,16 @@ from byoci import proc
 from byoci.controller.agentside.files import fill_in
 from byoci.controller.checkout_git import git_script
 from byoci.controller.repository import Bzr, Git
-from byoci.errors import ByociError, UnavailableError
+from byoci.errors import ByociError, ProgramError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from byoci.controller.repository import Repository
 
+_MOST: Final = 32 * 1024**2  # bytes that it may tell
 _PATIENCE: Final = 120.0  # seconds for a repository to tell its tips
+_PROTOCOLS: Final = "file:git:http:https:ssh"  # that git may speak when it is asked for tips
 REVISIONS: Final = ("GIT_COMMIT", "BZR_REVISION")
 MORE: Final = "BYOCI_MORE"  # is set by a checkout that leaves other branches' new revisions to further builds
 _TRY: Final = """tries=0
@@ -77,7 +79,8 @@ def tips(repository: Repository, variables: Mapping[str, str]) -> list[str]:
     if isinstance(repository, Git):
         return _git_tips(repository, variables)
     program = "brz" if shutil.which("brz") else "bzr"
-    return _ask([program, "version-info", "--custom", "--template={revision_id}", repository.url], repository.url)[:1]
+    told = _ask([program, "version-info", "--custom", "--template={revision_id}", repository.url], repository.url)
+    return told.split()[:1]
 
 
 def _git_tips(git: Git, variables: Mapping[str, str]) -> list[str]:
@@ -88,7 +91,8 @@ def _git_tips(git: Git, variables: Mapping[str, str]) -> list[str]:
         if "$" in url or any("$" in branch for branch in branches):
             raise UnavailableError(f"{remote.url} cannot be asked: what is built depends on variables of a build")
         told = _ask(["git", "ls-remote", "--", url], url)
-        refs = list(zip(told[1::2], told[::2], strict=True))
+        # Names of refs may hold what Unicode calls spaces and ends of lines.
+        refs = [(ref, revision) for revision, tab, ref in (line.partition("\t") for line in told.split("\n")) if tab]
         for branch in branches:
             if re.fullmatch(r"[0-9a-f]{40}", branch):
                 found.append(branch)
@@ -110,12 +114,15 @@ def _expression(branch: str, remote: str) -> re.Pattern[str]:
     return re.compile(f"refs/heads/(?:{'|'.join(sorted(parts))})" + ("" if "*" in bare else f"|refs/{re.escape(bare)}"))
 
 
-def _ask(argv: list[str], url: str) -> list[str]:
-    environment = {**proc.base_environment(), "GIT_TERMINAL_PROMPT": "0"}
+def _ask(argv: list[str], url: str) -> str:
+    # A transport of which one could make a command is never one, whatever git's own settings here say.
+    environment = {**proc.base_environment(), "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": _PROTOCOLS}
     try:
-        told = proc.run(argv, env=environment, timeout=_PATIENCE).text.split()
+        result = proc.run_bounded(argv, env=environment, timeout=_PATIENCE, most=_MOST)
+        if result.status:
+            raise ProgramError(result.argv, result.status, result.stderr.decode("utf-8", "replace"))
     except ByociError as error:
         raise UnavailableError(f"{url} does not tell its tips", details=str(error)) from error
-    if not told:
+    if not result.text.strip():
         raise UnavailableError(f"{url} has no tips")
-    return told
+    return result.text

@@ -17,6 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from byoci import proc
+from byoci.controller.told import checked_message
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Connection:
     """An agent that answers. `on_message` is called with each message and its bytes, in their order.
 
     Order: `open` first. Concurrency: for the one event loop it was made in. Errors: `UnavailableError` where the
-    agent's side does not begin; after that the end of the connection is the end of `run`.
+    agent's side does not begin, or tells nonsense later on; the end of the connection is the end of `run`.
     """
 
     def __init__(self, link: Link, on_message: Callable[[dict[str, Any], bytes], None]) -> None:
@@ -139,7 +140,7 @@ class Connection:
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > _LONGEST or not await self._more():
                 return None
-        message = json.loads(self._buffer[:end])
+        message = checked_message(bytes(self._buffer[:end]))
         del self._buffer[: end + 1]
         size = message.get("bytes", 0)
         if size > _LONGEST:

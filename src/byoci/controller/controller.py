@@ -23,6 +23,7 @@ from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
 from byoci.controller.schedule import Place, places_of, schedule
 from byoci.controller.state import State
+from byoci.controller.told import checked_end
 from byoci.controller.triggers import BY_CHANGE, BY_TIMER, Relations, Timers, started_by
 from byoci.controller.watching import PATIENCE, Watch
 from byoci.errors import ByociError, UnavailableError, UsageError, of_bug
@@ -266,7 +267,7 @@ class Controller:
     def agent_message(self, agent: Agent, message: dict[str, Any], data: bytes) -> None:
         """See `Listener`."""
         running = self.running.get(int(message.get("build", 0)))
-        if running is None:
+        if running is None or running.row.node != agent.node.name:  # nobody tells of another one's builds
             return
         if "log" in message:
             running.add_log(message["log"], data)
@@ -277,7 +278,7 @@ class Controller:
         elif "fetched" in message:
             running.all_fetched()
         elif "ended" in message or "error" in message:
-            self.ending(agent, running, message.get("ended") or {"error": message["error"]})
+            self.ending(agent, running, checked_end(message.get("ended") or {"error": message.get("error")}))
 
     def ending(self, agent: Agent, running: Running, ended: dict[str, Any]) -> None:
         """The build is over, and this is known of its end; see `watching` and the agent's `server`."""
@@ -286,8 +287,6 @@ class Controller:
             earlier.cancel()
         task = self._ends[running.row.id] = asyncio.get_running_loop().create_task(self._end(agent, running, ended))
         task.add_done_callback(self._spawned)
-
-    # Builds
 
     def _progressed(self) -> None:
         self.progress.set()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _SSH: Final = "hudson.plugins.sshslaves.SSHLauncher"
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_MOST_EXECUTORS: Final = 10_000
+_LAST_PORT: Final = 65_535
 OWN: Final = ""  # the name of the controller's own host
 
 
@@ -65,6 +67,8 @@ def read_node(data: bytes) -> Node:
         raise JobRefusedError(tuple(refusals))
     name = part.text("name")
     executors = part.number("numExecutors")
+    if executors is not None and executors > _MOST_EXECUTORS:
+        part.refuse(f"is {executors}; a node has at most {_MOST_EXECUTORS} executors", "numExecutors")
     labels = tuple(part.text("label").split())
     node = Node(
         name and check_name(name, "node"),
@@ -95,6 +99,8 @@ def _launcher(part: Part) -> Ssh | None:
     if not _USER.fullmatch(user):
         launcher.refuse(f"is “{user[:50]}”, which is no user's name", "username")
     port = launcher.number("port") or 22
+    if port > _LAST_PORT:
+        launcher.refuse(f"is {port}, which is no port", "port")
     launcher.end()
     return Ssh(host, port, user)
 

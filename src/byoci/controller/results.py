@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from byoci.controller.agentside.conditions import Unclear, holds, is_between
 from byoci.controller.checkout import REVISIONS
 from byoci.controller.job import OnUnclear, Result
+from byoci.controller.render import safe_text
 from byoci.controller.testreports import read_reports
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ def judge(
     facts: dict[str, Any] = {"artifacts": [], "fingerprints": {}, "workspace": ended["workspace"]}
     hidden = [value for _, value in job.secrets if value] + list(secrets)
     facts["variables"] = _shown(ended["variables"], hidden)
-    facts["revision"] = next((ended["variables"][name] for name in REVISIONS if name in ended["variables"]), "")
+    revision = next((ended["variables"][name] for name in REVISIONS if name in ended["variables"]), "")
+    facts["revision"] = safe_text(revision)[:1000]  # any step of the build may have set it
     groups: list[list[str]] = ended["files"]
     for number, (wish, found) in enumerate(zip(job.artifacts, groups, strict=False)):
         if wish.only_of_success and result is not Result.SUCCESS:
             continue
-        paths = [path for path in found if (files / str(number) / path).is_file()]
+        paths = [path for path in found if _is_here(files / str(number) / path)]
         facts["artifacts"] += [[number, path] for path in paths]
         if wish.fingerprint:
             facts["fingerprints"] |= {path: _digest(files / str(number) / path) for path in paths}
@@ -129,6 +131,14 @@ def _shown(variables: Mapping[str, str], secrets: Sequence[str]) -> dict[str, st
             break
         found[name] = value
     return found
+
+
+def _is_here(path: Path) -> bool:
+    """Whether a file was fetched; an agent may have told of one whose name cannot be one here."""
+    try:
+        return path.is_file()
+    except OSError:  # before Python 3.13 it raises where a name is too long
+        return False
 
 
 def _digest(path: Path) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.asking import answer_to
 from byoci.controller.changes import read_changes, save_changes
 from byoci.controller.job import Result
 from byoci.controller.results import judge, publishing
-from byoci.errors import of_bug
+from byoci.errors import UnavailableError, of_bug
 from byoci.log import shown
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from byoci.controller.rows import BuildRow
 
 _log = logging.getLogger(__name__)
+# A path that is too long here, or needs a folder where a file is.
+_NO_NAME: Final = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ)
 
 
 class Running:
@@ -88,7 +91,9 @@ class Running:
         self._news = asyncio.Event()
 
     def add_log(self, offset: int, data: bytes) -> None:
-        """A part of the agent's log."""
+        """A part of the agent's log, of which nothing is left out before it."""
+        if offset > self.size:
+            raise UnavailableError(f"the agent leaves out a part of the log of {self.row.job} #{self.row.number}")
         os.pwrite(self._descriptor, data, offset)
         self.size = max(self.size, offset + len(data))
         self.tell()
@@ -107,14 +112,15 @@ class Running:
         await agent.send(do="answer", build=self.name, trigger=int(ask["trigger"]), answer=answer)
 
     def add_file(self, path: str, data: bytes) -> None:
-        """A part of a file that was kept. Raises `ValueError` for a path that leads elsewhere."""
-        parts = path.split("/")
-        if not all(part not in ("", ".", "..") and "\0" not in part for part in parts) or len(parts) < 2:
-            raise ValueError(f"an agent sent a file {path!a}")
-        place = self._files.joinpath(*parts)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("ab") as file:
-            file.write(data)
+        """A part of a file that was kept; `path` leads down. One whose name cannot be here is left out."""
+        place = self._files / path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("ab") as file:
+                file.write(data)
+        except OSError as error:
+            if error.errno not in _NO_NAME:
+                raise
 
     def all_fetched(self) -> None:
         """All files are here."""
@@ -125,7 +131,7 @@ class Running:
         if "result" not in ended:
             self._say(f"The build was lost: {ended.get('lost') or ended.get('error')}", self.size)
             return None
-        self.size = ended["size"]
+        self.size = min(ended["size"], self.size)
         os.ftruncate(self._descriptor, self.size)  # what another process of the controller added at this point
         if self._files.exists():  # a part of them was fetched before
             await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)

@@ -10,7 +10,7 @@ import logging
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from byoci import durable
@@ -122,7 +122,10 @@ async def _dial(home: Path, node: Node, loopback: Loopback) -> Link:
 async def _answer(controller: Controller, app: App, listener: socket.socket) -> None:
     import uvicorn
 
-    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none")
+    from byoci.controller.waiting import Waiting
+
+    options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
+    config = uvicorn.Config(app, http=Waiting, ws="none", **options)
     server = uvicorn.Server(config)
     # Python's own handlers, so that a signal ends the server and everything that is open here is closed in its order.
     loop = asyncio.get_running_loop()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LARGEST: Final = 64 * 1024**2  # bytes of a file
+_LARGEST_SUM: Final = 256 * 1024**2  # of all files of a build
 _SUBUNIT: Final = b"\xb3"  # what a stream begins with, and no XML does
 _ENDS: Final = {
     "inprogress": "FAILED",  # until its end is told
@@ -54,22 +55,20 @@ class Report:
 def read_reports(folder: Path, paths: Iterable[str]) -> Report:
     """All files of `paths` below `folder`."""
     report = Report()
+    cases, room = 0, _LARGEST_SUM
     for path in paths:
         try:
-            suites = _read(folder / path)
-        except (
-            OSError,
-            ValueError,
-            ParseError,
-            LookupError,
-            ByociError,
-        ) as error:  # LookupError: an encoding that is none
+            room -= (folder / path).stat().st_size
+            suites = _read(folder / path) if room >= 0 else []
+        # LookupError: an encoding that is none
+        except (OSError, ValueError, ParseError, LookupError, ByociError) as error:
             if len(report.complaints) < _COMPLAINTS:
                 report.complaints.append(f"The test report {safe_text(path)} cannot be read: {error}"[:500])
             continue
         report.suites += suites
-        if sum(len(suite["cases"]) for suite in report.suites) > _MOST_CASES:
-            report.complaints.append(f"There are more than {_MOST_CASES} tests; the rest is left out")
+        cases += sum(len(suite["cases"]) for suite in suites)
+        if cases > _MOST_CASES or len(report.suites) > _MOST_CASES or room < 0:
+            report.complaints.append("There are more tests than are read; the rest is left out")
             break
     return report
 

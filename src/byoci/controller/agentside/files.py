@@ -21,6 +21,7 @@ _FILES = (
 _DEFAULT_EXCLUDES = [f"**/{name}" for name in (*" ".join(_FILES).split(), *_FOLDERS)] + [
     f"**/{name}/**" for name in _FOLDERS
 ]
+_LONGEST_PATH = 4096  # bytes, with the zero at its end: linux/limits.h
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([\w.-]+)\})", re.ASCII)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
 _LINE = re.compile(r"((?:\\.|[^\\=:\s])*)\s*[=:]?\s*(.*)", re.DOTALL)
@@ -52,7 +53,7 @@ def _regular(folder: str) -> Iterator[str]:
         folders[:] = [name for name in folders if not os.path.islink(os.path.join(root, name))]
         for name in names:
             path = os.path.join(root, name)
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # it is gone, or its path is too long
                 if stat.S_ISREG(os.lstat(path).st_mode):
                     yield os.path.relpath(path, folder)
 
@@ -80,6 +81,8 @@ def collect(folder: str, paths: Iterable[str], target: str) -> None:
     """Copy files of `folder` below `target`; one that disappears meanwhile is left out."""
     for path in paths:
         place = os.path.join(target, path)
+        if len(os.fsencode(place)) >= _LONGEST_PATH:
+            continue
         os.makedirs(os.path.dirname(place), exist_ok=True)
         try:
             source = open_inside(folder, path)
@@ -164,7 +167,8 @@ def read_properties(text: str) -> dict[str, str]:
     """Lines NAME=VALUE as Java's properties have them: comments, escapes, and a backslash at the end of a line."""
     joined = re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*", r"\1", text)
     found = {}
-    for line in map(str.lstrip, joined.splitlines()):
+    # Java knows these ends of lines only; others are in names of branches, for example.
+    for line in (line.lstrip(" \t\f") for line in re.split(r"\r\n?|\n", joined)):
         match = _LINE.match(line)
         if line and line[0] not in "#!" and match and match[1]:
             name, value = (_unescape(part) for part in match.groups())

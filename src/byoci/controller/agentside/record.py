@@ -53,6 +53,8 @@ class Log:
         self._file = os.open(f"{folder}/log", flags, 0o600)
         self._wake = os.open(f"{folder}/wake", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         lines = {line.strip() for secret in secrets for line in (secret, *secret.splitlines())}
+        # As bash and dash print them with -x.
+        lines |= {line.replace("'", quote) for line in lines for quote in ("'\\''", "'\"'\"'")}
         masked = {os.fsencode(line) for line in lines if line}
         self._secrets = sorted(masked, key=len, reverse=True)
         self._timestamps = timestamps

@@ -28,7 +28,7 @@ import sys
 import time
 
 from byoci.controller.agentside.build import supervise
-from byoci.controller.agentside.files import empty, sweep
+from byoci.controller.agentside.files import empty, open_inside, sweep
 from byoci.controller.agentside.record import boot_id, start_of, write_json
 
 TYPE_CHECKING = False
@@ -202,11 +202,15 @@ class Server:
         kept = f"{self._folder(build)}/files"
         for root, _, names in os.walk(kept):
             for name in sorted(names):
-                path = os.path.join(root, name)
-                with open(path, "rb") as file:
+                path = os.path.relpath(os.path.join(root, name), kept)
+                try:
+                    descriptor = open_inside(kept, path)
+                except OSError:  # the build itself put a link or a pipe there
+                    continue
+                with open(descriptor, "rb") as file:
                     data = file.read(_CHUNK)
                     while True:
-                        self._send({"build": build, "file": os.path.relpath(path, kept)}, data)
+                        self._send({"build": build, "file": path}, data)
                         data = file.read(_CHUNK)
                         if not data:
                             break

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
 from byoci.controller.access import CRUMB_FIELD
@@ -16,7 +18,7 @@ from byoci.controller.beans import Bean
 from byoci.controller.catalog import MissingError
 from byoci.controller.pages import routes, signing
 from byoci.controller.places import join
-from byoci.errors import ByociError, UsageError, of_bug, of_system
+from byoci.errors import ByociError, UnavailableError, UsageError, of_bug, of_system
 from byoci.web import looks
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _LONGEST: Final = 8000  # characters of a path
+_PATIENCE: Final = 120.0  # seconds for a request's body to arrive
+# What is read of somebody who did not sign in: a job's own token may be in a form.
+_PATIENCE_WITH_STRANGERS: Final = 10.0
+_MOST_OF_STRANGERS: Final = 1 << 18  # bytes
+_MOST_STRANGERS: Final = 50
+_BUILDS: Final = (["build"], ["buildWithParameters"])
 _METHODS: Final = {"GET": "GET", "HEAD": "GET", "POST": "POST"}
 
 
@@ -38,6 +46,7 @@ class App:
     def __init__(self, controller: Controller, access: Access) -> None:
         self._controller = controller
         self._access = access
+        self._strangers = 0  # of whom a body is being read
         parts = urlsplit(controller.url)
         self._start = parts.path
         self._origin = f"{parts.scheme}://{parts.netloc}"
@@ -49,6 +58,8 @@ class App:
         request = HttpRequest(scope, receive)
         try:
             answer = await self._answer(request)
+        except ClientDisconnect:
+            return
         except ByociError as error:
             answer = http.refused(error)
         except OSError as error:
@@ -68,7 +79,11 @@ class App:
         if len(path) > _LONGEST or not f"{path}/".startswith(self._start):
             raise MissingError("there is nothing at this address")
         words = [unquote(word, errors="surrogateescape") for word in path[len(self._start) :].split("/") if word]
-        call = await self._read(request, method, path)
+        if {"transfer-encoding", "content-length"} <= set(request.headers):  # a proxy may take the one, we the other
+            answer = http.text("A request has one length.\n", 400)
+            answer.headers["Connection"] = "close"
+            return answer
+        call = await self._read(request, method, path, words)
         try:
             return await self._let_in(call, words)
         except ByociError as error:
@@ -95,39 +110,46 @@ class App:
         answer = await _find(call, words)
         return routes.after_post(call, answer) if call.browser and call.method == "POST" else answer
 
-    async def _read(self, request: HttpRequest, method: str, path: str) -> Call:
-        body = bytearray()
-        if method == "POST":
-            async for part in request.stream():
-                body += part
-                if len(body) > http.MOST_BODY:
-                    raise UsageError(f"a request of more than {http.MOST_BODY} bytes is too large")
+    async def _read(self, request: HttpRequest, method: str, path: str, words: list[str]) -> Call:
         headers = request.headers
         parameters = request.scope["query_string"].decode("latin-1")
-        query = http.read_fields(parameters)
         peer = request.client.host if request.client else ""
         caller, session = await self._access.caller(headers.get("authorization", ""), peer), ""
         if "authorization" not in headers:
             caller, session = self._access.session(request.cookies.get(self._access.cookie, "")) or (None, "")
-        form = http.read_form(bytes(body), headers.get("content-type", ""))
+        body = await self._body(request, caller, words) if method == "POST" else b""
         return http.Call(
             self._controller,
             self._access,
             method,
-            query,
+            http.read_fields(parameters),
             headers,
-            bytes(body),
+            body,
             caller,
-            form,
+            http.read_form(body, headers.get("content-type", "")),
             f"{path}?{parameters}" if parameters else path,
             peer,
             session,
         )
 
+    async def _body(self, request: HttpRequest, caller: str | None, words: list[str]) -> bytes:
+        """What was posted; of strangers, who may only sign in or start a job with its token, little and soon."""
+        if caller is not None:
+            return await _body(request, http.MOST_BODY, _PATIENCE)
+        if words[-1:] not in _BUILDS and words != ["login"]:
+            return b""  # he is refused whatever it is
+        if self._strangers >= _MOST_STRANGERS:
+            raise UnavailableError("too many strangers at once", resolution="Try again in some seconds.")
+        self._strangers += 1
+        try:
+            return await _body(request, _MOST_OF_STRANGERS, _PATIENCE_WITH_STRANGERS)
+        finally:
+            self._strangers -= 1
+
     def _by_job_token(self, call: Call, words: list[str]) -> bool:
         """Whether the address starts a job and carries that job's own token."""
         given = call.value("token")
-        if not given or words[-1:] not in (["build"], ["buildWithParameters"]):
+        if not given or words[-1:] not in _BUILDS:
             return False
         folders, names = words[:-1:2], words[1:-1:2]
         job = self._controller.catalog.jobs.get("/".join(names)) if set(folders) == {"job"} else None
@@ -153,6 +175,20 @@ class App:
         origin = call.headers.get("origin", self._origin)
         if origin not in own or call.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise http.ForbiddenError("posts from other sites are refused", details=origin[:200])
+
+
+async def _body(request: HttpRequest, most: int, seconds: float) -> bytes:
+    """A request's body. Raises `UsageError` for one that is too large, or takes too long."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                body += part
+                if len(body) > most:
+                    raise UsageError(f"a request of more than {most} bytes is too large")
+    except TimeoutError as error:
+        raise UsageError(f"the request was not there within {seconds:g} seconds") from error
+    return bytes(body)
 
 
 def _who_are_you() -> Response:

@@ -139,9 +139,13 @@ async def _archive(call: Call, row: BuildRow) -> Response:
 
 def _zip(files: list[tuple[Path, str]]) -> Path:
     descriptor, name = tempfile.mkstemp(suffix=".zip")
-    with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, shown in files:
-            archive.write(path, f"archive/{shown}")
+    try:
+        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path, shown in files:
+                archive.write(path, f"archive/{os.fsencode(shown).decode('utf-8', 'replace')}")
+    except BaseException:
+        Path(name).unlink()
+        raise
     return Path(name)
 
 

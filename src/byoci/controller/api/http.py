@@ -130,8 +130,9 @@ def go_to(call: Call, path: str) -> Response:
 
 
 def xml(data: bytes) -> Response:
-    """A config.xml."""
-    return Response(data, media_type="application/xml")
+    """A config.xml: somebody's own XML, which must not be a page of ours in a browser."""
+    headers = {"Content-Security-Policy": "sandbox; default-src 'none'"}
+    return Response(data, media_type="application/xml", headers=headers)
 
 
 def text(words: str, status: int = 200) -> Response:

@@ -168,7 +168,7 @@ def _parameters_of_form(text: str) -> dict[str, str]:
         listed = told.get("parameter", [])
         listed = [listed] if isinstance(listed, dict) else listed
         return {str(one["name"]): _value(one.get("value", "")) for one in listed}
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
+    except (ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
         raise UsageError("the parameters of the form cannot be read", details=str(error)[:200]) from error
 
 

@@ -178,9 +178,10 @@ def _new_node(call: Call) -> Node:
             told.get("mode") == "EXCLUSIVE",
             ssh,
         )
-    except (ValueError, TypeError, AttributeError) as error:
+        config = write_node(node)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError("the form of a node cannot be read", details=str(error)[:200]) from error
-    return read_node(write_node(node))  # so that all is checked in one place
+    return read_node(config)  # so that all is checked in one place
 
 
 def _ssh(launcher: dict[str, Any]) -> Ssh:

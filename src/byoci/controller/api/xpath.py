@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 2000
 _MOST_STEPS: Final = 20
+_MOST_DEEP: Final = 3  # steps //, each of which finds what is below once for each thing that the one before found
 _STEP: Final = (
     r"(?:\*|\.\.?|[A-Za-z_][\w.$-]*)(?:\[(?:@?[A-Za-z_]\w*(?:\s*=\s*(?:'[^']*'|\"[^\"]*\"))?|\d{1,6}|last\(\))\])*"
 )
@@ -41,10 +42,10 @@ def pick(document: bytes, path: str, wrapper: str, exclude: Iterable[str]) -> tu
     top = Element("top")
     top.append(root)
     for unwanted in exclude:
-        for found in _find(top, unwanted):
-            for parent in top.iter():
-                if found in list(parent):
-                    parent.remove(found)
+        gone = set(_find(top, unwanted))
+        for parent in list(top.iter()):
+            if not gone.isdisjoint(parent):
+                parent[:] = [child for child in parent if child not in gone]
     if not path:
         return tostring(root), False
     if joined := _CONCAT.fullmatch(path.strip()):
@@ -65,7 +66,12 @@ def pick(document: bytes, path: str, wrapper: str, exclude: Iterable[str]) -> tu
 
 def _find(top: Element, path: str) -> list[Element]:
     path = path.strip()
-    if len(path) > _LONGEST or not _PATH.fullmatch(path) or path.count("/") > _MOST_STEPS:
+    if (
+        len(path) > _LONGEST
+        or not _PATH.fullmatch(path)
+        or path.count("/") > _MOST_STEPS
+        or path.count("//") > _MOST_DEEP
+    ):
         raise UsageError(
             "this XPath is not known to the controller",
             details=path[:200],

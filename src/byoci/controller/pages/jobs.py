@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from byoci.controller.job import Bzr, ParameterKind
+from byoci.controller.job import ParameterKind
 from byoci.controller.pages import frame, plots, queueing, states
+from byoci.controller.repository import Bzr
 from byoci.web import words
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from byoci.controller.api.http import Call
-    from byoci.controller.job import Git, Job
+    from byoci.controller.job import Job
     from byoci.controller.recent import Brief
+    from byoci.controller.repository import Git
     from byoci.controller.running import Running
 
 _PLOTTED: Final = 60
