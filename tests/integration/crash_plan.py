@@ -216,7 +216,7 @@ class Observer(logging.Handler):
             self._plan.now()
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self._target is None or self._plan is None or not writes(event, arguments):
+        if self._target is None or self._plan is None or self._plan.do != "fail" or not writes(event, arguments):
             return
         if not any(entry is self._target for entry in self._open):
             return  # another thread's
