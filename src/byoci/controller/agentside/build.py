@@ -3,7 +3,7 @@
 It has no parent that matters: whoever started it may be killed, restarted or upgraded. All that is known of it is in
 its folder: `log`, what the build printed; `status`, a JSON object, replaced in one step; `files/`, what is kept;
 `ask`, what it wants the controller to start, which is answered in `answer-NUMBER`; `wake`, a pipe in which a byte is
-written whenever one of these changes.
+written whenever one of these changes; `stop`, where somebody asked for its end.
 
 `status` is `{"boot": ID, "pid": N, "start": TICKS}` while it runs, which tells for certain whether it still does.
 At its end there are, too: `result`, one of SUCCESS, UNSTABLE, FAILURE and ABORTED; `reason`, what ended it early;
@@ -25,7 +25,7 @@ import time
 
 from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, settled
 from byoci.controller.agentside.files import collect, digest, fill_in, inject, matching, open_inside, sweep
-from byoci.controller.agentside.record import Log, boot_id, descendants, start_of, write_json
+from byoci.controller.agentside.record import Log, boot_id, descendants, is_stopped, start_of, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
@@ -65,7 +65,7 @@ class Build:
         self.log = Log(folder, plan["secrets"], timestamps=plan["timestamps"])
         self.result = "SUCCESS"
         self.reason = ""
-        self._aborted = False
+        self._aborted = is_stopped(folder)  # perhaps before there was a status, and so nobody to be told
         self._childless = True
         self.changes = ""  # what version control says is new
         self._limits = plan["limits"]
@@ -90,7 +90,8 @@ class Build:
             os.makedirs(place, exist_ok=True)
         os.chdir(self.workspace)
         for wish in self.plan["clean"]:
-            self._tell_left(sweep(self.workspace, **wish))
+            for path in sweep(self.workspace, **wish)[:20]:
+                self.log.say(f"{path} could not be removed")
         self._guarded(self._steps)
         self._limits = []  # they are those of the steps
         for after in self.plan["after"]:
@@ -133,10 +134,6 @@ class Build:
         self._guarded(lambda: self._run(after["steps"]))
         if self.result != before and self.result == "FAILURE" and after["unstable"]:
             self.result = max(before, "UNSTABLE", key=RESULTS.index)
-
-    def _tell_left(self, paths: list[str]) -> None:
-        for path in paths[:20]:
-            self.log.say(f"{path} could not be removed")
 
     def _steps(self) -> None:
         for text in self.plan["before"]:
@@ -382,10 +379,12 @@ _DEFAULT = [signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signa
 def supervise(folder: str, plan: Plan) -> None:
     """Run a build to its end, in a process that is this function's own; never returns."""
     identity = {"boot": boot_id(), "pid": os.getpid(), "start": start_of(os.getpid())}
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # it may be sent once there is a status, not heeded yet
     write_json(f"{folder}/status", dict(identity))
     try:
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         build = Build(folder, plan)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         status = build.run()
         write_json(f"{folder}/status", {**identity, **status})
         build.log.wake()

@@ -45,6 +45,17 @@ def write_json(path: str, value: dict[str, Any]) -> None:
     os.rename(f"{path}.new", path)
 
 
+def note_stop(folder: str) -> None:
+    """Have it known, also to a supervisor that has yet to begin, that somebody wants the build's end."""
+    with contextlib.suppress(FileNotFoundError):
+        os.close(os.open(f"{folder}/stop", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def is_stopped(folder: str) -> bool:
+    """Whether somebody does."""
+    return os.path.exists(f"{folder}/stop")
+
+
 class Log:
     """The log: secrets masked also where they come in pieces, and each line's time before it where that is wanted."""
 

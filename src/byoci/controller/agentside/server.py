@@ -29,7 +29,7 @@ import time
 
 from byoci.controller.agentside.build import supervise
 from byoci.controller.agentside.files import empty, open_inside, sweep
-from byoci.controller.agentside.record import boot_id, start_of, write_json
+from byoci.controller.agentside.record import boot_id, note_stop, start_of, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
@@ -181,7 +181,8 @@ class Server:
             self._send({"build": build, "ended": {"lost": "the agent does not know it"}})
 
     def do_abort(self, build: str) -> None:
-        """Ask the supervisor to end its build; one that is gone is left alone."""
+        """Ask the supervisor to end its build; one that has yet to begin finds a note of it."""
+        note_stop(self._folder(build))
         self._signal(build, signal.SIGTERM)
 
     def do_answer(self, build: str, trigger: int, answer: dict[str, Any]) -> None:
