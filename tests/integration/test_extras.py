@@ -128,8 +128,8 @@ def test_a_component_needs_its_own_extra_only(marker: str, wheel: Path) -> None:
 @pytest.mark.parametrize("extra", sorted(set(EXTRAS.values())))
 def test_only_what_belongs_to_it_is_installed(extra: str) -> None:
     """The lines between components hold: the sandbox needs no VCS library, a host no sandbox."""
-    owner = {"breezy": "bzr", "pyseccomp": "worker", "python-subunit": "agent"}
+    owner = {"breezy": "bzr", "pyseccomp": "worker", "python-subunit": "results"}
     owner |= {"starlette": "controller", "uvicorn": "controller", "asyncssh": "controller", "jinja2": "controller"}
-    parts = {"agent": {"agent", "worker"}}.get(extra, {extra})
+    parts = {extra} | {"agent": {"worker", "results"}, "controller": {"results"}}.get(extra, set())
     assert {name for name in closure(extra) & owner.keys() if owner[name] not in parts} == set()
     assert ("defusedxml" in closure(extra)) == (extra in {"agent", "controller"})
