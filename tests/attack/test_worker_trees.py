@@ -144,6 +144,7 @@ ln -s ../old new/link; find . -mindepth 1 -printf '%P %y %m %s %l\n' | LC_ALL=C 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mode")
 def test_a_command_sees_the_same_however_its_files_came(site: BubblewrapHarness, mode: layered._Mounted) -> None:
     worker = with_files(site)

@@ -16,7 +16,7 @@ from byoci.model import Location
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.bzr, pytest.mark.slow]
+pytestmark = pytest.mark.bzr
 
 
 def brz(folder: Path, *arguments: str) -> str:
