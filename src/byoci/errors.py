@@ -89,8 +89,9 @@ class ProgramError(ByociError):
     """A program that byoci started ended with another status than it should have."""
 
     def __init__(self, argv: tuple[str, ...], status: int, stderr: str) -> None:
-        remedy = FULL_DISK if any(words in stderr for words in _FULL) else ""
-        details = stderr.strip() or "It told no reason; see whether a disk or the memory is full."
+        remedy = "" if stderr.strip() else "See whether a disk or the memory is full."
+        remedy = FULL_DISK if any(words in stderr for words in _FULL) else remedy
+        details = stderr.strip() or "It told no reason."
         super().__init__(f"{argv[0]} ended with status {status}", details=details, resolution=remedy)
         self.argv = argv
         self.status = status
