@@ -10,7 +10,7 @@ import errno
 from typing import ClassVar, Final
 
 FULL_DISK: Final = "Make room on that disk and try again; nothing that landed or was told is lost."
-_FULL: Final = ("No space left on device", "Disk quota exceeded")
+_FULL: Final = ("No space left on device", "Disk quota exceeded", "Out of diskspace")  # the last one is git's
 
 
 class ByociError(Exception):
