@@ -76,7 +76,9 @@ def tell_badly(ran: dict[str, Any], expected: int) -> list[str]:
         return []  # what failed was of no consequence
     problems = [f"exit code {code}: {said}"] if code != 75 or not errors else []
     return problems + [
-        f"not for people: {parts} in {said}" for parts in told if len([*filter(None, parts)]) < 2 or "not know" in parts[0]
+        f"not for people: {parts} in {said}"
+        for parts in told
+        if len([*filter(None, parts)]) < 2 or "not know" in parts[0]
     ]
 
 
