@@ -7,7 +7,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import pytest
-from controller_process import ControllerProcess
+from controller_process import ControllerProcess, running
 from pages_client import Answer, Browser
 from pages_site import HOSTILE, PAGES, furnish, shell
 
@@ -21,12 +21,9 @@ pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerProcess]:
-    process = ControllerProcess(tmp_path_factory.mktemp("controller") / "home")
-    process.start()
-    furnish(process)
-    yield process
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    with running(tmp_path_factory.mktemp("controller") / "home") as process:
+        furnish(process)
+        yield process
 
 
 @pytest.fixture

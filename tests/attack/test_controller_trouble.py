@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import psutil
 import pytest
-from controller_process import ControllerProcess, wait_for
+from controller_process import ControllerProcess, running, wait_for
 
 from byoci.controller.connection import Connection
 from byoci.controller.triggers import Timers
@@ -35,11 +35,8 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><slave
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerProcess]:
-    process = ControllerProcess(tmp_path_factory.mktemp("controller") / "home")
-    process.start()
-    yield process
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    with running(tmp_path_factory.mktemp("controller") / "home") as process:
+        yield process
 
 
 @pytest.mark.parametrize("body", [b"", b"<slave>", BOMB, b"\xff\xfe", b"<slave><name>..</name></slave>", b"<x/>"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 60.0
 
@@ -154,3 +155,15 @@ class ControllerProcess:
 class _Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+@contextlib.contextmanager
+def running(home: Path) -> Iterator[ControllerProcess]:
+    """One that runs, and that nothing surprised when it is ended."""
+    process = ControllerProcess(home)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.stop()
+    assert "Traceback" not in process.errors.read_text()

@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
-from controller_process import ControllerProcess
+from controller_process import ControllerProcess, running
 from jenkins_clients import environment_folder, run_client
 
 if TYPE_CHECKING:
@@ -33,11 +33,8 @@ def wait_for(what):
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerProcess]:
     environment_folder()
-    process = ControllerProcess(tmp_path_factory.mktemp("controller") / "home")
-    process.start()
-    yield process
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    with running(tmp_path_factory.mktemp("controller") / "home") as process:
+        yield process
 
 
 def talk(controller: ControllerProcess, script: str, folder: Path) -> None:

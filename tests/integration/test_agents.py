@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import psutil
 import pytest
 from agent_sshd import Sshd
-from controller_process import ControllerProcess, wait_for
+from controller_process import ControllerProcess, running, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,11 +64,8 @@ def controller(tmp_path: Path) -> Iterator[ControllerProcess]:
         pytest.skip("missing: sshd")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    process = ControllerProcess(tmp_path / "home")
-    process.start()
-    yield process
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    with running(tmp_path / "home") as process:
+        yield process
 
 
 def connect(controller: ControllerProcess, server: Sshd) -> None:

@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from controller_process import ControllerProcess, wait_for
+from controller_process import ControllerProcess, running, wait_for
 from pages_site import PAGES, furnish, shell
 
 if TYPE_CHECKING:
@@ -21,12 +21,9 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerProcess]:
-    process = ControllerProcess(tmp_path_factory.mktemp("controller") / "home")
-    process.start()
-    furnish(process)
-    yield process
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    with running(tmp_path_factory.mktemp("controller") / "home") as process:
+        furnish(process)
+        yield process
 
 
 @pytest.fixture(scope="module")

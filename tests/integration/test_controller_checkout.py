@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import pytest
-from controller_process import ControllerProcess, wait_for
+from controller_process import ControllerProcess, running, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +22,8 @@ EXTENSIONS = "hudson.plugins.git.extensions.impl."
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerProcess]:
-    process = ControllerProcess(tmp_path_factory.mktemp("controller") / "home")
-    process.start()
-    yield process
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    with running(tmp_path_factory.mktemp("controller") / "home") as process:
+        yield process
 
 
 def run(folder: Path, *argv: str) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from controller_process import ControllerProcess, wait_for
+from controller_process import ControllerProcess, running, wait_for
 from pages_client import Browser
 from pages_site import HOSTILE, PAGES, furnish, shell
 
@@ -22,12 +22,9 @@ pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerProcess]:
-    process = ControllerProcess(tmp_path_factory.mktemp("controller") / "home")
-    process.start()
-    furnish(process)
-    yield process
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    with running(tmp_path_factory.mktemp("controller") / "home") as process:
+        furnish(process)
+        yield process
 
 
 @pytest.fixture

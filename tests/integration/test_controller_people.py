@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from controller_process import ControllerProcess
+from controller_process import ControllerProcess, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +22,10 @@ BYOCI = str(Path(sys.executable).with_name("byoci"))
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[ControllerProcess]:
-    process = ControllerProcess(tmp_path / "testing/controller")
-    process.home.parent.mkdir()
-    process.start()
-    yield process
-    process.stop()
-    assert "Traceback" not in process.errors.read_text()
+    home = tmp_path / "testing/controller"
+    home.parent.mkdir()
+    with running(home) as process:
+        yield process
 
 
 def user(root: Path, *arguments: str, word: str = "") -> subprocess.CompletedProcess[str]:
