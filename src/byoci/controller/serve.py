@@ -10,7 +10,7 @@ import logging
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from byoci import durable
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from byoci.controller.nodexml import Node
 
 _log = logging.getLogger(__name__)
+_QUEUE: Final = 1024  # connections that the system keeps until they are taken
 
 
 async def serve(home: Path, serving: Serving) -> int | None:
@@ -71,11 +72,18 @@ async def serve(home: Path, serving: Serving) -> int | None:
         return used if controller.restart.is_set() else None
 
 
+class _Listener(socket.socket):
+    """Has the system keep those whom asyncio, which is told one number for both, does not take at once."""
+
+    def listen(self, backlog: int = _QUEUE) -> None:
+        super().listen(max(backlog, _QUEUE))
+
+
 @contextlib.contextmanager
 def _listen(serving: Serving) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in serving.listen else socket.AF_INET
     # With the protocol named: asyncio sends small answers at once (TCP_NODELAY) only where it is.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+    with _Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((serving.listen, serving.port))
@@ -86,7 +94,7 @@ def _listen(serving: Serving) -> Iterator[socket.socket]:
                 details=str(error.strerror),
                 resolution="Choose another with --port, or in the configuration: controller.port, controller.listen.",
             ) from error
-        listener.listen(1024)
+        listener.listen()
         listener.setblocking(False)
         yield listener
 
@@ -122,10 +130,10 @@ async def _dial(home: Path, node: Node, loopback: Loopback) -> Link:
 async def _answer(controller: Controller, app: App, listener: socket.socket) -> None:
     import uvicorn
 
-    from byoci.controller.waiting import Waiting
+    from byoci.controller.waiting import Waiting, at_once
 
     options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
-    config = uvicorn.Config(app, http=Waiting, ws="none", **options)
+    config = uvicorn.Config(app, http=Waiting, ws="none", backlog=at_once(), **options)
     server = uvicorn.Server(config)
     # Python's own handlers, so that a signal ends the server and everything that is open here is closed in its order.
     loop = asyncio.get_running_loop()

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 20.0  # seconds until a request's head must be there
 _MOST: Final = 500  # connections that wait
+_SHARE: Final = 4  # one in so many of the descriptors that this process may have
+
+
+def most() -> int:
+    """How many connections may wait."""
+    return min(_MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE)
+
+
+def at_once() -> int:
+    """How many are taken in one turn: before the next one, those that are too many are closed."""
+    return max(1, most() // 2)
 
 
 class Waiting(H11Protocol):
@@ -27,7 +38,7 @@ class Waiting(H11Protocol):
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
         self._wait()
-        if len(self._all) > min(_MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4):
+        if len(self._all) > most():
             next(iter(self._all))._close()  # noqa: SLF001 - of this class
 
     def connection_lost(self, exc: Exception | None) -> None:
