@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 FULL_DISK: Final = "Make room on that disk and try again; nothing that landed or was told is lost."
 _FULL: Final = ("No space left on device", "Disk quota exceeded", "Out of diskspace")  # the last one is git's
+_SILENT: Final = "See whether a disk or the memory is full."
 
 
 class ByociError(Exception):
@@ -89,8 +90,7 @@ class ProgramError(ByociError):
     """A program that byoci started ended with another status than it should have."""
 
     def __init__(self, argv: tuple[str, ...], status: int, stderr: str) -> None:
-        remedy = "" if stderr.strip() else "See whether a disk or the memory is full."
-        remedy = FULL_DISK if any(words in stderr for words in _FULL) else remedy
+        remedy = FULL_DISK if _is_full(stderr) else "" if stderr.strip() else _SILENT
         details = stderr.strip() or "It told no reason."
         super().__init__(f"{argv[0]} ended with status {status}", details=details, resolution=remedy)
         self.argv = argv
@@ -132,9 +132,11 @@ def of_system(error: OSError) -> UnavailableError:
 
 def of_full_disk(said: str) -> UnavailableError | None:
     """The error for a program that failed because a disk is full; None where `said`, its words, tell something else."""
-    if not any(words in said for words in _FULL):
-        return None
-    return UnavailableError("a disk is full", details=said, resolution=FULL_DISK)
+    return UnavailableError("a disk is full", details=said, resolution=FULL_DISK) if _is_full(said) else None
+
+
+def _is_full(said: str) -> bool:
+    return any(words in said for words in _FULL)
 
 
 def of_bug(error: Exception) -> UnavailableError:

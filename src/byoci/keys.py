@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from byoci import proc
-from byoci.durable import replace
+from byoci.durable import replace, sync
 from byoci.errors import ProgramError, ProgramMissingError, UsageError
 
+INSTALL_CLIENT: Final = "Install OpenSSH's client; on Debian and Ubuntu: sudo apt-get install openssh-client"
 _SECONDS: Final = 30.0
 
 
@@ -27,11 +28,11 @@ def make_pair(key: Path, comment: str) -> bool:
         with tempfile.TemporaryDirectory(prefix=".key-", dir=key.parent) as folder:
             draft = Path(folder, "key")
             keygen("-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(draft))
-            _sync(draft)
+            sync(draft)
             with contextlib.suppress(FileExistsError):
                 os.link(draft, key)
                 made = True
-        _sync(key.parent)
+        sync(key.parent)
     public = public_file(key)
     if made or not public.exists():
         public.unlink(missing_ok=True)
@@ -60,13 +61,5 @@ def keygen(*arguments: str, stdin: bytes = b"") -> bytes:
     except ProgramMissingError as error:
         raise ProgramMissingError(
             "ssh-keygen is not installed, and byoci's keys are made by it",
-            resolution="Install OpenSSH's client; on Debian and Ubuntu: sudo apt-get install openssh-client",
+            resolution=INSTALL_CLIENT,
         ) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from byoci.worker import layers, tree
-from byoci.worker.layers import Store
+from byoci.worker import sharing, tree
+from byoci.worker.layers import Layer, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,13 +65,13 @@ def test_the_least_used_goes_when_all_together_are_too_large(
         store.get(key, maker).close()
         os.utime(store._folder / key, (1e9 - number, 4e9 - (number % 2)))
     size = int((store._folder / "new/size").read_text())
-    monkeypatch.setattr(layers, "_TOTAL_BYTES", 2 * size)
+    monkeypatch.setattr(sharing, "TOTAL_BYTES", 2 * size)
     store.prune()
     assert sorted(path.name for path in store._folder.iterdir()) == ["new", "new.lock", "old", "old.lock"]
 
 
 def test_what_is_used_stays(store: Store, maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "_AGE_SECONDS", -1.0)
+    monkeypatch.setattr(sharing, "AGE_SECONDS", -1.0)
     used = store.get(KEY, maker)
     store.prune()
     assert (used.work / "deep/file").exists()
@@ -85,7 +85,7 @@ def test_one_who_is_killed_while_removing_leaves_nothing_to_trip_over(
 ) -> None:
     """Half a layer must not be taken for a whole one, nor keep others from tidying up."""
     store.get(KEY, maker).close()
-    monkeypatch.setattr(layers, "_AGE_SECONDS", -1.0)
+    monkeypatch.setattr(sharing, "AGE_SECONDS", -1.0)
     child = os.fork()
     if not child:
 
@@ -108,7 +108,7 @@ def test_one_who_is_killed_while_removing_leaves_nothing_to_trip_over(
 def test_one_who_wanted_to_make_it_does_not_wait_for_those_who_use_it(store: Store, maker: Maker) -> None:
     """A worker holds its layer for as long as its tests take."""
     inside = threading.Barrier(8)
-    used: list[layers.Layer] = []
+    used: list[Layer] = []
 
     def make() -> Path:
         time.sleep(0.05)  # all others have found by now that it is not there
@@ -149,7 +149,7 @@ def test_one_who_is_killed_while_making_leaves_nothing_that_counts(store: Store,
 
 @pytest.mark.slow
 def test_many_who_use_make_and_remove_at_once(store: Store, maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "_AGE_SECONDS", -1.0)
+    monkeypatch.setattr(sharing, "AGE_SECONDS", -1.0)
     children = []
     for _ in range(6):
         child = os.fork()

@@ -11,7 +11,7 @@ import pytest
 
 from byoci.errors import RejectedError, UnavailableError
 from byoci.model import Exported
-from byoci.worker import tree, trees
+from byoci.worker import sharing, tree, trees
 from byoci.worker.base import Files
 from byoci.worker.trees import Store
 
@@ -178,17 +178,17 @@ def test_those_that_nobody_uses_are_removed(
     def there() -> set[str]:
         return {path.name for path in place.iterdir() if path.is_dir()}
 
-    monkeypatch.setattr(trees, "_AGE_SECONDS", 1e10)
+    monkeypatch.setattr(sharing, "AGE_SECONDS", 1e10)
     for number, key in enumerate(("half", "oldest", "old", "older")):
         read(store, revisions.files(1), key)
         os.utime(place / key, (1e9 + number, 1e9 + number))
     (place / "half/held").unlink()
     used = store.get("used", revisions.files(1))
     assert there() == {"oldest", "old", "older", "used"}
-    monkeypatch.setattr(trees, "_TOTAL_BYTES", 3 * 6)
+    monkeypatch.setattr(sharing, "TOTAL_BYTES", 3 * 6)
     read(store, revisions.files(1), "first")
     assert there() == {"older", "used", "first"}
-    monkeypatch.setattr(trees, "_AGE_SECONDS", -1.0)
+    monkeypatch.setattr(sharing, "AGE_SECONDS", -1.0)
     read(store, revisions.files(1), "second")
     assert there() == {"used", "second"}
     assert {path.name for path in place.iterdir()} == {"used", "used.lock", "second", "second.lock"}

@@ -10,6 +10,7 @@ from byoci.controller.checkout import checkout_steps
 from byoci.controller.job import ParameterKind
 from byoci.controller.plansteps import StepWriter
 from byoci.controller.repository import Git
+from byoci.controller.rows import Request
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -143,13 +144,21 @@ def sweep_dict(sweep: Sweep) -> dict[str, Any]:
     return {**_group(sweep.files), "folders": sweep.folders, "whole": sweep.whole}
 
 
+def downstream_request(build: BuildRow) -> Request:
+    """That a job is started because of this build."""
+    cause = f"Started by upstream project “{build.job}” build number {build.number}"
+    return Request({}, cause, "hudson.model.Cause$UpstreamCause")
+
+
 def handed_on(
     downstream: Downstream, build: BuildRow, environment: Mapping[str, str], texts: Mapping[str, str]
 ) -> dict[str, str] | None:
     """The parameters for jobs downstream; None where they are not to be started, since what they need is missing.
 
-    texts  by their paths, the files that were there
+    environment  what the build set, which they may name, as they may its own parameters
+    texts        by their paths, the files that were there
     """
+    known = {**build.request.parameters, "BUILD_NUMBER": str(build.number), "JOB_NAME": build.job, **environment}
     found = dict(build.request.parameters) if downstream.inherit else {}
     for file in downstream.files:
         if file.path in texts:
@@ -157,5 +166,5 @@ def handed_on(
         elif file.needed:
             return None
     lines = read_properties(downstream.parameters)
-    found |= {name: fill_in(value, environment) for name, value in lines.items()}
+    found |= {name: fill_in(value, known) for name, value in lines.items()}
     return found if found or downstream.bare else None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from byoci.controller.cron import parse_crontab
-from byoci.controller.plans import handed_on
+from byoci.controller.plans import downstream_request, handed_on
 from byoci.controller.rows import Request
 from byoci.controller.schedule import Kin
 
@@ -71,11 +71,9 @@ def started_by(
     """
     assert build.result is not None
     folder = build.job.rpartition("/")[0]
-    known = {**build.request.parameters, "BUILD_NUMBER": str(build.number), "JOB_NAME": build.job, **environment}
-    cause = f"Started by upstream project “{build.job}” build number {build.number}"
-    request = Request({}, cause, "hudson.model.Cause$UpstreamCause")
+    request = downstream_request(build)
     for downstream in job.downstream:
-        given = handed_on(downstream, build, known, texts)
+        given = handed_on(downstream, build, environment, texts)
         if build.result in downstream.results and given is not None:
             for name in downstream.jobs:
                 yield catalog.resolve(name, folder), given, request

@@ -86,7 +86,7 @@ def _ssh(place: Place, user: str, key: Path, command: str, data: bytes) -> proc.
         except ProgramMissingError as error:
             raise ProgramMissingError(
                 "ssh is not installed, and agents are reached by it",
-                resolution="Install OpenSSH's client; on Debian and Ubuntu: sudo apt-get install openssh-client",
+                resolution=keys.INSTALL_CLIENT,
             ) from error
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from byoci import effects
 from byoci.errors import ConfigError, RejectedError, UnavailableError
-from byoci.worker import locks, tree
+from byoci.worker import sharing, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from byoci.worker.base import Setup
     from byoci.worker.images import Image
 
-_AGE_SECONDS: Final = 30 * 86400.0
-_TOTAL_BYTES: Final = 20 * 1024**3
 _AGAIN_SECONDS: Final = 0.02
 _GONE: Final = ".gone-"
 _CHUNK: Final = 1024**2
@@ -145,7 +143,7 @@ class Store:
 
     @_LOCK
     def _lock(self, key: str, kind: int) -> int:
-        return locks.locked(self._folder / f"{key}.lock", kind)
+        return sharing.locked(self._folder / f"{key}.lock", kind)
 
     @_PRUNE
     def prune(self) -> None:
@@ -157,11 +155,8 @@ class Store:
             elif path.suffix != ".lock":
                 with contextlib.suppress(FileNotFoundError):  # somebody else removes it
                     layers.append((path.stat().st_mtime, path, int((path / "size").read_text())))
-        total = 0
-        for used, path, size in sorted(layers, reverse=True):
-            total += size
-            if total > _TOTAL_BYTES or time.time() - used > _AGE_SECONDS:
-                self._remove(path)
+        for path in sharing.surplus(layers):
+            self._remove(path)
 
     def _remove(self, path: Path) -> None:
         try:

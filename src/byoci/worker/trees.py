@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 from byoci import effects
 from byoci.errors import ByociError
 from byoci.model import Exported
-from byoci.worker import locks
+from byoci.worker import sharing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_AGE_SECONDS: Final = 30 * 86400.0
-_TOTAL_BYTES: Final = 20 * 1024**3
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _NOTHING: Final = "It counts as nothing, and is made anew."
 _STORE = effects.declare("tree.store", "the folder of shared trees")
@@ -115,7 +113,7 @@ class Store:
 
     @_LOCK
     def _lock(self, key: str) -> int:
-        return locks.locked(self._folder / f"{key}.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return sharing.locked(self._folder / f"{key}.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _update(self, place: Path, files: Files) -> bool:
         """Bring a tree that is there to the wanted revision; False where there is none, or that goes wrong."""
@@ -153,11 +151,8 @@ class Store:
                 held = _held(path)
                 with contextlib.suppress(FileNotFoundError):  # somebody else removes it
                     trees.append((path.stat().st_mtime if held else -math.inf, path, held.size if held else 0))
-        total = 0
-        for used, path, size in sorted(trees, reverse=True):
-            total += size
-            if total > _TOTAL_BYTES or time.time() - used > _AGE_SECONDS:
-                self._remove(path)
+        for path in sharing.surplus(trees):
+            self._remove(path)
 
     def _remove(self, path: Path) -> None:
         try:

@@ -117,7 +117,7 @@ class App:
         caller, session = await self._access.caller(headers.get("authorization", ""), peer), ""
         if "authorization" not in headers:
             caller, session = self._access.session(request.cookies.get(self._access.cookie, "")) or (None, "")
-        body = await self._body(request, caller, words) if method == "POST" else b""
+        body = await self._posted(request, caller, words) if method == "POST" else b""
         return http.Call(
             self._controller,
             self._access,
@@ -132,7 +132,7 @@ class App:
             session,
         )
 
-    async def _body(self, request: HttpRequest, caller: str | None, words: list[str]) -> bytes:
+    async def _posted(self, request: HttpRequest, caller: str | None, words: list[str]) -> bytes:
         """What was posted; of strangers, who may only sign in or start a job with its token, little and soon."""
         if caller is not None:
             return await _body(request, http.MOST_BODY, _PATIENCE)

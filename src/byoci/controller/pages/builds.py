@@ -160,14 +160,12 @@ def artifacts(call: Call, row: BuildRow) -> Response:
 def confirm(call: Call, row: BuildRow) -> Response:
     """`job/NAME/NUMBER/confirmDelete`."""
     url = build_url(call, row)
-    return frame.render(
+    consequence = "Its log, artifacts and tests are removed. This cannot be undone."
+    return frame.confirm(
         call,
-        "confirm.html",
+        url,
+        f"Delete {row.job.replace('/', ' » ')} #{row.number}?",
+        consequence,
         trail=trail_of(call, row, ("Delete", f"{url}confirmDelete")),
         here="jobs",
-        question=f"Delete {row.job.replace('/', ' » ')} #{row.number}?",
-        consequence="Its log, artifacts and tests are removed. This cannot be undone.",
-        address=f"{url}doDelete",
-        back=url,
-        label="Delete",
     )

@@ -8,7 +8,7 @@ import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import byoci
 from byoci.controller.plans import job_url
@@ -80,6 +80,38 @@ def render(call: Call, template: str, *, trail: Any = (), here: str = "", status
     }
     body = _environment().get_template(template).render(common | values)
     return looks.page(body, status, etag_of(call) if status == 200 and call.caller and call.method == "GET" else "")
+
+
+def confirm(call: Call, url: str, question: str, consequence: str, *, trail: Any, here: str) -> Response:
+    """Whether what is at `url` is really to be removed."""
+    return render(
+        call,
+        "confirm.html",
+        trail=trail,
+        here=here,
+        question=question,
+        consequence=consequence,
+        address=f"{url}doDelete",
+        back=url,
+        label="Delete",
+    )
+
+
+def page_of(call: Call) -> int:
+    """Which page of a list is asked for, from 0 on."""
+    text = call.value("page")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+
+
+def pages_beside(url: str, found: int, page: int, size: int, query: dict[str, str]) -> list[tuple[str, str]]:
+    """Links to the pages of a list before and after this one, where there are `found` in all and `size` on each."""
+    kept = {name: value for name, value in query.items() if value}
+    links = []
+    if page:
+        links.append(("Earlier in the list", f"{url}?{urlencode({**kept, 'page': page - 1})}"))
+    if (page + 1) * size < found:
+        links.append(("Further in the list", f"{url}?{urlencode({**kept, 'page': page + 1})}"))
+    return links
 
 
 def _menu(call: Call, here: str) -> list[tuple[str, str, tuple[int, str], bool]]:

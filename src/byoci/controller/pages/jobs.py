@@ -141,14 +141,12 @@ def confirm(call: Call, path: str) -> Response:
     inside = [job for job in call.controller.catalog.jobs if job.startswith(f"{path}/")]
     what = f"the folder {path} with {words.plural(len(inside), 'job')}" if item.folder else f"the job {path}"
     url = frame.url_of(call, path)
-    return frame.render(
+    consequence = "All builds, logs and artifacts of it are removed; what runs is stopped. This cannot be undone."
+    return frame.confirm(
         call,
-        "confirm.html",
+        url,
+        f"Delete {what}?",
+        consequence,
         trail=frame.trail_of(call, path, ("Delete", f"{url}delete")),
         here="jobs",
-        question=f"Delete {what}?",
-        consequence="All builds, logs and artifacts of it are removed; what runs is stopped. This cannot be undone.",
-        address=f"{url}doDelete",
-        back=url,
-        label="Delete",
     )

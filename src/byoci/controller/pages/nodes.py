@@ -82,17 +82,8 @@ def confirm(call: Call, found: Node) -> Response:
     """`computer/NAME/delete`."""
     start, url = frame.start_of(call), frame.node_url(call, found.name)
     trail = (("Agents", f"{start}computer/"), (found.shown, url), ("Delete", f"{url}delete"))
-    return frame.render(
-        call,
-        "confirm.html",
-        trail=trail,
-        here="agents",
-        question=f"Delete the agent {found.shown}?",
-        consequence="Jobs that only it can run wait until another one has its labels. Its host is not touched.",
-        address=f"{url}doDelete",
-        back=url,
-        label="Delete",
-    )
+    consequence = "Jobs that only it can run wait until another one has its labels. Its host is not touched."
+    return frame.confirm(call, url, f"Delete the agent {found.shown}?", consequence, trail=trail, here="agents")
 
 
 def _urls(call: Call) -> dict[str, Any]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from byoci.controller.catalog import ALL_VIEW
 from byoci.controller.pages import frame, plots, queueing, states
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from starlette.responses import Response
 
     from byoci.controller.api.http import Call
@@ -32,7 +30,7 @@ def overview(call: Call, folder: str, view: tuple[str, ...] = ()) -> Response:
     chosen, words = call.value("state"), call.value("filter").strip()
     total = len(rows)
     rows = [row for row in rows if chosen in ("", row.state[0]) and words.lower() in row.name.lower()]
-    page = _number(call.value("page"))
+    page = frame.page_of(call)
     here = frame.url_of(call, folder) + _view_url(view)
     more = [(f"View {name}", frame.url_of(call, folder) + _view_url(view[: at + 1])) for at, name in enumerate(view)]
     return frame.render(
@@ -53,7 +51,7 @@ def overview(call: Call, folder: str, view: tuple[str, ...] = ()) -> Response:
         found=len(rows),
         chosen=chosen,
         words=words,
-        pages=_pages(here, len(rows), page, {"state": chosen, "filter": words}),
+        pages=frame.pages_beside(here, len(rows), page, _PER_PAGE, {"state": chosen, "filter": words}),
         quiet=call.controller.quiet,
         **_beside(call, folder),
     )
@@ -93,18 +91,3 @@ def _views(call: Call, folder: str, view: tuple[str, ...]) -> list[tuple[str, st
         return beside
     inner = catalog.read_view(folder, view).views
     return beside + [(name, base + _view_url((*view, name)), False) for name, _ in inner]
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-
-
-def _pages(here: str, found: int, page: int, query: dict[str, str]) -> Sequence[tuple[str, str]]:
-    """Links to the pages of the list before and after this one."""
-    kept = {name: value for name, value in query.items() if value}
-    links = []
-    if page:
-        links.append(("Earlier in the list", f"{here}?{urlencode({**kept, 'page': page - 1})}"))
-    if (page + 1) * _PER_PAGE < found:
-        links.append(("Further in the list", f"{here}?{urlencode({**kept, 'page': page + 1})}"))
-    return links

@@ -42,8 +42,7 @@ async def tests(call: Call, row: BuildRow) -> Response:
         raise MissingError(f"{row.job} #{row.number} has no tests")
     if "name" in call.query:
         return await _history(call, row)
-    chosen, words, page = call.value("state"), call.value("filter").strip(), call.value("page")
-    at = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 0
+    chosen, words, at = call.value("state"), call.value("filter").strip(), frame.page_of(call)
     found = await asyncio.to_thread(_chosen, call, row, chosen, words)
     url = f"{builds.build_url(call, row)}testReport/"
     passed = counts["total"] - counts["failed"] - counts["skipped"]
@@ -62,7 +61,7 @@ async def tests(call: Call, row: BuildRow) -> Response:
         words=words,
         found=len(found),
         cases=[_shown(case, url) for case in found[at * _PER_PAGE : (at + 1) * _PER_PAGE]],
-        pages=_pages(url, len(found), at, {"state": chosen, "filter": words}),
+        pages=frame.pages_beside(url, len(found), at, _PER_PAGE, {"state": chosen, "filter": words}),
     )
 
 
@@ -79,16 +78,6 @@ def _chosen(call: Call, row: BuildRow, chosen: str, words: str) -> list[dict[str
 def _shown(case: dict[str, Any], url: str) -> dict[str, Any]:
     query = urlencode({"class": case["className"], "name": case["name"]})
     return {**case, "state": _STATUSES[case["status"]], "url": f"{url}?{query}"}
-
-
-def _pages(url: str, found: int, at: int, query: dict[str, str]) -> list[tuple[str, str]]:
-    kept = {name: value for name, value in query.items() if value}
-    links = []
-    if at:
-        links.append(("Earlier in the list", f"{url}?{urlencode({**kept, 'page': at - 1})}"))
-    if (at + 1) * _PER_PAGE < found:
-        links.append(("Further in the list", f"{url}?{urlencode({**kept, 'page': at + 1})}"))
-    return links
 
 
 async def _history(call: Call, row: BuildRow) -> Response:
