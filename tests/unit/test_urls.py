@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from byoci.errors import RejectedError
@@ -184,6 +184,8 @@ def test_messages_keep_an_ssh_user_and_show_escape_sequences() -> None:
     assert "\x1b" not in shown("https://example.com/\x1b[31m")
 
 
+@example("0:0::")
+@example("user@host::path")
 @given(st.text(max_size=60) | st.from_regex(r"[a-z+-]{0,5}:{0,2}/{0,3}[a-z@:%\[\].-]{0,30}", fullmatch=True))
 def test_whatever_is_admitted_is_no_option_and_no_command(url: str) -> None:
     try:

@@ -143,6 +143,8 @@ def _local_path(text: str) -> Url:
 
 def _scp_like(url: str) -> Url:
     match = _SCP.fullmatch(url)
+    if "::" in url.partition("/")[0].partition("[")[0]:  # in an address in brackets it is IPv6's
+        raise _refusal(url, "it looks like a transport helper's")
     if match is None or not _harmless(match["host"], match["user"] or "", match["path"]):
         raise _refusal(url, "it is neither a path nor user@host:path")
     return Url(url, "ssh")
