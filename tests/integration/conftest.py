@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from both import VCS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from site_under_test import Story
 
 
-@pytest.fixture(params=[pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)])
+@pytest.fixture(params=VCS)
 def story(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
     """A site with a project in git, and then one in bzr."""
     from site_under_test import Story  # other tests here run where most of byoci is not installed

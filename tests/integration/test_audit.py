@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from both import VCS
 from site_under_test import GitPlay, Story
 
 from byoci.gate import audit as audits
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.agent, pytest.mark.slow]
 
-VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 LANDINGS = 4
 ROUNDS = 40  # of every kind of corruption
 

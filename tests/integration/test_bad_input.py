@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from both import VCS
 from site_under_test import Story
 
 from byoci.cli.main import run
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.agent]
 PROGRAM = (sys.executable, "-c", "from byoci.cli.main import main; main()")
 STAGES = ["reading the ballot", "merging", "testing", "checking again", "publishing", "reporting"]
-VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 
 
 @pytest.fixture

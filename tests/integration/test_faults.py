@@ -10,13 +10,13 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from both import VCS
 from crash_client import Landers, Pool, can_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 pytestmark = [pytest.mark.agent]
-VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 
 # What fails in which scenario: everything in the first; in the others what they are there for.
 SCENARIOS = {

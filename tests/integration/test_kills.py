@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from both import VCS
 from crash_client import Landers, Pool
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[2] / "docs" / "effects.md"
 pytestmark = [pytest.mark.agent]
-VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 
 # What is killed in which scenario: everything in the first; in the others what they are there for.
 SCENARIOS = {

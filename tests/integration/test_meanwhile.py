@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from both import VCS
 from crash_client import Landers, Pool
 from crash_people import others, pushed
 from test_faults import tell_badly
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.agent, pytest.mark.slow]
-VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 
 ACTS = (
     "push", "merge by hand", "revert", "force-push trunk", "rewrite trunk", "rewrite the source", "take approval back",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from both import VCS
 from crash_client import Landers
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.agent]
 
 EXAMPLES = int(os.environ.get("BYOCI_MODEL_EXAMPLES", "0"))  # read before tests get a world without it
-VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 STORIES = {"git": 12, "bzr": 8}  # what a minute is enough for
 STEPS = int(os.environ.get("BYOCI_MODEL_STEPS", "8"))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from both import VCS
 from site_under_test import Story
 
 from byoci.gate import certificate as certificates
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.agent, pytest.mark.slow]
 
-VCS = [pytest.param("git", marks=pytest.mark.git), pytest.param("bzr", marks=pytest.mark.bzr)]
 PROGRAM = (sys.executable, "-c", "from byoci.cli.main import main; main()")
 
 
