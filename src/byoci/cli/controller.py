@@ -12,7 +12,8 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.config.paths import NAMESPACES, byoci_home
+from byoci.cli.sites import config_if_any, controller_home, sync_nodes
+from byoci.config.paths import byoci_home
 from byoci.controller.places import LOOPBACK, NO_SSHD, sshd_program
 from byoci.errors import NothingToDoError, UsageError
 
@@ -26,22 +27,6 @@ if TYPE_CHECKING:
 
 _AGENT_SECONDS = 20.0  # how long one waits for the first connection to an agent
 _LOOK = 0.05  # seconds between looks
-
-
-def config_if_any(context: Context) -> Config | None:
-    """The configuration; None where there is no file. Raises `ConfigError` for one that is wrong."""
-    from byoci.config.loading import found_file
-
-    there = found_file(context.config, os.environ, context.namespace)
-    return None if there is None else context.site.config
-
-
-def controller_home(context: Context) -> Path:
-    """The controller's state folder; a site without a configuration has the usual one."""
-    if context.namespace not in NAMESPACES:
-        raise UsageError(f"there is no namespace {context.namespace}", details=f"There are {', '.join(NAMESPACES)}.")
-    config = config_if_any(context)
-    return config.controller_folder if config else byoci_home(os.environ) / context.namespace / "controller"
 
 
 def _need_extra() -> None:
@@ -75,8 +60,6 @@ def up(context: Context, port: int | None) -> None:
     if found is None:
         prepare(byoci_home(os.environ) / context.namespace / secrets.FOLDER, home, context.namespace)
         found = background.start(home, _serving(config, port))
-    from byoci.cli.host import sync_nodes
-
     for problem in sync_nodes(context):
         output.error(problem)
     reason = _await_agent(found.url, home)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from byoci.cli import output
-from byoci.cli.controller import config_if_any, controller_home
 from byoci.cli.main import json_option
+from byoci.cli.sites import config_if_any, controller_home, sync_nodes
 from byoci.config.paths import byoci_home
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from byoci.cli.main import Context
-    from byoci.errors import ByociError
     from byoci.host.agent_access import Row
     from byoci.host.secrets import Finding
 
@@ -114,16 +113,3 @@ def update_agent_access(context: Context, agents: tuple[str, ...]) -> int:
 
 def _as_json(row: Row) -> dict[str, str | None]:
     return {"agent": row.agent, "where": row.place, "state": row.state, "error": str(row.error) if row.error else None}
-
-
-def sync_nodes(context: Context) -> list[ByociError]:
-    """Have the controller know the definition's agents, where it runs; gives what it refused."""
-    from byoci.controller import background
-    from byoci.controller.client import Client
-    from byoci.host.agent_nodes import sync
-
-    home, config = controller_home(context), config_if_any(context)
-    found = background.find(home)
-    if config is None or found is None or not found.url:
-        return []
-    return sync(Client(found.url, home), config.agents, context.namespace)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from byoci.cli import output
-from byoci.cli.controller import controller_home
 from byoci.cli.main import json_option
+from byoci.cli.sites import controller_home
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:

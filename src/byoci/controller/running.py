@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from byoci.controller.agents import Agent
+    from byoci.controller.asking import Site
     from byoci.controller.changes import Change
-    from byoci.controller.controller import Controller
     from byoci.controller.job import Job
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
@@ -98,17 +98,17 @@ class Running:
         self.size = max(self.size, offset + len(data))
         self.tell()
 
-    def ask(self, controller: Controller, agent: Agent, ask: dict[str, Any]) -> None:
+    def ask(self, site: Site, agent: Agent, ask: dict[str, Any]) -> None:
         """A step of the build wants other jobs started; it is answered once, however often it asks."""
         number = int(ask["trigger"])
         if number not in self._asks:
-            self._asks[number] = asyncio.get_running_loop().create_task(self._answer(controller, agent, ask))
+            self._asks[number] = asyncio.get_running_loop().create_task(self._answer(site, agent, ask))
         elif self._asks[number].done():  # the answer did not arrive
             del self._asks[number]
-            self.ask(controller, agent, ask)
+            self.ask(site, agent, ask)
 
-    async def _answer(self, controller: Controller, agent: Agent, ask: dict[str, Any]) -> None:
-        answer = await answer_to(controller, self.row, ask)
+    async def _answer(self, site: Site, agent: Agent, ask: dict[str, Any]) -> None:
+        answer = await answer_to(site, self.row, ask)
         await agent.send(do="answer", build=self.name, trigger=int(ask["trigger"]), answer=answer)
 
     def add_file(self, path: str, data: bytes) -> None:

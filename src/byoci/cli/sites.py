@@ -1,0 +1,45 @@
+"""Where commands find the site's configuration and its controller, if there are any."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from byoci.config.paths import NAMESPACES, byoci_home
+from byoci.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from byoci.cli.main import Context
+    from byoci.config.loading import Config
+    from byoci.errors import ByociError
+
+
+def config_if_any(context: Context) -> Config | None:
+    """The configuration; None where there is no file. Raises `ConfigError` for one that is wrong."""
+    from byoci.config.loading import found_file
+
+    there = found_file(context.config, os.environ, context.namespace)
+    return None if there is None else context.site.config
+
+
+def controller_home(context: Context) -> Path:
+    """The controller's state folder; a site without a configuration has the usual one."""
+    if context.namespace not in NAMESPACES:
+        raise UsageError(f"there is no namespace {context.namespace}", details=f"There are {', '.join(NAMESPACES)}.")
+    config = config_if_any(context)
+    return config.controller_folder if config else byoci_home(os.environ) / context.namespace / "controller"
+
+
+def sync_nodes(context: Context) -> list[ByociError]:
+    """Have the controller know the definition's agents, where it runs; gives what it refused."""
+    from byoci.controller import background
+    from byoci.controller.client import Client
+    from byoci.host.agent_nodes import sync
+
+    home, config = controller_home(context), config_if_any(context)
+    found = background.find(home)
+    if config is None or found is None or not found.url:
+        return []
+    return sync(Client(found.url, home), config.agents, context.namespace)
