@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from both import VCS
@@ -10,6 +10,9 @@ from controller_process import wait_for
 from monitored_site import monitored
 
 from byoci.model import Outcome, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.controller, pytest.mark.monitor, pytest.mark.slow]
 

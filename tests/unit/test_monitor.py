@@ -78,7 +78,7 @@ ROW = {"project": "hello", "proposal": "1", "title": "", "outcome": "tests-faile
         (json.dumps([ROW]).encode(), Fate(Outcome.TESTS_FAILED, ("no",))),
         (json.dumps([{**ROW, "proposal": "2"}, ROW]).encode(), Fate(Outcome.TESTS_FAILED, ("no",))),
         (json.dumps([{**ROW, "outcome": "x", "reasons": {}, "revision": 3}]).encode(), Fate(Outcome.ERROR)),
-        (b'{"error": "no sandbox", "details": "", "resolution": "Do this."}', Fate(Outcome.ERROR, ("no sandbox", "Do this."))),
+        (b'{"error": "no seal", "details": "", "resolution": "Do x."}', Fate(Outcome.ERROR, ("no seal", "Do x."))),
         (None, Fate(Outcome.ERROR, ("Build 7 ended as FAILURE; see its log.",))),
         (b"[" * 100_000, Fate(Outcome.ERROR, ("Build 7 ended as FAILURE; see its log.",))),
         (b'[1, "x", null]', Fate(Outcome.ERROR, ("Build 7 ended as FAILURE; see its log.",))),

@@ -16,6 +16,8 @@ from byoci.controller.places import LOOPBACK, NO_SSHD, sshd_program
 from byoci.errors import NothingToDoError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from byoci.cli.main import Context
     from byoci.config.loading import Config
     from byoci.controller.background import Serving

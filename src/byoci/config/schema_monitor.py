@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from byoci.config.schema_types import Duration, Line, Section, Words, as_tuple
+from byoci.config.schema_types import Duration, Line, Section, as_tuple
 
 
 class Monitor(Section):

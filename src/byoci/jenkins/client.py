@@ -49,8 +49,8 @@ class Jenkins:
     url    the server's address, with a slash at its end
     user   whom to sign in as, with an API token; "": nobody
 
-    Order: calls stand alone. Concurrency: any number of threads may use one object. Errors: `UnavailableError` where the
-    server does not answer, or refuses, with its own words.
+    Order: calls stand alone. Concurrency: any number of threads may use one object. Errors: `UnavailableError` where
+    the server does not answer, or refuses, with its own words.
     """
 
     def __init__(self, url: str, user: str = "", token: str = "") -> None:

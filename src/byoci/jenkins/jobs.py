@@ -37,8 +37,8 @@ class Change:
 
     def diff(self) -> str:
         """The difference, as `diff -u` shows it."""
-        lines = ((text or "").splitlines(keepends=True) for text in (self.old, self.new))
-        return "".join(difflib.unified_diff(*lines, f"{self.name}, now", f"{self.name}, to be"))
+        old, new = ((text or "").splitlines(keepends=True) for text in (self.old, self.new))
+        return "".join(difflib.unified_diff(old, new, f"{self.name}, now", f"{self.name}, to be"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +103,5 @@ def _config(jenkins: Jenkins, name: str) -> str:
 
 
 def _gist(text: str) -> str:
-    """A config.xml without what a server adds by itself: its declaration, blanks between elements, plugins' versions."""
+    """A config.xml without what a server adds: its declaration, blanks between elements, versions of plugins."""
     return _NOISE.sub("", text.strip())

@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from byoci import effects
 from byoci.model import Outcome
 from byoci.sqlite import open_database
 
@@ -46,18 +45,6 @@ MIGRATIONS: Final = (
     """,
 )
 FILE: Final = "monitor.sqlite"
-
-_HALF: Final = "One transaction: it was not written."
-_BEGIN = effects.declare(
-    "monitor.begin",
-    "that a landing is about to be asked for",
-    half=_HALF + " It is begun anew.",
-    done="No build has its token, and it is begun anew after a while.",
-)
-_FOLLOW = effects.declare("monitor.follow", "which build a landing is", half=_HALF + " The build is found again.")
-_END = effects.declare(
-    "monitor.end", "what became of a landing", half=_HALF + " The build is looked at again, and the forge as well."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +87,6 @@ class State:
         """Close the file. Nothing else may be called after that."""
         self._database.close()
 
-    @_BEGIN
     def begin(self, project: str, trunk: str, proposal: Proposal) -> Started | None:
         """Write down that a landing is about to be asked for; None where one into that trunk is under way."""
         with self._database.writing():
@@ -121,14 +107,12 @@ class State:
             )
             return self._one("SELECT * FROM landing WHERE id = ?", cursor.lastrowid)
 
-    @_FOLLOW
     def follow(self, landing: Started, number: int, url: str, started: float) -> None:
         """Remember which build it is."""
         self._change(
             "UPDATE landing SET number = ?, url = ?, started = ? WHERE id = ?", number, url, started, landing.id
         )
 
-    @_END
     def end(
         self, landing: Started, outcome: Outcome, reasons: tuple[str, ...] = (), revision: str | None = None
     ) -> None:
