@@ -10,8 +10,9 @@ standard library, this module and `mounts`; and as the workers' own user, so tha
 
 Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a JSON object (`Request`), with descriptors: the
 sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and so on; 0 is
-/dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads its last arguments
-from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits for the arguments.
+/dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads its last
+arguments from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits for the
+arguments.
 
 Answers come on the life socket, a JSON object a packet: `{"pid": N}`, where `wait` asked for that, whereupon one byte
 of byoci's lets the first process within go on; `{"error": TEXT}` where the program could not be started; at last
