@@ -114,6 +114,18 @@ def test_a_file_that_cannot_be_written(vcs: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("vcs", VCS)
+def test_a_write_that_is_torn_in_a_program_or_a_database(vcs: str) -> None:
+    def at_two_lengths(effect: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        group = effect["name"].partition(".")[0]
+        if group in ("cache", "database", "forge") or (effect["started"] and group != "worker"):
+            yield {"do": "limit", "when": "during", "at": 20}  # within an object of git's
+            yield {"do": "limit", "when": "during", "at": 5000}  # behind a database's first page
+
+    assert try_all(vcs, at_two_lengths) >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vcs", VCS)
 def test_a_disk_that_is_full_from_then_on(vcs: str) -> None:
     if not can_mount():
         pytest.skip("only root can mount a small disk")
