@@ -166,30 +166,32 @@ def why(context: Context, commit: str) -> int:
     """Say who asked for COMMIT, who approved it, what tested it, where and for how long, and where its log is.
 
     COMMIT is a landing on a trunk, or a revision that a landing brought in. Of a landing's id its beginning will do, or
-    its end. In a repository it may be what git knows it by, as HEAD or a branch, or its number on a bzr trunk.
+    its end. In a repository it may be what git knows it by, as HEAD or a branch, or its number on a bzr trunk. The exit
+    code is 1 where the certificate is not signed with this site's landing key.
     """
-    site = context.site
-    found = _certificate_of(site, commit)
-    if context.json:
-        from byoci.gate.certificate import encode
-
-        click.echo(encode(found).decode())
-        return 0
-    _explain(found)
-    return 0
-
-
-def _certificate_of(site: Site, commit: str) -> Certificate:
     from byoci.gate import certificate as certificates
 
-    paths = _landings_named(site, commit)
+    site = context.site
+    statement, signature = certificates.split(_certificate_of(site, commit).read_bytes())
+    found, ours = certificates.decode(statement), site.certificates.signed(statement, signature)
+    if context.json:
+        click.echo(statement.decode())
+    else:
+        if not ours:
+            output.say("Not proven: what follows is not signed with this site's landing key. See `byoci audit --help`.")
+        _explain(found)
+    return 0 if ours else 1
+
+
+def _certificate_of(site: Site, commit: str) -> Path:
+    paths, revision = _landings_named(site, commit), commit
     if not paths and commit:
         revision = _named_here(site, commit) or commit
         paths = _landings_named(site, revision) or _landings_named(site, _brought_by(site, revision) or "")
     if not paths:
         of_proposal = any(item.id == commit for item in site.local_forge.list_proposals())
         raise NothingToDoError(
-            f"no certificate tells of {commit}",
+            f"no certificate tells of {commit}{'' if revision == commit else f' ({revision})'}",
             details="No landing of this site is, or brought in, a revision of that name.",
             resolution=f"Of proposal {commit} tells `byoci explain {commit}`."
             if of_proposal
@@ -197,8 +199,7 @@ def _certificate_of(site: Site, commit: str) -> Certificate:
         )
     if len(paths) > 1:
         raise UsageError(f"{commit} is the beginning of several landings' ids", resolution="Give more of it.")
-    statement, _ = certificates.split(paths[0].read_bytes())
-    return certificates.decode(statement)
+    return paths[0]
 
 
 def _landings_named(site: Site, name: str) -> list[Path]:
