@@ -19,7 +19,7 @@ from both import VCS
 from site_under_test import Story
 
 from byoci.gate import certificate as certificates
-from byoci.model import Outcome
+from byoci.model import Location, Outcome
 from byoci.store.certificates import CertificateStore
 
 if TYPE_CHECKING:
@@ -114,6 +114,31 @@ def test_anybody_can_audit_with_trunk_certificates_and_the_public_key(site: Site
     assert "no public key" in site.byoci("audit", trunk, "--key", str(site.story.config), code=2)
     assert "is no folder" in site.byoci("audit", "hello", "--certificates", str(given / "nothing"), code=2)
     assert "no revision" in site.byoci("audit", "hello", "--since", "nonsense", code=2)
+
+
+def test_what_landed_on_another_trunk_does_not_count_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its certificate is genuine, and tells of another trunk's policy. A release branch begins with main's landings."""
+    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
+    site = Site(tmp_path, "git")
+    story = site.story
+
+    def landed(branch: str, topic: str) -> str:
+        before, story.repository.trunk = story.repository.trunk, Location(story.repository.trunk.url, branch)
+        story.config.write_text(story.config.read_text().replace(str(before), str(story.repository.trunk)))
+        story.reopen()
+        return site.land(topic, **{topic: "1\n"})[1]
+
+    landed("main", "one")
+    story.repository.branch("stable")
+    landed("stable", "two")
+    story.repository.overwrite("stable")
+    smuggled = landed("main", "three")
+    story.repository.overwrite("main", "stable")
+    landed("stable", "four")
+    assert "2 of 3 revisions" in (said := site.byoci("audit", "hello", code=1))
+    assert f"{smuggled}  wrong" in said
+    assert "another trunk" in said
+    assert "4 of 4 revisions" in site.byoci("audit", "hello", "--called", f"{story.repository.trunk.url};main")
 
 
 def test_why_tells_of_a_landing_and_of_what_it_brought_in(site: Site) -> None:

@@ -37,9 +37,10 @@ _SHOWN = 200  # findings that are told to people
 )
 @click.option("--vcs", type=click.Choice(["git", "bzr"]), help="What TRUNK is in, where it is no project's.")
 @click.option("--since", metavar="REVISION", help="Judge what came after it; default: from the first landing on.")
+@click.option("--called", multiple=True, metavar="URL[;BRANCH]", help="What TRUNK was called before.")
 @json_option
 @click.pass_obj
-def audit(
+def audit(  # noqa: PLR0913, PLR0917 - an argument for each option
     context: Context,
     trunk: str | None,
     certificates: Path | None,
@@ -47,6 +48,7 @@ def audit(
     keys: tuple[Path, ...],
     vcs: str | None,
     since: str | None,
+    called: tuple[str, ...],
 ) -> int:
     """Recompute every landing on TRUNK, check its certificate, and name every commit that no certificate covers.
 
@@ -86,6 +88,7 @@ def audit(
                 known,
                 verifier.verify,
                 since=since,
+                called=called,
                 tell=output.progress,
             )
     finally:
