@@ -24,7 +24,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
-import fcntl
+import gc
 import json
 import os
 import resource
@@ -72,7 +72,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _SIGNALS = (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT)  # those that Python or we handle otherwise
 _MAX_FDS = 32
 _MAX_REQUEST = 1 << 18
-_HIGH_FD = 64  # descriptors to hand on are moved up here first, out of the way of their final places
+_FIRST_FD = 64  # the guard's own descriptors begin here, out of the way of the places that programs find theirs at
 
 
 class _Sandbox:
@@ -96,14 +96,13 @@ class _Sandbox:
         if self.request["wait"]:  # who does not ask for it would hand it on
             pipes["{block}"] = self._block_end
         places = [*([] if self.request["stdin"] else [null]), *fds, *pipes.values()]
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in places]
         numbers = {name: str(number) for number, name in enumerate(pipes, len(places) - len(pipes))}
         argv = [numbers.get(word, word) for word in self.request["argv"]]
         try:
             with self._passing():
-                self.pid = self._start_below(argv, high) if self.request["mounts"] else self._start(argv, high)
+                self.pid = self._start_below(argv, places) if self.request["mounts"] else self._start(argv, places)
         finally:
-            for fd in (*high, *pipes.values()):
+            for fd in pipes.values():
                 os.close(fd)
 
     def _start(self, argv: list[str], fds: list[int]) -> int:
@@ -123,7 +122,6 @@ class _Sandbox:
         pid = os.fork()
         if pid == 0:
             try:
-                told = fcntl.fcntl(failure_end, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
                 os.setsid()
                 mounts.mount_overlays(self.request["base"], self.request["mounts"])
                 for number in _SIGNALS:
@@ -132,7 +130,7 @@ class _Sandbox:
                     os.dup2(fd, place)
                 os.execve(argv[0], argv, self.request["env"])  # noqa: S606 -- it is what was asked for
             except OSError as error:
-                os.write(told, os.fsencode(str(error)))
+                os.write(failure_end, os.fsencode(str(error)))
             finally:
                 os._exit(127)
         os.close(failure_end)
@@ -199,8 +197,8 @@ class _Sandbox:
         """Tell how it ended and let go of everything."""
         while chunk := os.read(self.status_fd, 4096):
             self.told += chunk
-        codes = [json.loads(line).get("exit-code") for line in self.told.splitlines() if line.endswith(b"}")]
-        self.tell({"status": self.status, "code": next((code for code in codes if code is not None), None)})
+        codes = (json.loads(line) for line in self.told.splitlines() if line.endswith(b"}") and b'"exit-code"' in line)
+        self.tell({"status": self.status, "code": next((code["exit-code"] for code in codes), None)})
         self.close()
 
     def tell(self, message: dict[str, object]) -> None:
@@ -216,17 +214,26 @@ class _Sandbox:
         self.life.close()
 
 
-def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    """A packet and its descriptors, none of which a program inherits but by being given it.
+def _receive(control: socket.socket, room: bytearray) -> tuple[bytes, list[int]]:
+    """A packet, which goes to `room`, and its descriptors, none of which a program inherits but by being given it.
 
     `socket.recv_fds` of many a Python takes flags and ignores them.
     """
     fds = array.array("i")
-    room = socket.CMSG_SPACE(_MAX_FDS * fds.itemsize)
-    body, ancillary, _, _ = control.recvmsg(_MAX_REQUEST, room, socket.MSG_CMSG_CLOEXEC)
+    size, ancillary, _, _ = control.recvmsg_into(
+        [room], socket.CMSG_SPACE(_MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+    )
     for _, _, numbers in ancillary:
         fds.frombytes(numbers)
-    return body, list(fds)
+    return bytes(room[:size]), list(fds)
+
+
+def _make_room() -> int:
+    """Take all descriptors below `_FIRST_FD` that are free, so that ours begin there: /dev/null, for ourselves only."""
+    fd = os.open(os.devnull, os.O_RDONLY)
+    while fd < _FIRST_FD:
+        fd = os.dup(fd)
+    return fd
 
 
 def _set_limits(pid: int, rlimits: list[tuple[int, int]]) -> None:
@@ -247,7 +254,8 @@ class Guard:
         self._sandboxes: dict[int, _Sandbox] = {}  # by the pid that we started
         self._handlers: dict[int, Callable[[], None]] = {}
         self._poll = select.poll()
-        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._room = bytearray(_MAX_REQUEST)
+        self._null = _make_room()
         self._wake, wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
@@ -275,7 +283,7 @@ class Guard:
         os.read(self._wake, 4096)
 
     def _take(self) -> None:
-        body, fds = _receive(self._control)
+        body, fds = _receive(self._control, self._room)
         if not body:
             self._off(self._control.fileno())
             self._serving = False
@@ -366,4 +374,6 @@ def main(fd: int, uid: int, binds: list[tuple[int, str, str]]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o022)
     os.chdir("/")
-    Guard(socket.socket(fileno=fd)).serve()
+    guard = Guard(socket.socket(fileno=fd))
+    gc.freeze()  # what is there by now stays, so nobody need look at it again and again
+    guard.serve()
