@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -252,7 +253,7 @@ class BubblewrapWorker:
 
     def _reach(self, workspace: Path) -> tuple[launch.Guard, Path]:
         """Hand a workspace over to the worker's user; the guard to use, and where its sandboxes find the workspace."""
-        made = workspace in self._folders
+        made = workspace in self._folders and stat.S_ISDIR(os.lstat(workspace).st_mode)
         if not made:
             folders.check_workspace(workspace, self._base)
         self._hand_over(workspace)
