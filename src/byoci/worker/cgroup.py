@@ -121,8 +121,8 @@ class Group:
         as the group is there.
         """
         if not self._doors:
-            folders = (*self._folders, *(self._home.folders if self.passable else ()))
-            self._doors += map(self._opened, folders)
+            self._doors += map(self._opened, self._folders)
+            self._doors += map(self._opened, self._home.folders if self.passable else ())
         return self._doors
 
     @_GROUP

@@ -8,29 +8,30 @@ closes, for whatever reason, it kills the sandbox and every process that was lef
 It runs as `python -I -S` with byoci's source folder as its only addition to the path, so it imports nothing but the
 standard library, this module and `mounts`; and as the workers' own user, so that it has no right that they lack.
 
-Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a JSON object (`Request`), with descriptors: the
-sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and so on; 0 is
-/dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads its last arguments
-from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits for the arguments.
+Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a `Request` as `marshal` writes it, since both ends are
+the same Python; json, typing and the socket module would take longer to load than all else here. With it come
+descriptors: the sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and
+so on; 0 is /dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads its
+last arguments from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits for
+the arguments.
 
-Answers come on the life socket, a JSON object a packet: `{"pid": N}`, where `wait` asked for that, whereupon one byte
-of byoci's lets the first process within go on; `{"error": TEXT}` where the program could not be started; at last
-`{"status": N, "code": N | null}` when it has ended and nothing is left of it: its own exit status, and the command's,
-which is null where the command was never started.
+Answers come on the life socket, a packet each: `pid N`, where `wait` asked for that, whereupon one byte of byoci's lets
+the first process within go on; `error TEXT` where the program could not be started; at last `end N TOLD` when it has
+ended and nothing is left of it: its own exit status, and what it wrote to its `--json-status-fd`.
 """
 
 from __future__ import annotations
 
-import array
+import _socket
 import contextlib
 import ctypes
 import gc
-import json
+import marshal
 import os
 import resource
 import select
 import signal
-import socket
+import struct
 
 from byoci.worker import mounts
 
@@ -78,7 +79,7 @@ _FIRST_FD = 64  # the guard's own descriptors begin here, out of the way of the 
 class _Sandbox:
     """One started program. Its descriptors are closed with it."""
 
-    def __init__(self, life: socket.socket, request: Request, cgroups: list[int]) -> None:
+    def __init__(self, life: _socket.socket, request: Request, cgroups: list[int]) -> None:
         self.life = life
         self.request = request
         self.cgroups = cgroups
@@ -173,9 +174,10 @@ class _Sandbox:
         self.told += os.read(self.status_fd, 4096)
         first, newline, _ = self.told.partition(b"\n")
         if newline:
-            pid = json.loads(first)["child-pid"]
+            _, _, rest = first.partition(b'"child-pid":')
+            pid = int(rest.partition(b",")[0].strip(b" }"))
             _set_limits(pid, self.request["inner"])
-            self.tell({"pid": pid})
+            self.tell(b"pid %d" % pid)
         return bool(newline)
 
     def hear(self) -> bool:
@@ -197,14 +199,14 @@ class _Sandbox:
         """Tell how it ended and let go of everything."""
         while chunk := os.read(self.status_fd, 4096):
             self.told += chunk
-        codes = (json.loads(line) for line in self.told.splitlines() if line.endswith(b"}") and b'"exit-code"' in line)
-        self.tell({"status": self.status, "code": next((code["exit-code"] for code in codes), None)})
+        assert self.status is not None
+        self.tell(b"end %d %s" % (self.status, self.told))
         self.close()
 
-    def tell(self, message: dict[str, object]) -> None:
+    def tell(self, message: bytes) -> None:
         """Send byoci a message, where it still is there."""
         with contextlib.suppress(OSError):
-            self.life.send(json.dumps(message).encode())
+            self.life.send(message)
 
     def close(self) -> None:
         """Close all descriptors."""
@@ -214,18 +216,15 @@ class _Sandbox:
         self.life.close()
 
 
-def _receive(control: socket.socket, room: bytearray) -> tuple[bytes, list[int]]:
+def _receive(control: _socket.socket, room: bytearray) -> tuple[bytes, list[int]]:
     """A packet, which goes to `room`, and its descriptors, none of which a program inherits but by being given it.
 
     `socket.recv_fds` of many a Python takes flags and ignores them.
     """
-    fds = array.array("i")
-    size, ancillary, _, _ = control.recvmsg_into(
-        [room], socket.CMSG_SPACE(_MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
-    )
-    for _, _, numbers in ancillary:
-        fds.frombytes(numbers)
-    return bytes(room[:size]), list(fds)
+    space = _socket.CMSG_SPACE(_MAX_FDS * struct.calcsize("i"))
+    size, ancillary, _, _ = control.recvmsg_into([room], space, _socket.MSG_CMSG_CLOEXEC)
+    fds = [fd for _, _, numbers in ancillary for (fd,) in struct.iter_unpack("i", numbers)]
+    return bytes(room[:size]), fds
 
 
 def _make_room() -> int:
@@ -248,7 +247,7 @@ def _set_limits(pid: int, rlimits: list[tuple[int, int]]) -> None:
 class Guard:
     """The loop: take requests, reap, and kill what lost its life line."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: _socket.socket) -> None:
         self._control = control
         self._serving = True
         self._sandboxes: dict[int, _Sandbox] = {}  # by the pid that we started
@@ -290,13 +289,13 @@ class Guard:
             for sandbox in self._sandboxes.values():
                 sandbox.kill()
             return
-        request: Request = json.loads(body)
+        request: Request = marshal.loads(body)  # noqa: S302 -- whoever sends it may start anything here
         given = 1 + request["cgroups"]
-        sandbox = _Sandbox(socket.socket(fileno=fds[0]), request, fds[1:given])
+        sandbox = _Sandbox(_socket.socket(fileno=fds[0]), request, fds[1:given])
         try:
             sandbox.start(fds[given:], self._null)
         except OSError as error:
-            sandbox.tell({"error": f"{request['argv'][0]}: {error}"})
+            sandbox.tell(os.fsencode(f"error {request['argv'][0]}: {error}"))
             sandbox.close()
             return
         finally:
@@ -324,7 +323,7 @@ class Guard:
         try:
             action()
         except OSError as error:
-            sandbox.tell({"error": f"its limits could not be set: {error}"})
+            sandbox.tell(os.fsencode(f"error its limits could not be set: {error}"))
             sandbox.kill()
 
     def _reap(self) -> None:
@@ -356,15 +355,15 @@ class Guard:
             sandbox.end()
 
 
-def main(fd: int, uid: int, binds: list[tuple[int, str, str]]) -> None:
+def main(fd: int, uid: int, binds: list[str]) -> None:
     """Run as the guard whose requests come from descriptor `fd`, as user and group `uid`.
 
-    binds  folders, by descriptor and path, that sandboxes find at another path, where `uid` can get at them; only root
-           can ask for that
+    binds  folders that sandboxes find at another path, where `uid` can get at them: of each a descriptor, the path and
+           the other path; only root can ask for that
     """
     os.set_inheritable(fd, False)
     if os.getuid() == 0:
-        mounts.furnish(binds)
+        mounts.furnish([(int(binds[at]), binds[at + 1], binds[at + 2]) for at in range(0, len(binds), 3)])
     if os.getuid() != uid:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
@@ -374,6 +373,6 @@ def main(fd: int, uid: int, binds: list[tuple[int, str, str]]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o022)
     os.chdir("/")
-    guard = Guard(socket.socket(fileno=fd))
+    guard = Guard(_socket.socket(fileno=fd))
     gc.freeze()  # what is there by now stays, so nobody need look at it again and again
     guard.serve()

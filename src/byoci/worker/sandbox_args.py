@@ -143,7 +143,7 @@ def options(box: Box) -> bytes:
 
 
 @functools.lru_cache(maxsize=64)
-def _fixed(image: images.Image, network: bool, memory: tuple[str, ...], size: int) -> tuple[str, ...]:  # noqa: FBT001
+def _fixed(image: images.Image, network: bool, memory: tuple[str, ...], size: int) -> tuple[str, ...]:
     """The first of the options, which are alike from one worker to the next."""
     words = [*_NAMESPACES, *(() if network else ("--unshare-net",)), *_SEALED]
     words += ("--hostname", "worker", "--uid", str(images.UID), "--gid", str(images.UID), *image.arguments)
