@@ -86,9 +86,11 @@ public class Before {
 """
 # No port for agents: it would be open to the whole network. 3.3.2 reads that from a file of its own.
 _SETTINGS: Final = {
-    "config.xml": "<hudson><slaveAgentPort>-1</slaveAgentPort></hudson>",
+    "config.xml": "<hudson><slaveAgentPort>-1</slaveAgentPort>{}</hudson>",
     "hudson-security.xml": "<hudsonSecurityManager><slaveAgentPort>-1</slaveAgentPort></hudsonSecurityManager>",
 }
+CRUMBS: Final = '<crumbIssuer class="hudson.security.csrf.DefaultCrumbIssuer"/>'
+"""Settings by which it asks for crumbs, as every Jenkins does: some clients insist on them."""
 # Nothing is asked of its update sites, or of anybody else: what it asks for goes to a port on which nobody listens.
 _PROPERTIES: Final = (
     "java.awt.headless=true", "java.net.preferIPv4Stack=true", "skipInitSetup=true",
@@ -161,11 +163,14 @@ def _command(release: Release, port: int, options: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(release: Release, home: Path, options: Sequence[str] = ()) -> Iterator[str]:
-    """Its address, with nobody to sign in as; its war has been fetched. `options` are Java's own."""
+def running(release: Release, home: Path, options: Sequence[str] = (), settings: str = "") -> Iterator[str]:
+    """Its address, with nobody to sign in as; its war has been fetched.
+
+    `options` are Java's own, `settings` XML in the middle of its config.xml.
+    """
     home.mkdir(parents=True)
     for name, text in _SETTINGS.items():
-        (home / name).write_text(text, encoding="utf-8")
+        (home / name).write_text(text.format(settings), encoding="utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
