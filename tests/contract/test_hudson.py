@@ -5,19 +5,24 @@ What Hudson answers, the controller answers in the same shape; what else Hudson 
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from benchmarks import hudson
 from controller_process import running
 from hudson_age import FIELDS, REFUSED, REFUSED_BY_LAST, REFUSED_BY_US, VALUES
-from hudson_sessions import SESSIONS, Told, session
+from hudson_sessions import JOB, SESSIONS, Told, session
 from jenkins_clients import environment_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
@@ -112,6 +117,45 @@ def test_a_session_is_answered_as_by_hudson(
     for step in ours.keys() - of_its_age - not_ours - {"console"}:
         told = theirs[step]["told"], ours[step]["told"]
         found += differences(*told, step) + value_differences(step, *told)
-    assert found == []
+    assert sorted(found) == []
     for told in (theirs, ours) if "console" in ours and client == "python-jenkins" else ():
         assert set(LINES) <= set(told["console"]["told"].splitlines())
+
+
+MATRIX = """<matrix-project><actions/><description/><keepDependencies>false</keepDependencies><properties/>
+<scm class="hudson.scm.NullSCM"/><canRoam>true</canRoam><disabled>false</disabled><triggers class="vector"/>
+<concurrentBuild>false</concurrentBuild><axes/><builders/><publishers/><buildWrappers/></matrix-project>"""
+
+
+def post(server: Server, path: str, body: str = "") -> None:
+    with urllib.request.urlopen(f"{server.url}crumbIssuer/api/json") as reply:
+        crumb = json.load(reply)
+    headers = {"Content-Type": "text/xml", crumb["crumbRequestField"]: crumb["crumb"]}
+    with urllib.request.urlopen(urllib.request.Request(server.url + path, body.encode(), headers)) as reply:
+        reply.read()
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+
+def test_the_jobs_of_a_live_hudson_are_checked_and_only_read(ancestor: Server, tmp_path: Path) -> None:
+    for name, config in (("checked", JOB), ("many", MATRIX)):
+        post(ancestor, f"createItem?name={name}", config)
+    before = files(ancestor.folder / "home/jobs")
+    program = Path(sys.executable).with_name("byoci")
+    run = subprocess.run(
+        [program, "job", "check", ancestor.url, "--json"],
+        env={**os.environ, "BYOCI_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1, run.stderr
+    rows = {row["name"]: row for row in json.loads(run.stdout)}
+    assert (rows["checked"]["runs"], rows["many"]["runs"]) == (True, False), rows
+    assert "matrix-project" in rows["many"]["reasons"][0]
+    assert files(ancestor.folder / "home/jobs") == before
+    for name in ("checked", "many"):
+        post(ancestor, f"job/{name}/doDelete")
