@@ -183,7 +183,7 @@ def running(release: Release, home: Path, options: Sequence[str] = (), settings:
         yield f"http://127.0.0.1:{port}/"
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGTERM)  # and what its builds started: it does not end that itself
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

@@ -63,6 +63,7 @@ FIELDS: Final = {
 """Fields that Hudson told, and that Jenkins does not tell any longer, or tells otherwise."""
 
 VALUES: Final = {
-    ("stopped", "result"): "it takes a build that was stopped for failed on a Java that is newer than it is",
+    ("stopped", "result"): "it ends processes by a class that Java has no longer, and so takes the build for failed",
+    ("views", "name"): "the view of all jobs is All; Jenkins' is all",
 }
 """Step and field → why it has another value there."""
