@@ -64,6 +64,7 @@ FIELDS: Final = {
 
 VALUES: Final = {
     ("stopped", "result"): "it ends processes by a class that Java has no longer, and so takes the build for failed",
+    ("nodes", "displayName"): "it writes nodes; Jenkins writes Nodes",
     ("views", "name"): "the view of all jobs is All; Jenkins' is all",
 }
 """Step and field → why it has another value there."""

@@ -119,7 +119,7 @@ def test_a_session_is_answered_as_by_hudson(
     for step in ours.keys() - of_its_age - not_ours - {"console"}:
         told = theirs[step]["told"], ours[step]["told"]
         found += differences(*told, step) + value_differences(step, *told)
-    assert sorted(found) == []
+    assert not found, "\n".join(sorted(found))
     for told in (theirs, ours) if "console" in ours and client == "python-jenkins" else ():
         assert set(LINES) <= set(told["console"]["told"].splitlines())
 
