@@ -179,13 +179,3 @@ def cut(landers: Landers, fault: Fault) -> list[str]:
     if not os.WIFSIGNALED(ran["status"]) or os.WTERMSIG(ran["status"]) != signal.SIGKILL:
         problems.append(f"it was not killed: {ran}")
     return problems
-
-
-@pytest.mark.parametrize("vcs", VCS)
-def test_a_sample(vcs: str) -> None:
-    moves = "git.push" if vcs == "git" else "bzr.move"
-    with Landers(vcs) as landers:
-        torn_move = {"do": "tear", "when": "after", "act": "all", "name": moves, "nth": 1}
-        full = {"do": "fail", "when": "before", "errno": errno.ENOSPC, "name": "certificate.write", "nth": 1}
-        assert cut(landers, Fault("plain", torn_move)) == []
-        assert failed(landers, Fault("plain", full)) == []

@@ -10,8 +10,9 @@ standard library, this module and `mounts`; and as the workers' own user, so tha
 
 Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a JSON object (`Request`), with descriptors: the
 sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and so on; 0 is
-/dev/null. The program also gets three pipes: one for its `--json-status-fd`, one that it reads its last arguments from
-(`--args`), and one for its `--block-fd`. Its limits are set while it waits for the arguments.
+/dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads its last
+arguments from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits for the
+arguments.
 
 Answers come on the life socket, a JSON object a packet: `{"pid": N}`, where `wait` asked for that, whereupon one byte
 of byoci's lets the first process within go on; `{"error": TEXT}` where the program could not be started; at last
@@ -21,6 +22,7 @@ which is null where the command was never started.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import ctypes
 import fcntl
@@ -83,7 +85,7 @@ class _Sandbox:
         self.cgroups = cgroups
         self.status_fd, self._status_end = os.pipe2(os.O_CLOEXEC)
         self._last_end, self._last_fd = os.pipe2(os.O_CLOEXEC)
-        self._block_end, self._block_fd = os.pipe2(os.O_CLOEXEC)
+        self._block_end, self._block_fd = os.pipe2(os.O_CLOEXEC) if request["wait"] else (-1, -1)
         self.told = b""
         self.pid = 0
         self.status: int | None = None
@@ -91,7 +93,9 @@ class _Sandbox:
 
     def start(self, fds: list[int], null: int) -> None:
         """Start the program; it waits for its last arguments. `OSError` where it cannot be started."""
-        pipes = {"{status}": self._status_end, "{last}": self._last_end, "{block}": self._block_end}
+        pipes = {"{status}": self._status_end, "{last}": self._last_end}
+        if self.request["wait"]:  # who does not ask for it would hand it on
+            pipes["{block}"] = self._block_end
         places = [*([] if self.request["stdin"] else [null]), *fds, *pipes.values()]
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in places]
         numbers = {name: str(number) for number, name in enumerate(pipes, len(places) - len(pipes))}
@@ -213,6 +217,19 @@ class _Sandbox:
         self.life.close()
 
 
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    """A packet and its descriptors, none of which a program inherits but by being given it.
+
+    `socket.recv_fds` of many a Python takes flags and ignores them.
+    """
+    fds = array.array("i")
+    room = socket.CMSG_SPACE(_MAX_FDS * fds.itemsize)
+    body, ancillary, _, _ = control.recvmsg(_MAX_REQUEST, room, socket.MSG_CMSG_CLOEXEC)
+    for _, _, numbers in ancillary:
+        fds.frombytes(numbers)
+    return body, list(fds)
+
+
 def _set_limits(pid: int, rlimits: list[tuple[int, int]]) -> None:
     """Set both limits, to what is allowed at most where the system's own limit is lower."""
     with contextlib.suppress(ProcessLookupError):  # dead already; its end will tell
@@ -259,7 +276,7 @@ class Guard:
         os.read(self._wake, 4096)
 
     def _take(self) -> None:
-        body, fds, _, _ = socket.recv_fds(self._control, _MAX_REQUEST, _MAX_FDS)
+        body, fds = _receive(self._control)
         if not body:
             self._off(self._control.fileno())
             self._serving = False
@@ -338,6 +355,7 @@ def main(fd: int, uid: int, binds: list[tuple[int, str, str]]) -> None:
     binds  folders, by descriptor and path, that sandboxes find at another path, where `uid` can get at them; only root
            can ask for that
     """
+    os.set_inheritable(fd, False)
     if os.getuid() == 0:
         mounts.furnish(binds)
     if os.getuid() != uid:
