@@ -29,6 +29,7 @@ def plan_of(folder: Path, script: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_build_that_is_stopped_at_once(tmp_path: Path) -> None:
     agent = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, str(tmp_path / "agent")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
