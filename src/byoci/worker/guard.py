@@ -8,12 +8,12 @@ closes, for whatever reason, it kills the sandbox and every process that was lef
 It runs as `python -I -S` with byoci's source folder as its only addition to the path, so it imports nothing but the
 standard library, this module and `mounts`; and as the workers' own user, so that it has no right that they lack.
 
-Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a `Request` as `marshal` writes it, since both ends
-are the same Python; json, typing and the socket module would take longer to load than all else here. With it come
+Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a `Request` as `marshal` writes it, since both ends are
+the same Python; json, typing and the socket module would take longer to load than all else here. With it come
 descriptors: the sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and
-so on; 0 is /dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads
-its last arguments from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it
-waits for the arguments.
+so on; 0 is /dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads its
+last arguments from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits
+for the arguments.
 
 Answers come on the life socket, a packet each: `pid N`, where `wait` asked for that, whereupon one byte of byoci's lets
 the first process within go on; `error TEXT` where the program could not be started; at last `end N TOLD` when it has
