@@ -15,7 +15,7 @@ import pytest
 from agent_sshd import Sshd
 from controller_process import ControllerProcess, wait_for
 
-from byoci.controller.agentside.build import start_of
+from byoci.controller.agentside.record import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

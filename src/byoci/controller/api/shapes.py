@@ -334,7 +334,7 @@ def queued_bean(controller: Controller, queued: Queued) -> Bean:
     fields |= {
         "blocked": waiting,
         "buildable": not waiting,
-        "why": controller.reasons.get(queued.id, "Waiting for next available executor"),
+        "why": controller.queue.reasons.get(queued.id, "Waiting for next available executor"),
     }
     if waiting:
         fields["timestamp"] = round(queued.due * 1000)
