@@ -70,10 +70,10 @@ def test_artifacts_without_end(controller: ControllerProcess, script: str, kept:
 def test_an_end_that_is_too_much_to_be_told(controller: ControllerProcess) -> None:
     injects = "".join(
         f"<EnvInjectBuilder><info><propertiesFilePath>{number}</propertiesFilePath></info></EnvInjectBuilder>"
-        for number in range(12)
+        for number in range(9)
     )
     script = (
-        "for n in 0 1 2 3 4 5 6 7 8 9 10 11; do printf V$n= > $n; head -c 1000000 /dev/zero | tr '\\0' x >> $n; done"
+        "for n in 0 1 2 3 4 5 6 7 8; do printf V$n= > $n; head -c 1000000 /dev/zero | tr '\\0' x >> $n; done"
     )
     shell = f"<hudson.tasks.Shell><command>{script}</command></hudson.tasks.Shell>"
     controller.create("told", f"<builders>{shell}{injects}</builders>")
