@@ -72,9 +72,7 @@ def test_an_end_that_is_too_much_to_be_told(controller: ControllerProcess) -> No
         f"<EnvInjectBuilder><info><propertiesFilePath>{number}</propertiesFilePath></info></EnvInjectBuilder>"
         for number in range(9)
     )
-    script = (
-        "for n in 0 1 2 3 4 5 6 7 8; do printf V$n= > $n; head -c 1000000 /dev/zero | tr '\\0' x >> $n; done"
-    )
+    script = "for n in 0 1 2 3 4 5 6 7 8; do printf V$n= > $n; head -c 1000000 /dev/zero | tr '\\0' x >> $n; done"
     shell = f"<hudson.tasks.Shell><command>{script}</command></hudson.tasks.Shell>"
     controller.create("told", f"<builders>{shell}{injects}</builders>")
     facts, text = controller.run("told")
