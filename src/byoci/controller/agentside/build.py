@@ -21,7 +21,7 @@ import signal
 import time
 
 from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, look_apart, settled
-from byoci.controller.agentside.files import Room, collect, digest, fill_in, inject, matching, open_inside, sweep
+from byoci.controller.agentside.files import Room, collect, digests, fill_in, inject, matching, open_inside, sweep
 from byoci.controller.agentside.record import MORE, Log, descendants, fits, is_stopped, write_json
 
 TYPE_CHECKING = False
@@ -360,15 +360,8 @@ class Build:
         self._drain()
 
     def _prints(self, group: dict[str, list[str]]) -> list[list[str]]:
-        """Pairs of a path and its file's digest, of no more than what may be kept."""
-        found = []
-        room = self.plan["most"]["artifacts"]
-        for path in self._matching(group)[: self.plan["most"]["files"]]:
-            with contextlib.suppress(OSError):
-                room -= os.stat(path).st_size
-                if room >= 0:
-                    found.append([path, digest(self.workspace, path)])
-        return found
+        most = self.plan["most"]
+        return digests(self.workspace, self._matching(group)[: most["files"]], most["artifacts"])
 
     def _texts(self, paths: list[str]) -> dict[str, str]:
         """What files hold; those that are there."""

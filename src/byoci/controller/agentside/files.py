@@ -226,6 +226,17 @@ def digest(folder: str, path: str) -> str:
     return found.hexdigest()
 
 
+def digests(folder: str, paths: Iterable[str], most: int) -> list[list[str]]:
+    """Pairs of a path and its file's digest; of files that have no more than so many bytes together."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            most -= os.stat(os.path.join(folder, path)).st_size
+            if most >= 0:
+                found.append([path, digest(folder, path)])
+    return found
+
+
 def read_properties(text: str) -> dict[str, str]:
     """Lines NAME=VALUE as Java's properties have them: comments, escapes, and a backslash at the end of a line."""
     joined = re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*", r"\1", text)
