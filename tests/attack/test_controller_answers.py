@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +16,6 @@ from byoci.controller.api.builds import _zip
 from byoci.controller.api.xpath import pick
 from byoci.controller.beans import Bean, answer
 from byoci.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.controller
 
@@ -72,3 +71,26 @@ def test_an_expression_finds_no_more_than_there_is() -> None:
         pick(deep, "//*" * 8, "found", [])
     wide = b"<r>" + b"<job><name>x</name></job>" * 5000 + b"</r>"
     assert pick(wide, "", "", ["//name"]) == (b"<r>" + b"<job />" * 5000 + b"</r>", False)
+
+
+@pytest.mark.slow
+def test_a_large_report_takes_little_memory(tmp_path: Path) -> None:
+    trace = b"<testcase name='x'><failure message='m'>" + b"t" * 5000 + b"</failure></testcase>"
+    (tmp_path / "traces.xml").write_bytes(b"<testsuite>" + trace * 12_000 + b"</testsuite>")
+    (tmp_path / "text.xml").write_bytes(b"<testsuite><system-out>" + b"x\n" * 30_000_000 + b"</system-out></testsuite>")
+    (tmp_path / "empty.xml").write_bytes(b"<testsuite>" + b"<a/>" * 2_500_000 + b"</testsuite>")
+    (tmp_path / "tag.xml").write_bytes(b"<testsuite name='" + b"x" * 60_000_000 + b"'/>")
+    program = """
+import sys
+from pathlib import Path
+from byoci.controller.testreports import read_reports
+report = read_reports(Path(sys.argv[1]), ["traces.xml", "text.xml", "empty.xml", "tag.xml"])
+assert report.counts["failed"] == 12_000, report.complaints
+assert len(report.complaints) == 2, report.complaints
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2] / "src"), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert int(done.stdout) < 120_000  # kB

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from byoci.controller.agentside.files import collect, matching, read_properties
+from byoci.controller.agentside.files import Room, collect, matching, read_properties
 from byoci.controller.checkout import tips
 from byoci.controller.repository import Git, Remote
 from byoci.errors import UnavailableError
@@ -59,5 +59,5 @@ def test_files_whose_paths_are_too_long_are_left_out(tmp_path: Path) -> None:
         os.close(before)
     paths = matching(str(tmp_path / "workspace"), ["**"], [])
     target = tmp_path / "files" / ("longer" * 30)
-    collect(str(tmp_path / "workspace"), paths, str(target))
+    collect(str(tmp_path / "workspace"), paths, str(target), Room(99, 1 << 20))
     assert (target / "short").read_text() == "x"

@@ -49,8 +49,9 @@ class Reply:
 class ControllerProcess:
     """Start, ask, kill."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *options: str) -> None:
         self.home = home
+        self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self.errors = home.with_name(f"{home.name}.log")
 
@@ -58,7 +59,7 @@ class ControllerProcess:
         (self.home / "address").unlink(missing_ok=True)
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "byoci.controller", self.home, str(port)],
+                [sys.executable, "-m", "byoci.controller", *self.options, self.home, str(port)],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
@@ -158,9 +159,9 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
 
 @contextlib.contextmanager
-def running(home: Path) -> Iterator[ControllerProcess]:
+def running(home: Path, *options: str) -> Iterator[ControllerProcess]:
     """One that runs, and that nothing surprised when it is ended."""
-    process = ControllerProcess(home)
+    process = ControllerProcess(home, *options)
     try:
         process.start()
         yield process

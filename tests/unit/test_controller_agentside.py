@@ -166,8 +166,23 @@ def test_a_log_without_end_is_cut(log_of: Callable[..., bytes]) -> None:
     for parts in ([b"12345", b"678901", b"more"], [b"1234567890123"]):
         told = log_of(parts, [], most=10)
         assert told.startswith(b"1234567890\nThe log is too long")
-        assert told.count(b"\n") == 2
-        assert b"more" not in told
+        assert b"Of what the build printed" in told
+        assert told.count(b"\n") == 3
+        assert b"1more" not in told
+
+
+def test_what_a_cut_log_left_out_is_counted(tmp_path: Path) -> None:
+    from byoci.controller.agentside.record import Log
+
+    os.mkfifo(tmp_path / "wake")
+    log = Log(str(tmp_path), ["sesame"], timestamps=False, most=10)
+    log.write(b"12345678901234")
+    log.write(b"x" * 100)
+    log.say("ours is sesame")
+    log.finish()
+    *_, ours, count = (tmp_path / "log").read_bytes().splitlines()
+    assert ours == b"ours is ********"
+    assert count == b"Of what the build printed, 104 bytes were not kept."
 
 
 def test_each_line_has_its_time(log_of: Callable[..., bytes]) -> None:

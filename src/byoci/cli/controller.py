@@ -65,9 +65,12 @@ def up(context: Context, port: int | None) -> None:
 def _serving(config: Config | None, port: int | None) -> Serving:
     from byoci.config.schema_controller import Controller
     from byoci.controller.background import Serving
+    from byoci.controller.bounds import Bounds
 
     settings = config.controller if config else Controller()
-    return Serving(settings.port if port is None else port, settings.listen, settings.url or "")
+    kept = settings.keep
+    bounds = Bounds(kept.log, kept.artifacts, kept.files)
+    return Serving(settings.port if port is None else port, settings.listen, settings.url or "", bounds)
 
 
 def _await_agent(url: str, home: Path) -> str:

@@ -16,6 +16,7 @@ from byoci.config.schema_types import (
     Named,
     Port,
     Section,
+    Size,
     UserName,
     as_tuple,
     one_of,
@@ -23,6 +24,20 @@ from byoci.config.schema_types import (
 
 ENGINES: Final = ("embedded",)
 LATER_ENGINES: Final = ("jenkins",)
+
+
+class Keep(Section):
+    """What is kept of each build at most, on the agent and on the controller."""
+
+    log: Size = Field(
+        default=2 * 1024**3, description="How much of what it prints; the rest is counted, and told at the log's end."
+    )
+    artifacts: Size = Field(
+        default=10 * 1024**3, description="The size of all files that it keeps: artifacts and test reports."
+    )
+    files: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=20_000, description="How many files it keeps. A build that has more, or larger ones, fails."
+    )
 
 
 class Controller(Section):
@@ -48,6 +63,8 @@ class Controller(Section):
         default=None,
         description="Where its state is, in a folder for each namespace. Unset: `controller` in the namespace's.",
     )
+
+    keep: Keep = Field(default_factory=Keep)
 
     @model_validator(mode="after")
     def _not_in_clear(self) -> Self:

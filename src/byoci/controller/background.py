@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from byoci import proc
+from byoci.controller.bounds import Bounds
 from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ class Serving:
     port    0: any free one
     listen  an address of this machine
     url     its address as people see it, with a slash at its end; "": the one that it listens at
+    bounds  of what is kept of a build
     """
 
     port: int
     listen: str = "127.0.0.1"
     url: str = ""
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 def find(home: Path) -> Found | None:
@@ -96,7 +99,7 @@ def start(home: Path, serving: Serving) -> Found:
     log = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-        options = ("--listen", serving.listen, "--url", serving.url)
+        options = ("--listen", serving.listen, "--url", serving.url, "--most", *serving.bounds.words())
         process = proc.start(
             [sys.executable, "-I", "-m", "byoci.controller", *options, str(home), str(serving.port)],
             env={**proc.base_environment(), **environment},

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 32 * 1024**2  # bytes that it may tell
 _PATIENCE: Final = 120.0  # seconds for a repository to tell its tips
+_SECONDS: Final = 10  # of a processor, to look for branches in them
 _PROTOCOLS: Final = "file:git:http:https:ssh"  # that git may speak when it is asked for tips
 REVISIONS: Final = ("GIT_COMMIT", "BZR_REVISION")
 MORE: Final = "BYOCI_MORE"  # is set by a checkout that leaves other branches' new revisions to further builds
@@ -114,7 +115,7 @@ def _meant(branch: str, remote: str, refs: list[str]) -> frozenset[str]:
     parts = ("".join(words.get(word) or re.escape(word) for word in re.split(r"(\*\*|\*)", name)) for name in names)
     choices = [f"refs/heads/{part}" for part in sorted(parts)] + ([] if "*" in bare else [f"refs/{re.escape(bare)}"])
     try:
-        return expressions.matching("|".join(choices), refs, patience=_PATIENCE)
+        return expressions.matching("|".join(choices), refs, seconds=_SECONDS)
     except UsageError as error:
         raise UnavailableError("the branches cannot be told", details=str(error)) from error
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.aftermath import culprits, deliver, discard, drop_build, mails
 from byoci.controller.agents import Agent
+from byoci.controller.bounds import Bounds
 from byoci.controller.catalog import Catalog, DisabledError, MissingError
 from byoci.controller.checkout import MORE
 from byoci.controller.job import Result
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from byoci.controller.rows import BuildRow, Queued
 
 _log = logging.getLogger(__name__)
+_BOUNDS: Final = Bounds()
 _PAUSE: Final = 5.0  # seconds before something is tried again that a full disk prevented
 
 
@@ -45,12 +47,20 @@ class Controller:
     url   its address, with a slash at its end
     dial  makes the connection to a node
     patience  seconds that an agent may be away before its builds are given up
+    bounds    of what is kept of a build
     """
 
     def __init__(
-        self, home: Path, url: str, dial: Callable[[Node], Awaitable[Link]], *, patience: float = PATIENCE
+        self,
+        home: Path,
+        url: str,
+        dial: Callable[[Node], Awaitable[Link]],
+        *,
+        patience: float = PATIENCE,
+        bounds: Bounds = _BOUNDS,
     ) -> None:
         self.url = url
+        self.bounds = bounds
         self.places = Places(home)
         self.state = State(home / "controller.sqlite")
         self.catalog = Catalog(self.state, self.places)
@@ -77,7 +87,7 @@ class Controller:
             self.state.save_node(NodeRow(OWN, write_node(Node(OWN, root=str(self.places.home / "agent")))))
             rows = self.state.nodes()
         for build in self.state.running():
-            self.running[build.id] = Running(build, self.catalog.job(build.job), self.places)
+            self.running[build.id] = Running(build, self.catalog.job(build.job), self.places, self.bounds)
         for row in rows:
             self._connect(row)
         self._spawn(self._keep_scheduling())
@@ -312,7 +322,7 @@ class Controller:
         seats, wait = self.queue.turn()
         for seat in seats:
             row = self.state.begin(seat.queued, seat.node, seat.executor)
-            running = Running(row, self.catalog.job(row.job), self.places)
+            running = Running(row, self.catalog.job(row.job), self.places, self.bounds)
             self.running[row.id] = running
             self._spawn(self._start(self.agents[seat.node], running))
         return wait
@@ -324,6 +334,7 @@ class Controller:
             turn = running.take_turn(turns)
             built = self.state.revisions(running.row.job) if running.job.scm else []
             plan = make_plan(running.job, running.row, agent.node, self.url, turn, built)
+            plan["most"] = self.bounds.told()
             self.state.save_plan(running.row.id, plan)
         await running.start(agent, plan)
         if running.stopping:  # somebody asked for it while there was no connection

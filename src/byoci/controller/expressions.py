@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 import threading
 from collections import OrderedDict
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LONGEST: Final = 2000  # characters
-_PATIENCE: Final = 0.5  # seconds
+_SECONDS: Final = 1  # of a processor
+_PATIENCE: Final = 10  # times as long by the clock: the machine may be busy, which is not the expression's fault
 _MEMORY: Final = 256 << 20  # bytes of address space
 _KEPT: Final = 5000  # expressions that are remembered
 _TEXTS_KEPT: Final = 5_000  # of each
@@ -36,7 +38,8 @@ _MOST_CHOICES: Final = 20
 _PROGRAM: Final = f"""
 import json, re, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({_MEMORY}, {_MEMORY}))
-resource.setrlimit(resource.RLIMIT_CPU, (2, 2))
+seconds = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 pattern, texts = json.load(sys.stdin)
 try:
     found = re.compile(pattern)
@@ -49,8 +52,8 @@ _remembered: OrderedDict[str, dict[str, bool] | str] = OrderedDict()  # or why i
 _lock: Final = threading.Lock()
 
 
-def matching(pattern: str, texts: Iterable[str], *, patience: float = _PATIENCE) -> frozenset[str]:
-    """Those of `texts` that the whole expression matches. Takes at most about so many seconds.
+def matching(pattern: str, texts: Iterable[str], *, seconds: int = _SECONDS) -> frozenset[str]:
+    """Those of `texts` that the whole expression matches. Takes at most so many seconds of a processor.
 
     Raises `UsageError` for an expression that cannot be read, or takes too long.
     """
@@ -61,7 +64,7 @@ def matching(pattern: str, texts: Iterable[str], *, patience: float = _PATIENCE)
     known = _known(pattern)
     missing = [text for text in wanted if text not in known]
     if missing or not known:
-        known = {**known, **_ask(pattern, missing, patience)}
+        known = {**known, **_ask(pattern, missing, seconds)}
         _remember(pattern, known if len(known) <= _TEXTS_KEPT else {})
     return frozenset(text for text in wanted if known[text])
 
@@ -95,15 +98,18 @@ def _remember(pattern: str, what: dict[str, bool] | str) -> None:
             _remembered.popitem(last=False)
 
 
-def _ask(pattern: str, texts: list[str], patience: float) -> dict[str, bool]:
-    argv = [sys.executable, "-I", "-S", "-c", _PROGRAM]
-    told: str | list[bool]
+def _ask(pattern: str, texts: list[str], seconds: int) -> dict[str, bool]:
+    argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(seconds)]
+    given = json.dumps([pattern, texts]).encode()
     try:
-        given = json.dumps([pattern, texts]).encode()
-        result = proc.run(argv, env=proc.base_environment(), stdin=given, timeout=patience, ok=None)
-        told = json.loads(result.stdout) if result.status == 0 else "it takes too much memory"
-    except ProgramTimeoutError:
+        result = proc.run(argv, env=proc.base_environment(), stdin=given, timeout=seconds * _PATIENCE, ok=None)
+    except ProgramTimeoutError as error:
+        raise _useless(pattern, "it could not be looked at in time") from error
+    told: str | list[bool] = "it takes too much memory"
+    if result.status in (-signal.SIGXCPU, -signal.SIGKILL):
         told = "it takes too long: so many repetitions within repetitions are not looked at"
+    elif result.status == 0:
+        told = json.loads(result.stdout)
     if isinstance(told, str):
         _remember(pattern, told)
         raise _useless(pattern, told)

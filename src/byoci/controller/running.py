@@ -7,12 +7,14 @@ import errno
 import logging
 import os
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.asking import answer_to
+from byoci.controller.bounds import Bounds
 from byoci.controller.changes import read_changes, save_changes
 from byoci.controller.job import Result
-from byoci.controller.results import judge, publishing
+from byoci.controller.results import judge, publishing, worse
 from byoci.errors import UnavailableError, of_bug
 from byoci.log import shown
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 # A path that is too long here, or needs a folder where a file is.
+_BOUNDS: Final = Bounds()
+_WORDS: Final = 1 << 20  # bytes of a log that tell where and why it was cut
 _NO_NAME: Final = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ)
 
 
@@ -39,7 +43,7 @@ class Running:
     killed at any point leaves nothing out and writes nothing twice.
     """
 
-    def __init__(self, row: BuildRow, job: Job, places: Places) -> None:
+    def __init__(self, row: BuildRow, job: Job, places: Places, bounds: Bounds = _BOUNDS) -> None:
         self.row = row
         self.job = job
         self.environment: dict[str, str] = {}
@@ -57,6 +61,10 @@ class Running:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self._log, flags, 0o600)
         self.size = os.fstat(self._descriptor).st_size
+        # The agent keeps to them, too, and adds words of its own to the log; but it is a machine of others.
+        self._most = bounds.log + _WORDS
+        self._room = self._bounds = bounds
+        self._full = False  # there was no more room for its files
         self._fetched = asyncio.Event()
         self._news = asyncio.Event()
         self._asks: dict[int, asyncio.Task[None]] = {}
@@ -92,6 +100,9 @@ class Running:
 
     def add_log(self, offset: int, data: bytes) -> None:
         """A part of the agent's log, of which nothing is left out before it."""
+        if self.size >= self._most:
+            return
+        data = data[: max(0, self._most - offset)]
         if offset > self.size:
             raise UnavailableError(f"the agent leaves out a part of the log of {self.row.job} #{self.row.number}")
         os.pwrite(self._descriptor, data, offset)
@@ -115,12 +126,26 @@ class Running:
         """A part of a file that was kept; `path` leads down. One whose name cannot be here is left out."""
         place = self._files / path
         try:
+            if not self._has_room(place, len(data)):
+                return
             place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("ab") as file:
                 file.write(data)
         except OSError as error:
             if error.errno not in _NO_NAME:
                 raise
+
+    def _has_room(self, place: Path, size: int) -> bool:
+        """Whether there is for so many more bytes of a file; if so, they are counted. No part of one is kept."""
+        new = not place.exists()
+        room = self._room
+        if self._full or room.files < new or room.artifacts < size:
+            if not self._full:
+                place.unlink(missing_ok=True)
+            self._full = True
+            return False
+        self._room = replace(room, files=room.files - new, artifacts=room.artifacts - size)
+        return True
 
     def all_fetched(self) -> None:
         """All files are here."""
@@ -136,6 +161,7 @@ class Running:
         if self._files.exists():  # a part of them was fetched before
             await asyncio.to_thread(shutil.rmtree, self._files, ignore_errors=True)
         self._fetched.clear()
+        self._room, self._full = self._bounds, False
         if any(ended["files"]):
             await agent.send(do="fetch", build=self.name)
             await self._fetched.wait()
@@ -144,6 +170,9 @@ class Running:
         result, lines, facts = await asyncio.to_thread(self._judge, ended) if kept else self._judge(ended)
         self.job, result, told = publishing(self.job, ended.get("conditions", ()), result)
         lines += told
+        if self._full:
+            lines.append("Not all files were taken from the agent: they are too many or too large")
+            result = worse(result, Result.FAILURE)
         if result is Result.ABORTED and self.stopping:
             lines.append(f"Aborted by {self.stopping}")
         previous = ended["variables"].get("BYOCI_PREVIOUS", "")

@@ -51,7 +51,7 @@ async def serve(home: Path, serving: Serving) -> int | None:
         own = _own_url(serving, used)
         url = serving.url or own
         loopback = Loopback(home)
-        controller = Controller(home, url, lambda node: _dial(home, node, loopback))
+        controller = Controller(home, url, lambda node: _dial(home, node, loopback), bounds=serving.bounds)
         people = People(home)
         tasks = []
         try:

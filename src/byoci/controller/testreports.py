@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import ParseError
 
+from byoci.controller.junitreports import Document, read_document
 from byoci.controller.render import safe_text
 from byoci.errors import ByociError
 
@@ -26,16 +27,21 @@ _ENDS: Final = {
     "skip": "SKIPPED",
 }
 _MOST_CASES: Final = 200_000
-_LONGEST: Final = 20_000  # characters of a message or stack trace
+_DETAILS: Final = 16 * 1024**2  # characters of messages and stack traces of a build, all together
+_LONGEST_NAME: Final = 2000  # characters
 _COMPLAINTS: Final = 20
 
 
 @dataclass(slots=True)
 class Report:
-    """Suites of test cases, as Jenkins tells them; `complaints` are the files that could not be read, and why."""
+    """Suites of test cases, as Jenkins tells them; `complaints` are the files that could not be read, and why.
+
+    room  how many characters of messages and stack traces may still be kept
+    """
 
     suites: list[dict[str, Any]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    room: int = _DETAILS
 
     @property
     def counts(self) -> dict[str, int]:
@@ -59,7 +65,7 @@ def read_reports(folder: Path, paths: Iterable[str]) -> Report:
     for path in paths:
         try:
             room -= (folder / path).stat().st_size
-            suites = _read(folder / path) if room >= 0 else []
+            suites = _read(folder / path, report, _MOST_CASES) if room >= 0 else []
         # LookupError: an encoding that is none
         except (OSError, ValueError, ParseError, LookupError, ByociError) as error:
             if len(report.complaints) < _COMPLAINTS:
@@ -73,21 +79,16 @@ def read_reports(folder: Path, paths: Iterable[str]) -> Report:
     return report
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    from defusedxml.ElementTree import fromstring
-
+def _read(path: Path, report: Report, most_cases: int) -> list[dict[str, Any]]:
     with path.open("rb") as file:
-        if file.read(1) == _SUBUNIT:
-            file.seek(0)
-            return [{"name": safe_text(path.name)[:1000], "duration": 0.0, "cases": _read_subunit(file)}]
+        subunit = file.read(1) == _SUBUNIT
         file.seek(0)
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise ValueError(f"it is larger than {_LARGEST} bytes")
-    root: Element = fromstring(data, forbid_dtd=True)  # what defusedxml raises is a ValueError
-    if root.tag not in ("testsuite", "testsuites"):
-        raise ValueError(f"its root is {safe_text(root.tag)[:50]}, not testsuite or testsuites")
-    return [_suite(suite) for suite in root.iter("testsuite")]
+        if subunit:
+            return [{"name": safe_text(path.name)[:1000], "duration": 0.0, "cases": _read_subunit(file)}]
+        document = Document(report.room, most_cases)
+        read_document(file, document, _LARGEST)
+    report.room = document.room
+    return document.suites
 
 
 def _read_subunit(file: BinaryIO) -> list[dict[str, Any]]:
@@ -101,7 +102,7 @@ def _read_subunit(file: BinaryIO) -> list[dict[str, Any]]:
         for piece in pieces:
             event = decode(piece.data) if piece.packet else None
             if event and event.test_id and event.status in _ENDS and len(statuses) <= _MOST_CASES:
-                statuses[event.test_id] = _ENDS[event.status]
+                statuses[event.test_id[:_LONGEST_NAME]] = _ENDS[event.status]
 
     while chunk := file.read(1 << 18):
         see(splitter.feed(chunk))
@@ -113,33 +114,3 @@ def _told(name: str, status: str) -> dict[str, Any]:
     told = {"className": safe_text(name.rpartition(".")[0])[:1000], "name": safe_text(name.rpartition(".")[2])[:1000]}
     details = {"errorDetails": "" if status == "FAILED" else None, "errorStackTrace": None}
     return {**told, "duration": 0.0, "status": status, "skipped": status == "SKIPPED", **details}
-
-
-def _suite(suite: Element) -> dict[str, Any]:
-    name = safe_text(suite.get("name", ""))[:1000]
-    cases = [_case(case, name) for case in suite.findall("testcase")]
-    return {"name": name, "duration": _seconds(suite), "cases": cases}
-
-
-def _case(case: Element, suite: str) -> dict[str, Any]:
-    trouble = case.find("failure")
-    if trouble is None:
-        trouble = case.find("error")
-    status = "FAILED" if trouble is not None else "SKIPPED" if case.find("skipped") is not None else "PASSED"
-    return {
-        "className": safe_text(case.get("classname", suite))[:1000],
-        "name": safe_text(case.get("name", ""))[:1000],
-        "duration": _seconds(case),
-        "status": status,
-        "skipped": status == "SKIPPED",
-        "errorDetails": None if trouble is None else safe_text(trouble.get("message", ""))[:_LONGEST],
-        "errorStackTrace": None if trouble is None else safe_text(trouble.text or "")[:_LONGEST],
-    }
-
-
-def _seconds(element: Element) -> float:
-    try:
-        seconds = float(element.get("time", "0").replace(",", ""))
-    except ValueError:
-        return 0.0
-    return seconds if 0 <= seconds < 1e9 else 0.0

@@ -21,8 +21,8 @@ import signal
 import time
 
 from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, look_apart, settled
-from byoci.controller.agentside.files import collect, digest, fill_in, inject, matching, open_inside, sweep
-from byoci.controller.agentside.record import MORE, Log, descendants, is_stopped, write_json
+from byoci.controller.agentside.files import Room, collect, digests, fill_in, inject, matching, open_inside, sweep
+from byoci.controller.agentside.record import MORE, Log, descendants, fits, is_stopped, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
@@ -58,7 +58,7 @@ class Build:
         self.environment["WORKSPACE"] = self.workspace
         self.environment["WORKSPACE_TMP"] = f"{self.workspace}@tmp"
         self.variables: dict[str, str] = {}
-        self.log = Log(folder, plan["secrets"], timestamps=plan["timestamps"])
+        self.log = Log(folder, plan["secrets"], timestamps=plan["timestamps"], most=plan["most"]["log"])
         self.result = "SUCCESS"
         self.reason = ""
         self._aborted = is_stopped(folder)  # perhaps before there was a status, and so nobody to be told
@@ -109,17 +109,20 @@ class Build:
         if self.reason:
             self.log.say(f"The build was ended early: {self.reason}")
         files = self._keep()
-        prints = [self._prints(group) for group in self.plan["prints"]]
-        size = self.log.finish()
-        told = {"result": self.result, "reason": self.reason, "size": size, "files": files, "prints": prints}
-        return {
-            **told,
+        told: dict[str, Any] = {
+            "files": files,
+            "prints": [self._prints(group) for group in self.plan["prints"]],
             "variables": self.variables,
-            "workspace": self.workspace,
             "texts": self._texts(self.plan["read"]),
-            "conditions": conditions,
             "changes": self.changes,
         }
+        if not fits(told):
+            self.log.say("What the build left behind is too much to be told: names of files, variables, changes")
+            self._at_least("FAILURE")
+            told = {"files": [[] for _ in files], "prints": [], "variables": {}, "texts": {}, "changes": ""}
+        size = self.log.finish()
+        told |= {"result": self.result, "reason": self.reason, "size": size}
+        return {**told, "workspace": self.workspace, "conditions": conditions}
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do it; where it ends early, so does everything that was started."""
@@ -196,6 +199,9 @@ class Build:
     def _trigger(self, step: dict[str, Any]) -> None:
         """Have the controller start other jobs, and wait for what it tells of them."""
         ask = {"trigger": step["trigger"], "variables": self.variables, "texts": self._texts(step["read"])}
+        if not fits(ask):
+            self.log.say("What is to be handed on to other jobs is too much: variables, files of parameters")
+            raise Stopped("FAILURE", "")
         write_json(f"{self.folder}/ask", ask)
         self.log.wake(MORE)
         path = f"{self.folder}/answer-{step['trigger']}"
@@ -354,12 +360,8 @@ class Build:
         self._drain()
 
     def _prints(self, group: dict[str, list[str]]) -> list[list[str]]:
-        """Pairs of a path and its file's digest."""
-        found = []
-        for path in self._matching(group):
-            with contextlib.suppress(OSError):
-                found.append([path, digest(self.workspace, path)])
-        return found
+        most = self.plan["most"]
+        return digests(self.workspace, self._matching(group)[: most["files"]], most["artifacts"])
 
     def _texts(self, paths: list[str]) -> dict[str, str]:
         """What files hold; those that are there."""
@@ -383,10 +385,15 @@ class Build:
 
     def _keep(self) -> list[list[str]]:
         kept = []
+        most = self.plan["most"]
+        room = Room(most["files"], most["artifacts"])
         for number, group in enumerate(self.plan["keep"]):
-            paths = self._matching(group)
-            collect(self.workspace, paths, f"{self.folder}/files/{number}")
-            kept.append(paths)
+            kept.append(collect(self.workspace, self._matching(group), f"{self.folder}/files/{number}", room))
+        if room.left_out:
+            self.log.say(
+                f"{room.left_out} files were not kept: a build may keep {most['files']} with {most['artifacts']} bytes"
+            )
+            self._at_least("FAILURE")
         return kept
 
 

@@ -11,6 +11,7 @@ import stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import BinaryIO
 
 # What Ant leaves out by default: the files of version control and editors, and what is in folders of these names.
 _FOLDERS = ("CVS", "SCCS", ".svn", ".git", ".hg", ".bzr")
@@ -105,8 +106,21 @@ def open_inside(folder: str, path: str) -> int:
     return file
 
 
-def collect(folder: str, paths: Iterable[str], target: str) -> None:
-    """Copy files of `folder` below `target`; one that disappears meanwhile is left out."""
+class Room:
+    """For how many files there still is room, and for how many bytes; `left_out` are those for which there was none."""
+
+    def __init__(self, files: int, size: int) -> None:
+        self.files = files
+        self.size = size
+        self.left_out = 0
+
+
+def collect(folder: str, paths: Iterable[str], target: str, room: Room) -> list[str]:
+    """Copy files of `folder` below `target`; gives their paths.
+
+    Left out are one that disappears meanwhile, and those for which there is no room.
+    """
+    kept = []
     for path in paths:
         place = os.path.join(target, path)
         if len(os.fsencode(place)) >= _LONGEST_PATH:
@@ -116,8 +130,29 @@ def collect(folder: str, paths: Iterable[str], target: str) -> None:
             source = open_inside(folder, path)
         except OSError:
             continue
-        with open(source, "rb") as reader, open(place, "wb") as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
+        with open(source, "rb") as reader:
+            if room.files > 0 and _copy(reader, place, room.size):
+                room.files -= 1
+                room.size -= os.stat(place).st_size
+                kept.append(path)
+            else:
+                room.left_out += 1
+    return kept
+
+
+def _copy(reader: BinaryIO, place: str, most: int) -> bool:
+    """Whether there was room for it; where there was none, there is nothing at that place."""
+    if os.fstat(reader.fileno()).st_size > most:
+        return False
+    with open(place, "wb") as writer:
+        while data := reader.read(1 << 20):  # it may grow meanwhile
+            most -= len(data)
+            if most < 0:
+                break
+            writer.write(data)
+    if most < 0:
+        os.unlink(place)
+    return most >= 0
 
 
 def empty(folder: str) -> list[str]:
@@ -189,6 +224,17 @@ def digest(folder: str, path: str) -> str:
         while data := file.read(1 << 20):
             found.update(data)
     return found.hexdigest()
+
+
+def digests(folder: str, paths: Iterable[str], most: int) -> list[list[str]]:
+    """Pairs of a path and its file's digest; of files that have no more than so many bytes together."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            most -= os.stat(os.path.join(folder, path)).st_size
+            if most >= 0:
+                found.append([path, digest(folder, path)])
+    return found
 
 
 def read_properties(text: str) -> dict[str, str]:

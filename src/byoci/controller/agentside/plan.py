@@ -30,6 +30,7 @@ class Plan(TypedDict):
     keep         groups of patterns, `{"includes": [...], "excludes": [...]}`
     prints       the same, of files whose digests are told
     read         paths of files whose texts are told
+    most         what is kept at most: `log` and `artifacts` in bytes, `files` of artifacts
     """
 
     header: str
@@ -46,3 +47,4 @@ class Plan(TypedDict):
     keep: list[dict[str, list[str]]]
     prints: list[dict[str, list[str]]]
     read: list[str]
+    most: dict[str, int]

@@ -13,9 +13,10 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
     from typing import Any
 
 MASK = b"********"
-MOST = 4 << 30  # bytes of a build's log
+MOST = 2 << 30  # bytes of a build's log
 PRINTED = b"+"  # written into `wake`
 MORE = b"!"
+_MOST_TOLD = 8 << 20  # bytes of a message
 _CUT = b"\nThe log is too long: what the build prints from here on is not kept.\n"
 
 
@@ -47,6 +48,11 @@ def write_json(path: str, value: dict[str, Any]) -> None:
     os.rename(f"{path}.new", path)
 
 
+def fits(value: dict[str, Any]) -> bool:
+    """Whether it can be told to the controller, which hangs up on who tells too much at once."""
+    return len(json.dumps(value)) <= _MOST_TOLD
+
+
 def note_stop(folder: str) -> None:
     """Have it known, also to a supervisor that has yet to begin, that somebody wants the build's end."""
     with contextlib.suppress(FileNotFoundError):
@@ -72,6 +78,7 @@ class Log:
         self._secrets = sorted(masked, key=len, reverse=True)
         self._timestamps = timestamps
         self._room = most
+        self._lost = 0  # bytes that were printed when there was no more room
         self._held = b""
         self._at_start = True
         self.untold: float | None = None  # since when there is what `wake` was not called for
@@ -101,10 +108,15 @@ class Log:
             data = (stamp if self._at_start else b"") + body + (b"\n" if ends else b"")
             self._at_start = ends
         if self._room < 0:
+            self._lost += len(data)
             return
         self._room -= len(data)
         if self._room < 0:
+            self._lost -= self._room
             data = data[: self._room] + _CUT
+        self._append(data)
+
+    def _append(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
             view = view[os.write(self._file, view) :]
@@ -112,13 +124,21 @@ class Log:
             self.untold = time.monotonic()
 
     def say(self, line: str) -> None:
-        """A line of the supervisor's own."""
-        self.write(os.fsencode(line) + b"\n")
+        """A line of the supervisor's own, for which there is room always."""
+        data = os.fsencode(line) + b"\n"
+        if self._room >= 0:
+            self.write(data)
+            return
+        for secret in self._secrets:
+            data = data.replace(secret, MASK)
+        self._append(data)
 
     def finish(self) -> int:
         """Write what was held back; gives the length of the log."""
         held, self._held = self._held, b""
         self._put(held)
+        if self._lost:
+            self._append(b"Of what the build printed, %d bytes were not kept.\n" % self._lost)
         return os.fstat(self._file).st_size
 
     def wake(self, what: bytes = PRINTED) -> None:
