@@ -1,7 +1,7 @@
 """The embedded controller: how soon it is there, what memory it needs, how long a build of `true` takes.
 
-Builds are asked for over its remote API, as clients do. With Java and Hudson's war in `.cache/hudson` the same is
-measured of Hudson 1.395, in turns.
+Builds are asked for over its remote API, as clients do. With Maven and a JDK the same is measured of Hudson 1.395, in
+turns.
 """
 
 from __future__ import annotations

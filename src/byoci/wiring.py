@@ -8,16 +8,19 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from byoci.errors import ConfigError, UsageError
+from byoci.errors import ConfigError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from byoci.config import schema
     from byoci.config.loading import Config
     from byoci.forge.local import LocalForge
+    from byoci.gate.ballot import Policy
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
+    from byoci.jenkins.client import Jenkins
+    from byoci.monitor.watched import Watched
     from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
     from byoci.store.leases import Leases
@@ -100,6 +103,48 @@ class Site:
             tell=tell,
             workdir=workdir,
         )
+
+    def watched(self, name: str) -> Watched:
+        """A project as the monitor sees it."""
+        from byoci.monitor.watched import Watched
+
+        found = self.config.project(name)
+        return Watched(
+            project=name,
+            trunk=found.trunk,
+            policy=policy_of(found),
+            forge=self.local_forge,
+            tip=lambda branch: self.vcs(found).tip(branch),
+            near=found.forge == "local",
+        )
+
+    def jenkins(self) -> Jenkins:
+        """The controller's remote API. Raises `UnavailableError` where it does not run."""
+        from byoci.jenkins.client import Jenkins
+
+        folder = self.config.controller_folder
+        try:
+            url = (folder / "address").read_text(encoding="utf-8").strip()
+            token = (folder / "admin-token").read_text(encoding="ascii").strip()
+        except FileNotFoundError as error:
+            raise UnavailableError(
+                "the controller does not run", details=f"{error.filename} is not there", resolution="Type: byoci up"
+            ) from error
+        return Jenkins(url, "admin", token)
+
+    def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
+        """The jobs that the controller is to have: name → config.xml.
+
+        own_program  how this machine's own byoci is called, for a definition that does not say how agents do
+        """
+        from byoci.jenkins.landing_job import config_xml, job_name
+
+        wanted = self.config.jobs
+        byoci = wanted.byoci or own_program
+        return {
+            job_name(name): config_xml(name, str(project.trunk), project.worker, byoci, wanted.label or "")
+            for name, project in self.config.projects.items()
+        }
 
     def project_of_trunk(self, trunk: str) -> schema.Project:
         """The project whose trunk that is. Raises `UsageError` where there is none."""
@@ -198,23 +243,30 @@ class Site:
         return found
 
     def _project(self, found: schema.Project) -> Project:
-        from byoci.gate.ballot import Policy
         from byoci.gate.plan import Project
 
-        approve, landing = found.approve, self.config.site.landing
+        landing = self.config.site.landing
         return Project(
             name=found.name,
             trunk=found.trunk,
             tests=self.test_plan(found),
-            policy=Policy(
-                minimum=approve.minimum,
-                trusted=None if approve.trusted is None else frozenset(approve.trusted),
-                allow_self=approve.self,
-            ),
+            policy=policy_of(found),
             committer_name=landing.fullname,
             committer_email=landing.email,
             attempts=landing.attempts,
         )
+
+
+def policy_of(project: schema.Project) -> Policy:
+    """What a project asks of a ballot."""
+    from byoci.gate.ballot import Policy
+
+    approve = project.approve
+    return Policy(
+        minimum=approve.minimum,
+        trusted=None if approve.trusted is None else frozenset(approve.trusted),
+        allow_self=approve.self,
+    )
 
 
 def vcs_of(kind: str, private: Path, config: Config | None, *, local: bool) -> Vcs:

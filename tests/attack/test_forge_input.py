@@ -178,6 +178,7 @@ def test_mallory_and_her_friends_cannot_land_or_block(forge: LocalForge) -> None
     assert not judge(forge.ballot_of(forge.proposal("1")), Policy(minimum=2, trusted=policy.trusted), "r1").landable
 
 
+@pytest.mark.slow
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_whatever_is_accepted_comes_back_as_it_is_shown(
     tmp_path_factory: pytest.TempPathFactory, title: str, description: str

@@ -72,6 +72,7 @@ def changes(old: Tree, new: Tree) -> dict[str, Change]:
     return gone | {path: what for path, what in new.items() if old.get(path) != what}
 
 
+@pytest.mark.slow
 def test_whatever_changes(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     dice = random.Random(f"{play.name} trees")
     trees = [random_tree(dice) for _ in range(10)]

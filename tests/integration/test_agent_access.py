@@ -156,7 +156,7 @@ def test_killed_at_any_moment_it_locks_nobody_out_and_is_finished_by_the_next(fl
     began = time.monotonic()
     fleet.update()
     whole = time.monotonic() - began
-    for kill in range(8):
+    for kill in range(5):
         fleet.byoci("host", "secrets", "--rotate")
         process = subprocess.Popen(
             fleet.argv("host", "update-agent-access"),
@@ -166,7 +166,7 @@ def test_killed_at_any_moment_it_locks_nobody_out_and_is_finished_by_the_next(fl
             stderr=subprocess.DEVNULL,
             process_group=0,
         )
-        time.sleep(0.2 + 1.5 * whole * kill / 8)
+        time.sleep(0.2 + 1.5 * whole * kill / 5)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         for agent in fleet.servers:
@@ -174,7 +174,7 @@ def test_killed_at_any_moment_it_locks_nobody_out_and_is_finished_by_the_next(fl
     fleet.update()
     assert fleet.ours("agent1") == fleet.ours("agent2") == [fleet.wanted()] == [fleet.in_use()]
     left = [path for path in fleet.servers["agent1"].folder.iterdir() if path.name.startswith(".authorized_keys.")]
-    assert len(left) <= 8  # of runs that were killed in the midst of writing
+    assert len(left) <= 5  # of runs that were killed in the midst of writing
     assert fleet.byoci("host", "secrets", "--check").returncode == 0
 
 

@@ -153,6 +153,7 @@ def test_a_disk_that_fills_up_at_any_moment_loses_nothing(
     assert story.trunk_files()["new"] == "1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vcs", VCS)
 def test_a_full_disk_is_our_failure_and_loses_nothing(
     small_disk: Path, tmp_path: Path, vcs: str, monkeypatch: pytest.MonkeyPatch

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,6 @@ from byoci import proc
 from byoci.config.detect import current_branch, detect
 from byoci.errors import UsageError
 from byoci.model import Location
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.bzr
 
@@ -30,16 +28,21 @@ def brz(folder: Path, *arguments: str) -> str:
     return proc.run((sys.executable, "-m", "breezy", *arguments), env=environment, cwd=folder).text
 
 
-@pytest.fixture
-def hello(tmp_path: Path) -> Path:
-    """A standalone branch with a working tree, which has an executable test script."""
-    folder = tmp_path / "hello"
-    brz(tmp_path, "init", "--quiet", str(folder))
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "hello"
+    brz(folder.parent, "init", "--quiet", str(folder))
     (folder / "run-tests").write_text("#!/bin/sh\n")
     (folder / "run-tests").chmod(0o755)
     brz(folder, "add", "--quiet")
     brz(folder, "commit", "--quiet", "--message", "first")
     return folder
+
+
+@pytest.fixture
+def hello(made: Path, tmp_path: Path) -> Path:
+    """A standalone branch with a working tree, which has an executable test script."""
+    return Path(shutil.copytree(made, tmp_path / "hello"))
 
 
 def test_a_branch_from_any_folder_of_it(hello: Path, tmp_path: Path) -> None:
@@ -52,6 +55,7 @@ def test_a_branch_from_any_folder_of_it(hello: Path, tmp_path: Path) -> None:
         assert current_branch(place) == Location(str(hello))
 
 
+@pytest.mark.slow
 def test_a_checkout_gates_what_it_is_a_checkout_of(hello: Path, tmp_path: Path) -> None:
     brz(tmp_path, "checkout", "--quiet", str(hello), "bound")
     brz(tmp_path, "checkout", "--quiet", "--lightweight", str(hello), "light ä")
@@ -75,6 +79,7 @@ def test_a_branch_bound_to_a_server(hello: Path, tmp_path: Path) -> None:
     assert detect(hello, home=tmp_path).trunk == Location(str(tmp_path / "else where"))
 
 
+@pytest.mark.slow
 def test_a_shared_repository(hello: Path, tmp_path: Path) -> None:
     brz(tmp_path, "init-shared-repository", "--quiet", "shared")
     shared = tmp_path / "shared"
@@ -96,6 +101,7 @@ def test_a_shared_repository(hello: Path, tmp_path: Path) -> None:
     assert detect(shared / "one", home=tmp_path).trunk == Location(str(shared / "one"))
 
 
+@pytest.mark.slow
 def test_colocated_branches(hello: Path, tmp_path: Path) -> None:
     brz(tmp_path, "init", "--quiet", "--format=development-colo", "colo")
     colo = tmp_path / "colo"
@@ -113,6 +119,7 @@ def test_colocated_branches(hello: Path, tmp_path: Path) -> None:
     assert chosen.trunk == Location(str(colo), "feature")
 
 
+@pytest.mark.slow
 def test_a_branch_without_a_working_tree_proposes_no_tests(hello: Path, tmp_path: Path) -> None:
     brz(tmp_path, "branch", "--quiet", "--no-tree", str(hello), "bare")
     assert detect(tmp_path / "bare", home=tmp_path).tests is None

@@ -33,7 +33,8 @@ SCENARIOS = {
     "rewound": "cache.forget cache.index forge.*",
     "moved": "certificate.drop notes.reset sibling.make",
     "reused": "cache.passed log.remove",
-    "served": "git.ask git.fetch-source git.check-pack git.take-packs git.exempt git.tidy git.push bzr.connect bzr.move",  # noqa: E501
+    "served": "git.ask git.fetch-source git.check-pack git.take-packs git.exempt git.tidy git.push "
+    "bzr.connect bzr.note-lock bzr.lock bzr.move bzr.unlock",
     "left": "git.* bzr.* scratch.* forge.* cache.*",
     "rewritten": "git.offers",
     "half-way": "checkout.*",
@@ -117,14 +118,3 @@ def test_whenever_a_lander_is_killed_the_next_one_ends_it_once_and_right(vcs: st
     killed_in = {case.name for case in tried}
     assert killed_in == {name for name in named() if name.partition(".")[0] not in OTHERS[vcs]} - {*ELSEWHERE}
     assert len(killed_in) >= 40
-
-
-@pytest.mark.parametrize("vcs", VCS)
-def test_a_sample(vcs: str) -> None:
-    moves = "git.push" if vcs == "git" else "bzr.move"
-    with Landers(vcs) as landers:
-        begun, unnamed = landers.dry("plain").effects, landers.dry("plain").unnamed
-        assert unnamed == (), "\n".join(unnamed)
-        for wanted, when in ((moves, "before"), (moves, "after"), ("forge.comment", "during")):
-            (case,) = (case for case in cases("plain", begun, wanted) if case.when == when)
-            assert killed(landers, case) == [], case

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -41,6 +43,11 @@ LEAN = {
 }
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that a new interpreter has after running `code`, beyond those that it starts with."""
     tell = "import json, sys; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
@@ -70,7 +77,9 @@ def test_programs_start_in_one_place() -> None:
     starting |= {"pty": {"fork", "spawn"}, "asyncio": {"create_subprocess_exec", "create_subprocess_shell"}}
     guilty = set()
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not re.search(rf"\b({'|'.join(starting)}|multiprocessing)\b", path.read_text(encoding="utf-8")):
+            continue
+        for node in ast.walk(parsed(path)):
             named = [node.func] if isinstance(node, ast.Call) else []
             if isinstance(node, ast.ClassDef):  # a class of one's own that starts what its base starts
                 named = [part for base in node.bases for part in ast.walk(base) if isinstance(part, ast.Attribute)]
@@ -96,7 +105,7 @@ def test_files_stay_readable() -> None:
 def test_functions_fit_on_a_screen() -> None:
     long = {}
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef):
                 first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
                 size = (node.end_lineno or 0) - first.lineno + 1

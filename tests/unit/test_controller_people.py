@@ -42,6 +42,7 @@ def basic(name: str, word: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{word}".encode()).decode()
 
 
+@pytest.mark.slow
 def test_a_password_is_kept_as_what_cannot_be_turned_back(people: People, tmp_path: Path) -> None:
     people.add("ann", WORD)
     people.add("robot", None)

@@ -37,6 +37,7 @@ def case(name: str, inside: str = "") -> str:
     return f'<testcase classname="a.B" name="{name}">{inside}</testcase>'
 
 
+@pytest.mark.slow
 def test_what_pytest_writes(tmp_path: Path) -> None:
     (tmp_path / "test_example.py").write_text(SUITE)
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=out/junit.xml"]

@@ -68,9 +68,10 @@ def approved(context: Context, trunk: str, vcs: str | None) -> int:
 @click.argument("trunk", metavar="TRUNK", help="URL[;BRANCH] of the trunk.")
 @click.argument("workdir", type=_folder, help="The folder to test it in.")
 @click.argument("container", shell_complete=complete.workers, help="The kind of worker, as in [worker.NAME].")
+@click.option("--proposal", "only", metavar="ID", shell_complete=complete.proposals, help="This one, not the first.")
 @json_option
 @click.pass_obj
-def land(context: Context, trunk: str, workdir: Path, container: str) -> int:
+def land(context: Context, trunk: str, workdir: Path, container: str, only: str | None) -> int:
     """Land the first proposal into TRUNK that may, testing it in WORKDIR in a worker of the kind CONTAINER.
 
     WORKDIR is emptied first; afterwards it holds the tested tree with what the tests left, for the job to collect.
@@ -82,7 +83,8 @@ def land(context: Context, trunk: str, workdir: Path, container: str) -> int:
     site = context.site
     project = site.project_of_trunk(trunk)
     workdirs.claim(site, workdir)
-    rows = land_first(site.gate(project.name, output.doing, worker=container, workdir=workdir.absolute()), site.leases)
+    gate = site.gate(project.name, output.doing, worker=container, workdir=workdir.absolute())
+    rows = land_first(gate, site.leases, only)
     if rows or context.json:
         show(context, rows)
     else:

@@ -1,39 +1,29 @@
-"""`byoci up`, `byoci down` and `byoci job`: the embedded controller from the command line."""
+"""`byoci up` and `byoci down`: the embedded controller from the command line."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import config_if_any, controller_home, sync_nodes
+from byoci.cli.sites import config_if_any, controller_home, need_controller, sync_nodes
 from byoci.config.paths import byoci_home
 from byoci.controller.places import LOOPBACK, NO_SSHD, sshd_program
-from byoci.errors import NothingToDoError, UsageError
+from byoci.errors import NothingToDoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pathlib import Path
 
     from byoci.cli.main import Context
     from byoci.config.loading import Config
     from byoci.controller.background import Serving
-    from byoci.controller.checking import Checked
 
 _AGENT_SECONDS = 20.0  # how long one waits for the first connection to an agent
 _LOOK = 0.05  # seconds between looks
-
-
-def _need_extra() -> None:
-    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "defusedxml")):
-        raise UsageError(
-            "the embedded controller is not installed", resolution="Install byoci with its extra: byoci[controller]."
-        )
 
 
 @click.command()
@@ -54,7 +44,7 @@ def up(context: Context, port: int | None) -> None:
     from byoci.host import secrets
     from byoci.host.site_agent import prepare
 
-    _need_extra()
+    need_controller()
     home, config = controller_home(context), config_if_any(context)
     found = background.find(home)
     if found is None:
@@ -103,42 +93,3 @@ def down(context: Context) -> None:
     if not background.stop(controller_home(context)):
         raise NothingToDoError("no controller is running")
     output.progress("The controller has ended.")
-
-
-@click.group()
-def job() -> None:
-    """Jobs of the controller."""
-
-
-@job.command()
-@click.argument("source", metavar="URL|FOLDER")
-@click.option("--user", default="", help="Whom to sign in as, at a URL.")
-@click.option("--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="With his API token.")
-@json_option
-@click.pass_obj
-def check(context: Context, source: str, user: str, token_file: Path | None) -> int:
-    """Tell which jobs of a Jenkins would run on the embedded controller, and what in the others would not.
-
-    FOLDER holds what `jenkins-jobs test --config-xml -o FOLDER` wrote, or is the `jobs` of a Jenkins' own home. At a
-    URL everything is only read. The exit code is 1 where a job would not run.
-    """
-    from byoci.controller.checking import Jenkins, check_folder
-
-    _need_extra()
-    if "://" in source:
-        word = token_file.read_text(encoding="utf-8").strip() if token_file else ""
-        found: Iterable[Checked] = Jenkins(source, user, word).check()
-    elif Path(source).is_dir():
-        found = check_folder(Path(source))
-    else:
-        raise UsageError(f"{source} is neither a folder nor a URL")
-    jobs = list(found)
-    bad = [checked for checked in jobs if checked.reasons]
-    if context.json:
-        rows = [{"name": one.name, "runs": not one.reasons, "reasons": list(one.reasons)} for one in jobs]
-        output.as_json(rows)
-        return 1 if bad else 0
-    for one in bad:
-        output.say("\n".join([one.name, *(f"    {reason}" for reason in one.reasons)]))
-    output.say(f"{len(jobs)} jobs, of which {len(jobs) - len(bad)} would run")
-    return 1 if bad else 0

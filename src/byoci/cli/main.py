@@ -46,7 +46,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "up": "byoci.cli.controller:up",
     "down": "byoci.cli.controller:down",
     "controller": "byoci.cli.people:controller",
-    "job": "byoci.cli.controller:job",
+    "job": "byoci.cli.job:job",
+    "monitor": "byoci.cli.monitor:monitor",
     "completion": "byoci.cli.completion:completion",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,14 @@ def controller_home(context: Context) -> Path:
         raise UsageError(f"there is no namespace {context.namespace}", details=f"There are {', '.join(NAMESPACES)}.")
     config = config_if_any(context)
     return config.controller_folder if config else byoci_home(os.environ) / context.namespace / "controller"
+
+
+def need_controller() -> None:
+    """Raises `UsageError` where the embedded controller is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "defusedxml")):
+        raise UsageError(
+            "the embedded controller is not installed", resolution="Install byoci with its extra: byoci[controller]."
+        )
 
 
 def sync_nodes(context: Context) -> list[ByociError]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from byoci import durable, effects
+from byoci.controller.places import LOOPBACK
 from byoci.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def claim(site: Site, folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError(f"{folder} is no folder, or only a link to one", resolution="Name the folder itself.")
     real, home = folder.resolve(), site.config.home.resolve()
-    if home.is_relative_to(real) or real.is_relative_to(home):
+    if home.is_relative_to(real) or (real.is_relative_to(home) and not _of_a_job(site, real)):
         raise UsageError(f"{folder} is byoci's own", resolution="Name a folder outside of $BYOCI_HOME.")
     if not folder.exists():
         with _CLAIM:
@@ -68,6 +69,14 @@ def claim(site: Site, folder: Path) -> None:
     with _CLAIM:
         tree.clear(folder)
     remember(site, folder, project=None, revision="")
+
+
+def _of_a_job(site: Site, folder: Path) -> bool:
+    """Whether it is within the workspaces that the controller's own agents on this machine give to jobs."""
+    config = site.config
+    agents = (config.controller_folder / "agent", config.controller_folder / LOOPBACK, config.home / "agent")
+    real = [agent.resolve() for agent in agents]
+    return any(agent in folder.parents and "workspace" in folder.relative_to(agent).parts[:-1] for agent in real)
 
 
 @_REMEMBER

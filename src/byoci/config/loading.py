@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from byoci.config.origins import Origin
     from byoci.config.schema import Image, LocalForge, Project, Root, Site, Team, VcsSection, Worker
     from byoci.config.schema_controller import Agent, Controller
+    from byoci.config.schema_monitor import Jobs, Monitor
 
 DEFAULT_NAMESPACE: Final = "testing"
 _T = TypeVar("_T")
@@ -94,6 +95,21 @@ class Config:
         """The state of the embedded controller."""
         own = self.controller.folder
         return own / self.namespace if own else self.state / "controller"  # namespaces share nothing
+
+    @property
+    def monitor(self) -> Monitor:
+        """The monitor's settings."""
+        return self.root.monitor
+
+    @property
+    def monitor_folder(self) -> Path:
+        """The monitor's state."""
+        return self.state / "monitor"
+
+    @property
+    def jobs(self) -> Jobs:
+        """What holds for the jobs that byoci makes."""
+        return self.root.jobs
 
     @property
     def agents(self) -> Mapping[str, Agent]:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from byoci.config import values
 from byoci.config.schema_controller import Agent, Controller
+from byoci.config.schema_monitor import Jobs, Monitor
 from byoci.config.schema_types import (
     AgentName,
     Commands,
@@ -267,6 +268,8 @@ class Root(Section):
     image: Mapping[Name, Image] = Field(default_factory=dict)
     controller: Controller = Field(default_factory=Controller)
     agent: Mapping[AgentName, Agent] = Field(default_factory=dict)
+    monitor: Monitor = Field(default_factory=Monitor)
+    jobs: Jobs = Field(default_factory=Jobs)
     team: Mapping[Name, Team] = Field(default_factory=dict)
     forge: Forges = Field(default_factory=Forges)
     vcs: VcsSection = Field(default_factory=VcsSection)

@@ -125,11 +125,16 @@ def landable(gate: Gate) -> list[Proposal]:
     return [proposal for proposal in land.queue(gate) if _queued(gate, proposal).landable]
 
 
-def land_first(gate: Gate, leases: Leases) -> list[Told]:
-    """Land the first proposal that may; nothing is done about the others. See `land_round`."""
+def land_first(gate: Gate, leases: Leases, only: str | None = None) -> list[Told]:
+    """Land the first proposal that may, or the proposal `only`; nothing is done about the others. See `land_round`.
+
+    A proposal `only` that is in the queue has a row, whatever becomes of it; one that is over by now has none.
+    """
     with leases.hold(str(gate.project.trunk)) as lease:
         rows = recover(gate)
-        first = next(iter(landable(gate)), None)
+        told = {row.landing.proposal for row in rows}
+        fitting = landable(gate) if only is None else land.queue(gate)
+        first = next((proposal for proposal in fitting if only in (None, proposal.id) and only not in told), None)
         if first is not None:
             rows.append(_row(gate, lease, first, land.STAGES))
     return rows

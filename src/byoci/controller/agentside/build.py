@@ -20,7 +20,7 @@ import select
 import signal
 import time
 
-from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, settled
+from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, look_apart, settled
 from byoci.controller.agentside.files import collect, digest, fill_in, inject, matching, open_inside, sweep
 from byoci.controller.agentside.record import MORE, Log, descendants, is_stopped, write_json
 
@@ -189,6 +189,8 @@ class Build:
             return bool(self._matching({key: condition[key] for key in ("includes", "excludes")}))
         if kind == "file":
             return os.path.exists(os.path.join(self.workspace, expand(condition["words"][0], self.environment)))
+        if kind == "regex":
+            return look_apart(condition, self.environment, self.began, self._attend)
         return look(condition, self.environment, self.began)
 
     def _trigger(self, step: dict[str, Any]) -> None:

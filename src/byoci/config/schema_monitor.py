@@ -1,0 +1,32 @@
+"""The sections of the monitor and of the jobs that it starts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from byoci.config.schema_types import Duration, Line, Section, as_tuple
+
+
+class Monitor(Section):
+    """What hears of proposals, keeps the queues, and starts landings."""
+
+    poll: Duration = Field(
+        default=60.0,
+        description="The longest time between two looks at a forge of which nothing is heard. After a change it looks "
+        "every second, then less and less often; at the local forge at least every two seconds.",
+    )
+
+
+class Jobs(Section):
+    """The controller's jobs that byoci makes."""
+
+    byoci: Annotated[tuple[Line, ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description="How jobs call byoci on their agent: the program and its options, each one word. Unset: this "
+        "machine's own program, with this configuration, for agents that are this machine.",
+    )
+    label: Line | None = Field(
+        default=None, description="The expression of labels that chooses the agents of landings. Unset: any agent."
+    )

@@ -1,0 +1,107 @@
+"""The controller's jobs that byoci manages: what is to change, shown before, and done. No other job is touched."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from byoci.errors import UsageError
+from byoci.jenkins.landing_job import MANAGED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from byoci.jenkins.client import Jenkins
+
+_NOISE: Final = re.compile(r'^\s*<\?xml[^>]*\?>|\splugin="[^"]*"|(?<=>)\s+(?=<)')
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to become of a job.
+
+    old, new  its config.xml; None where there is no such job: before it is made, after it is deleted
+    """
+
+    name: str
+    old: str | None
+    new: str | None
+
+    @property
+    def verb(self) -> str:
+        """What is done, in a word."""
+        return "make" if self.old is None else "delete" if self.new is None else "change"
+
+    def diff(self) -> str:
+        """The difference, as `diff -u` shows it."""
+        old, new = ((text or "").splitlines(keepends=True) for text in (self.old, self.new))
+        return "".join(difflib.unified_diff(old, new, f"{self.name}, now", f"{self.name}, to be"))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, and the jobs of wanted names that are somebody else's, which stay as they are."""
+
+    changes: tuple[Change, ...]
+    foreign: tuple[str, ...] = ()
+
+
+def chosen(names: Iterable[str], pattern: str) -> list[str]:
+    """The names that a regular expression matches from their start to their end; all where it is ""."""
+    try:
+        wanted = re.compile(pattern or ".*")
+    except re.error as error:
+        raise UsageError(f"{pattern} is no regular expression", details=str(error)) from error
+    return [name for name in names if wanted.fullmatch(name)]
+
+
+def plan_update(jenkins: Jenkins, wanted: Mapping[str, str], pattern: str = "") -> Plan:
+    """What it takes to have the wanted jobs: name → config.xml."""
+    there = jenkins.jobs()
+    changes, foreign = [], []
+    for name in chosen(wanted, pattern):
+        if name not in there:
+            changes.append(Change(name, None, wanted[name]))
+        elif not there[name].startswith(MANAGED):
+            foreign.append(name)
+        else:
+            old = _config(jenkins, name)
+            if _gist(old) != _gist(wanted[name]):
+                changes.append(Change(name, old, wanted[name]))
+    return Plan(tuple(changes), tuple(foreign))
+
+
+def plan_delete(jenkins: Jenkins, pattern: str = "") -> Plan:
+    """What it takes to have no managed job of these names."""
+    there = jenkins.jobs()
+    names = chosen(there, pattern)
+    ours = [name for name in names if there[name].startswith(MANAGED)]
+    changes = tuple(Change(name, _config(jenkins, name), None) for name in ours)
+    return Plan(changes, tuple(name for name in names if name not in ours) if pattern else ())
+
+
+def carry_out(jenkins: Jenkins, change: Change) -> None:
+    """Do it. Raises `UsageError` where the job has become somebody else's, or has come or gone, meanwhile."""
+    description = jenkins.jobs().get(change.name)
+    known = None if description is None else description.startswith(MANAGED)
+    if known is not (None if change.old is None else True):
+        raise UsageError(f"the job {change.name} is no longer what it was", resolution="Look again, with -n.")
+    path = f"job/{quote(change.name, safe='')}"
+    if change.new is None:
+        jenkins.post(f"{path}/doDelete")
+    elif change.old is None:
+        jenkins.post(f"createItem?name={quote(change.name, safe='')}", change.new.encode(), "text/xml; charset=utf-8")
+    else:
+        jenkins.post(f"{path}/config.xml", change.new.encode(), "text/xml; charset=utf-8")
+
+
+def _config(jenkins: Jenkins, name: str) -> str:
+    return (jenkins.get(f"job/{quote(name, safe='')}/config.xml") or b"").decode("utf-8", "replace")
+
+
+def _gist(text: str) -> str:
+    """A config.xml without what a server adds: its declaration, blanks between elements, versions of plugins."""
+    return _NOISE.sub("", text.strip())

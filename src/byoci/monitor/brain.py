@@ -1,0 +1,45 @@
+"""The monitor's brain: every trunk's desk in turn, each when it is time for it."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from byoci.jenkins.client import Jenkins
+    from byoci.monitor.state import State
+    from byoci.monitor.watched import Watched
+
+from byoci.monitor.desk import Desk
+
+_LONGEST: Final = 1.0  # seconds that nothing is done, at most
+
+
+class Brain:
+    """See the module. It belongs to one thread.
+
+    longest  seconds between two looks at a forge where nothing happens
+    """
+
+    def __init__(
+        self,
+        projects: Sequence[Watched],
+        state: State,
+        jenkins: Jenkins,
+        longest: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.desks = [Desk(watched, state, jenkins, longest, tell) for watched in projects]
+        self._due = [(0.0, index) for index in range(len(self.desks))]
+
+    def work(self) -> float:
+        """Have every desk work whose time has come; how many seconds there are until the next one's."""
+        now = time.monotonic()
+        while self._due and self._due[0][0] <= now:
+            _, index = heapq.heappop(self._due)
+            pause = self.desks[index].work()
+            heapq.heappush(self._due, (time.monotonic() + pause, index))
+        return min(max(self._due[0][0] - time.monotonic(), 0.0), _LONGEST) if self._due else _LONGEST

@@ -1,0 +1,177 @@
+"""The monitor's memory: which landings it started, as which builds, and what became of them.
+
+A landing is written down before the controller is asked for its build, with a token that the build is given as a
+parameter: so whatever ends the monitor, the next one finds the build, or finds that there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from byoci.model import Outcome
+from byoci.sqlite import open_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from byoci.model import Proposal
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE landing (
+        id INTEGER PRIMARY KEY,
+        token TEXT NOT NULL UNIQUE,     -- the build's parameter LANDING
+        trunk TEXT NOT NULL,
+        project TEXT NOT NULL,
+        proposal TEXT NOT NULL,
+        title TEXT NOT NULL,
+        approval TEXT NOT NULL,         -- which approval it is about: revision and time
+        asked REAL NOT NULL,            -- seconds since the epoch, as the other times
+        number INTEGER,                 -- of the build, once it has started
+        url TEXT NOT NULL DEFAULT '',
+        started REAL,
+        ended REAL,                     -- NULL while it is under way
+        outcome TEXT,
+        revision TEXT,
+        reasons TEXT NOT NULL DEFAULT '[]'
+    ) STRICT;
+    CREATE UNIQUE INDEX landing_one_a_trunk ON landing (trunk) WHERE ended IS NULL;
+    CREATE INDEX landing_proposal ON landing (project, proposal);
+    """,
+)
+FILE: Final = "monitor.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A landing that the monitor started.
+
+    approval   which approval of the proposal it is about, as text
+    number     the build's, None until it has started
+    times      seconds since 1970; `ended` is None while it is under way
+    """
+
+    id: int
+    token: str
+    project: str
+    proposal: str
+    title: str
+    approval: str
+    asked: float
+    number: int | None
+    url: str
+    started: float | None
+    ended: float | None
+    outcome: Outcome | None
+    revision: str | None
+    reasons: tuple[str, ...]
+
+
+class State:
+    """The database. It belongs to the thread that opened it.
+
+    Concurrency: any number of processes. Of two that begin a landing into one trunk, one does. Errors:
+    `UnavailableError` where the file cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._database = open_database(folder / FILE, MIGRATIONS, kind="monitor", durable=True)
+        self._database.row_factory = sqlite3.Row
+
+    def close(self) -> None:
+        """Close the file. Nothing else may be called after that."""
+        self._database.close()
+
+    def begin(self, project: str, trunk: str, proposal: Proposal) -> Started | None:
+        """Write down that a landing is about to be asked for; None where one into that trunk is under way."""
+        with self._database.writing():
+            if self._under_way(trunk) is not None:
+                return None
+            cursor = self._database.execute(
+                "INSERT INTO landing (token, trunk, project, proposal, title, approval, asked)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    secrets.token_hex(16),
+                    trunk,
+                    project,
+                    proposal.id,
+                    proposal.title,
+                    approval_of(proposal),
+                    time.time(),
+                ),
+            )
+            return self._one("SELECT * FROM landing WHERE id = ?", cursor.lastrowid)
+
+    def follow(self, landing: Started, number: int, url: str, started: float) -> None:
+        """Remember which build it is."""
+        self._change(
+            "UPDATE landing SET number = ?, url = ?, started = ? WHERE id = ?", number, url, started, landing.id
+        )
+
+    def end(
+        self, landing: Started, outcome: Outcome, reasons: tuple[str, ...] = (), revision: str | None = None
+    ) -> None:
+        """Remember what became of it. One that has ended stays as it is."""
+        self._change(
+            "UPDATE landing SET ended = ?, outcome = ?, reasons = ?, revision = ? WHERE id = ? AND ended IS NULL",
+            time.time(),
+            outcome.value,
+            json.dumps(reasons),
+            revision,
+            landing.id,
+        )
+
+    def under_way(self, trunk: str) -> Started | None:
+        """The landing into that trunk that has not ended."""
+        with self._database.reading():
+            return self._under_way(trunk)
+
+    def of_approval(self, project: str, proposal: Proposal) -> list[Started]:
+        """The landings of a proposal's approval that have ended, newest first."""
+        with self._database.reading():
+            rows = self._database.execute(
+                "SELECT * FROM landing WHERE project = ? AND proposal = ? AND approval = ? AND ended IS NOT NULL"
+                " ORDER BY id DESC",
+                (project, proposal.id, approval_of(proposal)),
+            )
+            return [_started(row) for row in rows]
+
+    def newest(self, project: str | None = None, limit: int = 100) -> list[Started]:
+        """The newest landings, of one project or of all."""
+        with self._database.reading():
+            rows = self._database.execute(
+                "SELECT * FROM landing WHERE ? IN (project, '') ORDER BY id DESC LIMIT ?", (project or "", limit)
+            )
+            return [_started(row) for row in rows]
+
+    def _under_way(self, trunk: str) -> Started | None:
+        return self._one("SELECT * FROM landing WHERE trunk = ? AND ended IS NULL", trunk)
+
+    def _one(self, query: str, *values: Any) -> Started | None:
+        row = self._database.execute(query, values).fetchone()
+        return None if row is None else _started(row)
+
+    def _change(self, statement: str, *values: Any) -> None:
+        with self._database.writing():
+            self._database.execute(statement, values)
+
+
+def approval_of(proposal: Proposal) -> str:
+    """Which approval a proposal has, as text: another one is another landing."""
+    return f"{proposal.approved_revision} {proposal.approved_at and proposal.approved_at.isoformat()}"
+
+
+def _started(row: sqlite3.Row) -> Started:
+    known = {name: row[name] for name in row.keys() if name != "trunk"}  # noqa: SIM118 - a row is no mapping
+    return Started(
+        **{
+            **known,
+            "outcome": None if row["outcome"] is None else Outcome(row["outcome"]),
+            "reasons": tuple(json.loads(row["reasons"])),
+        }
+    )

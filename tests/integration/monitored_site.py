@@ -1,0 +1,102 @@
+"""A site whose proposals are landed by the monitor through builds: controller, monitor and agent as real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from controller_process import ControllerProcess, running, wait_for
+from site_under_test import TESTS, Story
+
+from byoci.monitor.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from byoci.model import Status
+    from byoci.monitor.state import Started
+
+BYOCI = str(Path(sys.executable).with_name("byoci"))
+
+
+class Monitored:
+    """The site, its controller, and a monitor that can be killed and started again."""
+
+    def __init__(self, story: Story, controller: ControllerProcess, home: Path) -> None:
+        self.story = story
+        self.controller = controller
+        self.home = home
+        self.log = home / "monitor.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def byoci(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BYOCI, "--config", str(self.story.config), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [BYOCI, "--config", str(self.story.config), "monitor", "serve"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            assert self._process.wait(30) == 0, self.log.read_text()
+
+    def await_status(self, id_: str, status: Status) -> None:
+        wait_for(lambda: self.story.forge.proposal(id_).status is status, 60)
+
+    def landings(self) -> list[Started]:
+        """What the monitor started, oldest first."""
+        with contextlib.closing(State(self.home / "testing/monitor")) as state:
+            return list(reversed(state.newest()))
+
+    def ended(self, number: int) -> list[Started]:
+        """The same, once so many have ended and none is under way."""
+
+        def enough() -> Any:
+            found = self.landings()
+            return len(found) >= number and all(item.ended for item in found) and found
+
+        return wait_for(enough, 120)  # type: ignore[no-any-return]
+
+    def builds(self) -> list[dict[str, Any]]:
+        return self.controller.get("job/land-hello/api/json").json["builds"]  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def monitored(folder: Path, vcs: str, *, tests: str = TESTS) -> Iterator[Monitored]:
+    """A site below `folder`, whose $BYOCI_HOME is `folder/home`, with the controller running and its jobs made."""
+    home = folder / "home"
+    assert os.environ["BYOCI_HOME"] == str(home)
+    (home / "testing").mkdir(parents=True, mode=0o700)
+    story = Story(folder, vcs, tests=tests)
+    with running(home / "testing/controller") as controller:
+        site = Monitored(story, controller, home)
+        made = site.byoci("job", "update")
+        assert made.returncode == 0, made.stderr
+        try:
+            yield site
+        finally:
+            site.stop()
+    assert "Traceback" not in site.log.read_text()

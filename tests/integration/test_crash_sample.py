@@ -1,0 +1,28 @@
+"""A few kills and faults of those that `test_kills` and `test_faults` try in full."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from both import VCS
+from crash_client import Landers
+from test_faults import Fault, cut, failed
+from test_kills import cases, killed
+
+pytestmark = [pytest.mark.agent]
+
+
+@pytest.mark.parametrize("vcs", VCS)
+def test_a_sample(vcs: str) -> None:
+    moves = "git.push" if vcs == "git" else "bzr.move"
+    torn = {"do": "tear", "when": "after", "act": "all", "name": moves, "nth": 1}
+    full = {"do": "fail", "when": "before", "errno": errno.ENOSPC, "name": "certificate.write", "nth": 1}
+    with Landers(vcs) as landers:
+        dry = landers.dry("plain")
+        assert dry.unnamed == (), "\n".join(dry.unnamed)
+        for wanted, when in ((moves, "before"), (moves, "after"), ("forge.comment", "during")):
+            (case,) = (case for case in cases("plain", dry.effects, wanted) if case.when == when)
+            assert killed(landers, case) == [], case
+        assert cut(landers, Fault("plain", torn)) == []
+        assert failed(landers, Fault("plain", full)) == []

@@ -1,0 +1,70 @@
+"""The monitor lands proposals through builds on the controller: all of it for real, and killed in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from both import VCS
+from controller_process import wait_for
+from monitored_site import monitored
+
+from byoci.model import Outcome, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.controller, pytest.mark.monitor, pytest.mark.slow]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("vcs", VCS)
+def test_what_may_land_lands_through_a_build_and_what_fails_is_reported(folder: Path, vcs: str) -> None:
+    with monitored(folder, vcs) as site:
+        good = site.story.propose("good", {"good": "yes"})
+        bad = site.story.propose("bad", {"broken": ""})
+        later = site.story.propose("later", {"later": "yes"}, approve=False)
+        site.start()
+        site.await_status(good.id, Status.MERGED)
+        site.await_status(bad.id, Status.NEEDS_REVIEW)
+        site.story.approve("later", later.id)
+        site.await_status(later.id, Status.MERGED)
+        landings = site.ended(3)
+        assert [(item.proposal, item.outcome) for item in landings] == [
+            (good.id, Outcome.LANDED),
+            (bad.id, Outcome.TESTS_FAILED),
+            (later.id, Outcome.LANDED),
+        ]
+        assert landings[2].revision == site.story.trunk_tip()
+        assert "broken" in landings[1].reasons[0] or "failed" in landings[1].reasons[0]
+        assert {"good", "later"} < site.story.repository.names()
+        assert "broken" not in site.story.repository.names()
+        assert [build["number"] for build in site.builds()] == [3, 2, 1]
+        assert site.controller.get(f"job/land-hello/{landings[0].number}/api/json").json["url"] == landings[0].url
+
+
+@pytest.mark.git
+def test_a_killed_monitor_goes_on_with_the_builds_that_it_started(folder: Path) -> None:
+    """One build runs on and ends while nobody looks, and none is started again."""
+    with monitored(folder, "git", tests="sleep 2; test ! -e broken") as site:
+        first = site.story.propose("first", {"first": "yes"})
+        second = site.story.propose("second", {"second": "yes"})
+        site.start()
+        wait_for(lambda: [item for item in site.landings() if item.number])
+        site.kill()
+        site.await_status(first.id, Status.MERGED)
+        site.start()
+        site.await_status(second.id, Status.MERGED)
+        site.kill()
+        site.start()
+        landings = site.ended(2)
+        assert [(item.proposal, item.outcome) for item in landings] == [
+            (first.id, Outcome.LANDED),
+            (second.id, Outcome.LANDED),
+        ]
+        assert len(site.builds()) == 2
