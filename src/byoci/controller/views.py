@@ -83,4 +83,3 @@ def read_view(root: Element, depth: int = 0) -> View:
         (root.findtext("recurse") or "").strip() == "true",
         {"true": False, "false": True}.get(status),  # it is whether enabled ones are shown
     )
-
