@@ -95,7 +95,9 @@ def test_what_most_people_write(pattern: str, text: str, matches: bool) -> None:
         assert expressions.matching(pattern, [text]) == frozenset({text} if matches else ())
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+b", "a*a*b", ".*.*.*.*x", "a?" * 30 + "b", "(?:.*)*", ".**", "\\d+\\d+", "a++"])
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+b", "a*a*b", ".*.*.*.*x", "a?" * 30 + "b", "(?:.*)*", ".**", "\\d+\\d+", "a++"]
+)
 def test_what_may_take_long_is_not_done_here(pattern: str) -> None:
     assert not expressions.is_harmless(pattern)
 
@@ -103,7 +105,20 @@ def test_what_may_take_long_is_not_done_here(pattern: str) -> None:
 def test_a_branchs_pattern(tmp_path: Path) -> None:
     origin = tmp_path / "origin"
     subprocess.run(["git", "init", "-q", "-b", "main", origin], check=True)
-    commit = ["git", "-C", origin, "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"]
+    commit = [
+        "git",
+        "-C",
+        origin,
+        "-c",
+        "user.name=A",
+        "-c",
+        "user.email=a@b",
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "x",
+    ]
     subprocess.run(commit, check=True)
     subprocess.run(["git", "-C", origin, "branch", "a" * 200], check=True)
     remotes = (Remote("origin", str(origin), ()),)

@@ -12,8 +12,8 @@ Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a `Request` as 
 the same Python; json, typing and the socket module would take longer to load than all else here. With it come
 descriptors: the sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and
 so on; 0 is /dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads its
-last arguments from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits for
-the arguments.
+last arguments from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits
+for the arguments.
 
 Answers come on the life socket, a packet each: `pid N`, where `wait` asked for that, whereupon one byte of byoci's lets
 the first process within go on; `error TEXT` where the program could not be started; at last `end N TOLD` when it has
