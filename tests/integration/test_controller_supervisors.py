@@ -90,6 +90,7 @@ def running(folder: Path) -> Iterator[Agent]:
             agent.process.stdin.close()
 
 
+@pytest.mark.slow
 def test_a_build_that_is_stopped_at_once(tmp_path: Path) -> None:
     """It ends as stopped: nothing of that is lost on the way."""
     builds = [str(number) for number in range(_BUILDS)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from byoci.controller import agents
-from byoci.controller.agents import Agent
+from byoci.controller.agents import Agent, Gate
 from byoci.controller.nodexml import Node
 from byoci.errors import UnavailableError
 
@@ -72,7 +72,7 @@ def test_pauses_grow_and_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def story() -> tuple[Agent, Heard]:
         heard = Heard()
-        agent = Agent(Node("far"), dial, heard)
+        agent = Agent(Node("far"), dial, heard, Gate())
         await enough.wait()
         await agent.close()
         return agent, heard
@@ -83,3 +83,35 @@ def test_pauses_grow_and_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pauses[7:11] == [0.5, 1.0, 2.0, 5.0]
     assert heard.words == ["online", "The connection ended."]
     assert agent.reason == "far cannot be reached"
+
+
+def test_a_few_are_connected_at_a_time_and_silent_ones_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "_AT_ONCE", 2)
+    monkeypatch.setattr(agents, "_TURN", 0.01)
+    connecting: set[str] = set()
+    most: list[int] = []
+
+    async def connect(gate: Gate, name: str, *, waits: bool, silent: bool) -> None:
+        async with gate.turn(waits=waits) as over:
+            connecting.add(name)
+            most.append(len(connecting))
+            await asyncio.sleep(0)
+            if silent:
+                await asyncio.Event().wait()
+            connecting.remove(name)
+            over()
+            await asyncio.sleep(0)
+
+    async def story() -> None:
+        gate = Gate()
+        await asyncio.gather(*(connect(gate, f"a{n}", waits=True, silent=False) for n in range(9)))
+        assert max(most) == 2
+        silent = [asyncio.create_task(connect(gate, f"s{n}", waits=True, silent=True)) for n in range(4)]
+        await connect(gate, "own", waits=False, silent=False)
+        await connect(gate, "last", waits=True, silent=False)
+        assert connecting == {f"s{n}" for n in range(4)}
+        for task in silent:
+            task.cancel()
+        await asyncio.gather(*silent, return_exceptions=True)
+
+    asyncio.run(story())

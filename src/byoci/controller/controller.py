@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.aftermath import culprits, deliver, discard, drop_build, mails
-from byoci.controller.agents import Agent
+from byoci.controller.agents import Agent, Gate
 from byoci.controller.bounds import Bounds
 from byoci.controller.catalog import Catalog, DisabledError, MissingError
 from byoci.controller.checkout import MORE
@@ -73,6 +73,7 @@ class Controller:
         self.offline: dict[str, str] = {}
         self.agents: dict[str, Agent] = {}
         self._dial = dial
+        self._gate = Gate()
         self._watch = Watch(self, patience)
         self.queue = Queue(self)
         self._ends: dict[int, asyncio.Task[None]] = {}
@@ -257,7 +258,7 @@ class Controller:
         self.nodes[node.name] = node
         if row.offline is not None:
             self.offline[node.name] = row.offline
-        self.agents[node.name] = Agent(node, self._dial, self)
+        self.agents[node.name] = Agent(node, self._dial, self, self._gate)
 
     # What agents tell
 
