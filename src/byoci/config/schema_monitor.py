@@ -27,6 +27,16 @@ class Jobs(Section):
         description="How jobs call byoci on their agent: the program and its options, each one word. Unset: this "
         "machine's own program, with this configuration, for agents that are this machine.",
     )
+    builder: Line = Field(
+        default="jenkins-jobs",
+        description="The program of jenkins-job-builder, for a definition that has a folder `jobs` beside this file: "
+        "what its YAML files make is made, and takes the place of byoci's own jobs of the same names.",
+    )
+    templates: Annotated[tuple[Line, ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description="Names of job templates in that folder that are made for each project: `{project}`, `{vcs}`, "
+        "`{trunk}`, `{worker}` and `{land}`, the command that lands, are filled in.",
+    )
     label: Line | None = Field(
         default=None, description="The expression of labels that chooses the agents of landings. Unset: any agent."
     )
