@@ -132,6 +132,13 @@ class Site:
             ) from error
         return Jenkins(url, "admin", token)
 
+    def webhook_secret(self) -> bytes:
+        """What the forges sign webhooks with; b"" where there is none yet."""
+        try:
+            return (self.config.state / "secrets" / "controller" / "webhook").read_bytes().strip()
+        except FileNotFoundError:
+            return b""
+
     def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
         """The jobs that the controller is to have: name → config.xml.
 

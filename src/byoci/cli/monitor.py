@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from byoci.cli import output
+from byoci.cli.sites import need_monitor
 
 if TYPE_CHECKING:
     from byoci.cli.main import Context
@@ -24,8 +25,18 @@ def serve(context: Context) -> None:
 
     It needs a running controller with the jobs that `byoci job update` makes.
     """
+    need_monitor()
+    from byoci.monitor.serve import Serving
     from byoci.monitor.serve import serve as run
 
     site = context.site
-    projects = [site.watched(name) for name in site.config.projects]
-    run(site.config.monitor_folder, projects, site.jenkins(), site.config.monitor.poll, output.progress)
+    settings = site.config.monitor
+    serving = Serving(
+        folder=site.config.monitor_folder,
+        listen=settings.listen,
+        port=settings.port,
+        url=settings.url or "",
+        longest=settings.poll,
+        secret=site.webhook_secret(),
+    )
+    run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins(), output.progress)

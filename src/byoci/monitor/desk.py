@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from byoci.errors import ByociError, RejectedError, UnavailableError
@@ -13,15 +13,16 @@ from byoci.jenkins.client import NoJobError
 from byoci.jenkins.landing_job import LANDING, PROPOSAL, RESULT, job_name
 from byoci.model import Outcome
 from byoci.monitor import retries
+from byoci.monitor.board import Seen, Tile
 from byoci.monitor.fate import fate
 from byoci.monitor.state import approval_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from byoci.gate.ballot import Judgement
+    from byoci.gate.ballot import Policy
     from byoci.jenkins.client import Build, Jenkins
-    from byoci.model import Proposal
+    from byoci.model import Ballot, Proposal
     from byoci.monitor.fate import Fate
     from byoci.monitor.state import Started, State
     from byoci.monitor.watched import Watched
@@ -32,17 +33,6 @@ _SLOWER: Final = 1.5  # by what the time grows when nothing has changed
 _FOLLOWING: Final = 0.3  # seconds between two looks at a build
 _LOST: Final = 15.0  # seconds after which a build that nobody can find was never asked for
 _AGAIN: Final = 15.0  # seconds between two attempts to start something that the controller refuses
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An open proposal, as it was seen last, judged.
-
-    reasons  why it may not land now, for people; empty where it may
-    """
-
-    proposal: Proposal
-    reasons: tuple[str, ...]
 
 
 class Desk:
@@ -72,6 +62,12 @@ class Desk:
     def job(self) -> str:
         """The job that lands here."""
         return job_name(self.watched.project)
+
+    def tile(self) -> Tile:
+        """What is to be shown of it."""
+        trunk = str(self.watched.trunk)
+        watched = self.watched
+        return Tile(watched.project, trunk, watched.forge.name, self.trouble, self.seen, self._state.under_way(trunk))
 
     def wake(self) -> None:
         """Something may have changed: look at the forge again, at once."""
@@ -109,8 +105,7 @@ class Desk:
         """Read the forge and judge; what did not change is looked at less and less often."""
         watched = self.watched
         open_ = [watched.forge.ballot_of(proposal) for proposal in watched.forge.proposals(watched.trunk)]
-        judged = [(ballot.proposal, ballots.judge(ballot, watched.policy, None)) for ballot in open_]
-        seen = tuple(self._held_back(item) for item in _in_turn(judged))
+        seen = tuple(self._held_back(item) for item in _in_turn([_judged(ballot, watched.policy) for ballot in open_]))
         self._interval = _SHORTEST if seen != self.seen else min(self._interval * _SLOWER, self._longest)
         self.seen = seen
         self._look_at = time.monotonic() + self._interval
@@ -127,7 +122,7 @@ class Desk:
             if not reasons:
                 return item.proposal
             self._held[_key(item.proposal)] = time.monotonic() + self._longest, reasons
-            self.seen = (*self.seen[:index], Seen(item.proposal, reasons), *self.seen[index + 1 :])
+            self.seen = (*self.seen[:index], replace(item, reasons=reasons), *self.seen[index + 1 :])
         return None
 
     def _held_back(self, item: Seen) -> Seen:
@@ -136,7 +131,7 @@ class Desk:
         if item.reasons or time.monotonic() > until:
             self._held.pop(_key(item.proposal), None)
             return item
-        return Seen(item.proposal, reasons)
+        return replace(item, reasons=reasons)
 
     def _obstacles(self, proposal: Proposal) -> tuple[str, ...]:
         """Why it may not land after all, now that it is its turn: the forge is read again, and its source as well."""
@@ -206,7 +201,12 @@ def _key(proposal: Proposal) -> str:
     return f"{proposal.id} {approval_of(proposal)}"
 
 
-def _in_turn(judged: list[tuple[Proposal, Judgement]]) -> list[Seen]:
-    turns = train.order([train.Waiting(proposal) for proposal, judgement in judged if judgement.landable])
-    waiting = [Seen(proposal, judgement.reasons) for proposal, judgement in judged if not judgement.landable]
-    return [*(Seen(item.proposal, ()) for item in turns), *waiting]
+def _judged(ballot: Ballot, policy: Policy) -> Seen:
+    reasons = ballots.judge(ballot, policy, None).reasons
+    return Seen(ballot.proposal, reasons, ballots.explain(ballot, policy, None))
+
+
+def _in_turn(judged: list[Seen]) -> list[Seen]:
+    may = {item.proposal.id: item for item in judged if not item.reasons}
+    turns = train.order([train.Waiting(item.proposal) for item in may.values()])
+    return [*(may[turn.proposal.id] for turn in turns), *(item for item in judged if item.reasons)]

@@ -17,6 +17,7 @@ from byoci.model import Outcome
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from byoci.model import Proposal
@@ -43,7 +44,12 @@ MIGRATIONS: Final = (
     CREATE UNIQUE INDEX landing_one_a_trunk ON landing (trunk) WHERE ended IS NULL;
     CREATE INDEX landing_proposal ON landing (project, proposal);
     """,
+    """
+    CREATE TABLE delivery (name TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX delivery_at ON delivery (at);
+    """,
 )
+_REMEMBERED: Final = 30 * 86400.0  # seconds that a webhook's delivery is known
 FILE: Final = "monitor.sqlite"
 
 
@@ -125,6 +131,23 @@ class State:
             revision,
             landing.id,
         )
+
+    def remember_deliveries(self, names: Sequence[str]) -> bool:
+        """Remember these names of one delivery; whether none of them was known."""
+        now = time.time()
+        with self._database.writing():
+            self._database.execute("DELETE FROM delivery WHERE at < ?", (now - _REMEMBERED,))
+            statement = "INSERT INTO delivery (name, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            written = [self._database.execute(statement, (name, now)).rowcount for name in names]
+        return all(written)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many landings have ended so: (project, outcome) → number."""
+        with self._database.reading():
+            rows = self._database.execute(
+                "SELECT project, outcome, count(*) FROM landing WHERE ended IS NOT NULL GROUP BY project, outcome"
+            )
+            return {(row[0], row[1]): row[2] for row in rows}
 
     def under_way(self, trunk: str) -> Started | None:
         """The landing into that trunk that has not ended."""
