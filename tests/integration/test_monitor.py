@@ -92,3 +92,23 @@ def test_a_killed_monitor_goes_on_with_the_builds_that_it_started(folder: Path) 
             (second.id, Outcome.LANDED),
         ]
         assert len(site.builds()) == 2
+
+
+@pytest.mark.git
+def test_into_a_frozen_trunk_only_a_hotfix_lands(folder: Path) -> None:
+    with monitored(folder, "git") as site:
+        usual = site.story.propose("usual", {"usual": "yes"})
+        fix = site.story.propose("fix", {"fix": "yes"})
+        assert site.byoci("monitor", "freeze", "hello", "--reason", "Release & <b>rest</b>").returncode == 0
+        site.start()
+        wait_for(lambda: b"Release &amp; &lt;b&gt;rest&lt;/b&gt;" in site.get("project/hello"))
+        assert site.byoci("monitor", "hotfix", fix.id).returncode == 0
+        site.await_status(fix.id, Status.MERGED)
+        assert [item.proposal for item in site.ended(1)] == [fix.id]
+        assert json.loads(site.get("api/projects/hello"))["freeze"]["reason"] == "Release & <b>rest</b>"
+        assert site.byoci("monitor", "thaw", "hello").returncode == 0
+        site.await_status(usual.id, Status.MERGED)
+        assert [item.proposal for item in site.ended(2)] == [fix.id, usual.id]
+    assert site.byoci("monitor", "thaw", "hello").returncode == 3
+    assert site.byoci("monitor", "hotfix", usual.id, "--undo").returncode == 3
+    assert site.byoci("monitor", "freeze", "none", "--reason", "x").returncode == 2

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from byoci.model import Proposal
-    from byoci.monitor.state import Started
+    from byoci.monitor.state import Freeze, Started
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,13 @@ class Seen:
 
     reasons  why it may not land now, for people; empty where it may
     words    its ballot in words, several lines
+    hotfix   whether it goes before all others, into a frozen trunk too
     """
 
     proposal: Proposal
     reasons: tuple[str, ...]
     words: str = ""
+    hotfix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Tile:
     trouble   why forge or controller could not be asked; "" where all is well
     seen      its open proposals: those that may land in the order of their turns, then the others
     landing   what is under way
+    freeze    why only hotfixes land; None where all may
     """
 
     project: str
@@ -42,6 +45,7 @@ class Tile:
     trouble: str = ""
     seen: tuple[Seen, ...] = ()
     landing: Started | None = None
+    freeze: Freeze | None = None
 
     @property
     def ready(self) -> tuple[Seen, ...]:

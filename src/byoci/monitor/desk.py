@@ -20,11 +20,10 @@ from byoci.monitor.state import approval_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from byoci.gate.ballot import Policy
     from byoci.jenkins.client import Build, Jenkins
     from byoci.model import Ballot, Proposal
     from byoci.monitor.fate import Fate
-    from byoci.monitor.state import Started, State
+    from byoci.monitor.state import Freeze, Started, State
     from byoci.monitor.watched import Watched
 
 _SHORTEST: Final = 1.0  # seconds between two looks at a forge
@@ -56,6 +55,8 @@ class Desk:
         self._look_at = 0.0  # monotonic, as the other times of this class
         self._start_at = 0.0
         self._since = time.monotonic()
+        self._hotfixes: frozenset[str] = frozenset()
+        self._freeze: Freeze | None = None
         self._held: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     @property
@@ -67,7 +68,15 @@ class Desk:
         """What is to be shown of it."""
         trunk = str(self.watched.trunk)
         watched = self.watched
-        return Tile(watched.project, trunk, watched.forge.name, self.trouble, self.seen, self._state.under_way(trunk))
+        return Tile(
+            watched.project,
+            trunk,
+            watched.forge.name,
+            self.trouble,
+            self.seen,
+            self._state.under_way(trunk),
+            self._freeze,
+        )
 
     def wake(self) -> None:
         """Something may have changed: look at the forge again, at once."""
@@ -87,6 +96,7 @@ class Desk:
         landing = self._state.under_way(str(self.watched.trunk))
         if landing is not None:
             landing = self._follow(landing)
+        self._heed_people()
         if time.monotonic() >= self._look_at:
             self._look()
         if landing is None and time.monotonic() >= self._start_at:
@@ -99,21 +109,34 @@ class Desk:
             self.trouble = str(error)
             self._tell(f"{self.watched.project}: {error}")
 
+    def _heed_people(self) -> None:
+        """What people have told the monitor itself."""
+        project = self.watched.project
+        self._freeze, hotfixes = self._state.frozen(project), self._state.hotfixes(project)
+        if hotfixes != self._hotfixes:
+            self._hotfixes = hotfixes
+            self.wake()
+
     # The forge.
 
     def _look(self) -> None:
         """Read the forge and judge; what did not change is looked at less and less often."""
         watched = self.watched
         open_ = [watched.forge.ballot_of(proposal) for proposal in watched.forge.proposals(watched.trunk)]
-        seen = tuple(self._held_back(item) for item in _in_turn([_judged(ballot, watched.policy) for ballot in open_]))
+        seen = tuple(self._held_back(item) for item in _in_turn([self._judged(ballot) for ballot in open_]))
         self._interval = _SHORTEST if seen != self.seen else min(self._interval * _SLOWER, self._longest)
         self.seen = seen
         self._look_at = time.monotonic() + self._interval
 
+    def _judged(self, ballot: Ballot) -> Seen:
+        policy, proposal = self.watched.policy, ballot.proposal
+        reasons = ballots.judge(ballot, policy, None).reasons
+        return Seen(proposal, reasons, ballots.explain(ballot, policy, None), proposal.id in self._hotfixes)
+
     def _next(self) -> Proposal | None:
         """Whose turn it is: the first that may land, is not to wait, and whose source has not moved on."""
         for index, item in enumerate(self.seen):
-            if item.reasons:
+            if item.reasons or (self._freeze is not None and not item.hotfix):
                 continue
             at = retries.not_before(self._state.of_approval(self.watched.project, item.proposal))
             if at is None or time.time() < at:
@@ -201,12 +224,7 @@ def _key(proposal: Proposal) -> str:
     return f"{proposal.id} {approval_of(proposal)}"
 
 
-def _judged(ballot: Ballot, policy: Policy) -> Seen:
-    reasons = ballots.judge(ballot, policy, None).reasons
-    return Seen(ballot.proposal, reasons, ballots.explain(ballot, policy, None))
-
-
 def _in_turn(judged: list[Seen]) -> list[Seen]:
     may = {item.proposal.id: item for item in judged if not item.reasons}
-    turns = train.order([train.Waiting(item.proposal) for item in may.values()])
+    turns = train.order([train.Waiting(item.proposal, hotfix=item.hotfix) for item in may.values()])
     return [*(may[turn.proposal.id] for turn in turns), *(item for item in judged if item.reasons)]

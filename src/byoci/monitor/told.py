@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _HELP: Final = {
     "byoci_proposals": ("gauge", "Open proposals; landable ones may land."),
     "byoci_landing": ("gauge", "Whether a landing is under way."),
+    "byoci_frozen": ("gauge", "Whether only hotfixes land."),
     "byoci_trouble": ("gauge", "Whether the forge or the controller could not be asked."),
     "byoci_landings_total": ("counter", "Landings that ended, by outcome."),
 }
@@ -25,6 +26,7 @@ def project(tile: Tile) -> dict[str, Any]:
         "trunk": tile.trunk,
         "forge": tile.forge,
         "trouble": tile.trouble,
+        "freeze": tile.freeze and {"reason": tile.freeze.reason, "by": tile.freeze.person, "at": tile.freeze.at},
         "landing": tile.landing and landing(tile.landing),
         "queue": [_proposal(item) for item in tile.ready],
         "waiting": [_proposal(item) for item in tile.waiting],
@@ -57,6 +59,7 @@ def _proposal(item: Seen) -> dict[str, Any]:
         "status": proposal.status.value,
         "source": str(proposal.source),
         "url": proposal.url,
+        "hotfix": item.hotfix,
         "reasons": list(item.reasons),
         "ballot": item.words,
     }
@@ -70,6 +73,7 @@ def metrics(tiles: Sequence[Tile], counts: Mapping[tuple[str, str], int]) -> str
         for state, found in (("landable", tile.ready), ("waiting", tile.waiting)):
             series["byoci_proposals"].append(({**label, "state": state}, len(found)))
         series["byoci_landing"].append((label, int(tile.landing is not None)))
+        series["byoci_frozen"].append((label, int(tile.freeze is not None)))
         series["byoci_trouble"].append((label, int(bool(tile.trouble))))
     for (name, outcome), count in sorted(counts.items()):
         series["byoci_landings_total"].append(({"project": name, "outcome": outcome}, count))
