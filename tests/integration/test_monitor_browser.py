@@ -34,14 +34,13 @@ def test_the_dashboard_follows_a_landing(tmp_path: Path, monkeypatch: pytest.Mon
         pytest.skip("missing: chromium")
     monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "home"))
     with (
-        monitored(tmp_path, "git", tests="test ! -e broken; test ! -e slow || sleep 8") as site,
+        monitored(tmp_path, "git", tests="test ! -e broken && { test ! -e slow || sleep 8; }") as site,
         playwright.sync_playwright() as driver,
     ):
         bad = site.story.propose("bad", {"broken": ""})
         waiting = site.story.propose("waiting", {"x": ""}, approve=False)
-        site.story.forge.create(
-            "hello", site.story.repository.location("bad"), site.story.repository.trunk, HOSTILE, acting_for="bob"
-        )
+        place = site.story.repository.location("hostile")
+        site.story.forge.create("hello", place, site.story.repository.trunk, HOSTILE, acting_for="bob")
         site.start()
         site.await_status(bad.id, Status.NEEDS_REVIEW)
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
