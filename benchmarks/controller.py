@@ -1,7 +1,7 @@
 """The embedded controller: how soon it is there, what memory it needs, how long a build of `true` takes.
 
-Builds are asked for over its remote API, as clients do. With Java and Hudson's war in `.cache/hudson` the same is
-measured of Hudson 1.395, in turns.
+Builds are asked for over its remote API, as clients do. With Maven and a JDK the same is measured of Hudson 1.395, in
+turns.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HISTORY: Final = 100_000
 _ASKS: Final = 200
 _LOOK: Final = 0.001  # seconds between looks, which the server has to answer beside its work
 _PATIENCE: Final = 120.0
-_JOB: Final = b"""<?xml version="1.0" encoding="UTF-8"?><project><actions/><description/>
+JOB: Final = b"""<?xml version="1.0" encoding="UTF-8"?><project><actions/><description/>
 <concurrentBuild>true</concurrentBuild><scm class="hudson.scm.NullSCM"/><triggers class="vector"/>
 <properties><hudson.model.ParametersDefinitionProperty><parameterDefinitions>
 <hudson.model.StringParameterDefinition><name>N</name><defaultValue/></hudson.model.StringParameterDefinition>
@@ -54,14 +54,14 @@ class Site:
     """A server of Jenkins' API on loopback: ours, or Hudson."""
 
     def __init__(self, url: str, user: str = "", token: str = "") -> None:
-        _, _, host, *_ = url.split("/")
-        self._connection = http.client.HTTPConnection(host)
+        _, _, self.host, *_ = url.split("/")
+        self._connection = http.client.HTTPConnection(self.host)
         words = base64.b64encode(f"{user}:{token}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {words}"} if user else {}
+        self.headers = {"Authorization": f"Basic {words}"} if user else {}
 
     def ask(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """The status and the answer of a GET, or with a body a POST."""
-        headers = self._headers | ({"Content-Type": "text/xml"} if body else {})
+        headers = self.headers | ({"Content-Type": "text/xml"} if body else {})
         self._connection.request("GET" if body is None else "POST", f"/{path}", body, headers)
         answer = self._connection.getresponse()
         return answer.status, answer.read()
@@ -71,17 +71,22 @@ class Site:
         status, data = self.ask(path)
         return json.loads(data) if status == 200 else None
 
+    def start(self, number: int) -> None:
+        """Ask for a build of the job `true`."""
+        self.ask(f"job/true/buildWithParameters?delay=0sec&N={number}", b"")
+
     def build(self, number: int) -> None:
         """One build of the job `true`, from the request to its end."""
-        self.ask(f"job/true/buildWithParameters?delay=0sec&N={number}", b"")
+        self.start(number)
         self.wait(number)
 
     def wait(self, number: int) -> None:
         """Until that build of the job has ended."""
-        _until(lambda: (told := self.json(f"job/true/{number}/api/json")) and not told["building"])
+        until(lambda: (told := self.json(f"job/true/{number}/api/json?tree=building")) and not told["building"])
 
 
-def _until(what: Callable[[], Any]) -> None:
+def until(what: Callable[[], Any]) -> None:
+    """Wait until that is so."""
     deadline = time.monotonic() + _PATIENCE
     while not what():
         if time.monotonic() > deadline:
@@ -90,7 +95,8 @@ def _until(what: Callable[[], Any]) -> None:
 
 
 @contextlib.contextmanager
-def _controller(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def controller(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A controller of its own process with that state folder."""
     environment = {**proc.base_environment(), "PYTHONPATH": str(Path(byoci.__file__).parents[1])}
     (home / ADDRESS_FILE).unlink(missing_ok=True)
     process = proc.start([sys.executable, "-m", "byoci.controller", str(home), "0"], env=environment)
@@ -101,24 +107,24 @@ def _controller(home: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def _site(home: Path) -> Site:
+def site_of(home: Path) -> Site:
     """The controller of that folder, once it answers."""
-    _until((home / ADDRESS_FILE).exists)
+    until((home / ADDRESS_FILE).exists)
     token = (home / TOKEN_FILE).read_text(encoding="utf-8").strip()
     site = Site((home / ADDRESS_FILE).read_text(encoding="utf-8").strip(), "admin", token)
-    _until(lambda: site.ask("api/json")[0] == 200)
+    until(lambda: site.ask("api/json")[0] == 200)
     return site
 
 
 def _started(folder: Path) -> float:
     """Milliseconds from its start to its first answer."""
     began = time.perf_counter()
-    with _controller(folder):
-        _site(folder)
+    with controller(folder):
+        site_of(folder)
         return (time.perf_counter() - began) * 1000
 
 
-def _megabytes(pid: int) -> float:
+def megabytes(pid: int) -> float:
     """The memory that a process has now (VmRSS)."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS:"))) * 1024 / 1e6
@@ -136,12 +142,12 @@ def measure(tell: Tell) -> Iterator[Figure]:
 
 
 def _builds(tell: Tell, home: Path) -> Iterator[Figure]:
-    with _controller(home) as process, running_hudson(home.with_name("hudson"), tell) as hudson:
-        site, peer = _site(home), Site(hudson) if hudson else None
-        yield Figure("memory, fresh", "MB", [_megabytes(process.pid)], target=80, absolute=True)
+    with controller(home) as process, running_hudson(home.with_name("hudson"), tell) as hudson:
+        site, peer = site_of(home), Site(hudson) if hudson else None
+        yield Figure("memory, fresh", "MB", [megabytes(process.pid)], target=80, absolute=True)
         sites = [site] if peer is None else [site, peer]
         for one in sites:
-            one.ask("createItem?name=true", _JOB)
+            one.ask("createItem?name=true", JOB)
             one.build(1)
         tell("one build after the other")
         counts = [iter(range(2, 1 << 30)) for _ in sites]
@@ -154,11 +160,11 @@ def _builds(tell: Tell, home: Path) -> Iterator[Figure]:
         last = next(counts[0]) - 1
         began = time.monotonic()
         for number in range(_MANY):
-            site.ask(f"job/true/buildWithParameters?delay=0sec&N={number}", b"")
+            site.start(number)
         site.wait(last + _MANY)
         rate = _MANY / (time.monotonic() - began) * 60
         yield Figure("builds, two at once", "a minute", [rate], target=6000, absolute=True, at_least=True)
-        yield Figure(f"memory, after {last + _MANY} builds", "MB", [_megabytes(process.pid)], target=130, absolute=True)
+        yield Figure(f"memory, after {last + _MANY} builds", "MB", [megabytes(process.pid)], target=130, absolute=True)
 
 
 def _timed(site: Site, numbers: Iterator[int]) -> float:
@@ -169,11 +175,11 @@ def _timed(site: Site, numbers: Iterator[int]) -> float:
 
 def _history(tell: Tell, home: Path) -> Iterator[Figure]:
     tell(f"making a history of {_HISTORY:,} builds")
-    with _controller(home):
-        _site(home).ask("createItem?name=true", _JOB)
+    with controller(home):
+        site_of(home).ask("createItem?name=true", JOB)
     _fill(home / "controller.sqlite")
-    with _controller(home) as process:
-        site = _site(home)
+    with controller(home) as process:
+        site = site_of(home)
         for path in _PAGES:
             tell(path)
             times = sorted(milliseconds(functools.partial(site.ask, path)) for _ in range(_ASKS))
@@ -184,7 +190,7 @@ def _history(tell: Tell, home: Path) -> Iterator[Figure]:
             site.ask("job/true/lastBuild/api/json?tree=number,result")
         rate = _ASKS / (time.monotonic() - began)
         yield Figure("requests of one client", "a second", [rate])
-        yield Figure(f"memory, {_HISTORY:,} builds", "MB", [_megabytes(process.pid)])
+        yield Figure(f"memory, {_HISTORY:,} builds", "MB", [megabytes(process.pid)])
 
 
 def _fill(path: Path) -> None:

@@ -90,7 +90,8 @@ class ProgramError(ByociError):
     """A program that byoci started ended with another status than it should have."""
 
     def __init__(self, argv: tuple[str, ...], status: int, stderr: str) -> None:
-        remedy = FULL_DISK if _is_full(stderr) else "" if stderr.strip() else _SILENT
+        killed = status < 0 or status > 128 or "died of signal" in stderr  # as shells and git tell it
+        remedy = FULL_DISK if _is_full(stderr) else _SILENT if killed or not stderr.strip() else ""
         details = stderr.strip() or "It told no reason."
         super().__init__(f"{argv[0]} ended with status {status}", details=details, resolution=remedy)
         self.argv = argv

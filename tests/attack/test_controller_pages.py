@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import pytest
-from controller_process import ControllerProcess, running
+from controller_process import ControllerProcess, running, wait_for
 from pages_client import Answer, Browser
 from pages_site import HOSTILE, PAGES, furnish, shell
 
@@ -15,6 +17,7 @@ from byoci.controller.people import People
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
@@ -196,6 +199,48 @@ def test_who_signed_out_or_whose_token_was_revoked_is_out(controller: Controller
     assert browser.ask("/").status == 200
     controller.post(f"{address}/revoke?tokenUuid={made['tokenUuid']}")
     assert browser.ask("/").status == 303
+
+
+@pytest.mark.parametrize("end", ["sign out", "password", "person", "token"])
+def test_a_log_is_told_no_longer_than_its_reader_may_read_it(
+    controller: ControllerProcess, tmp_path: Path, end: str
+) -> None:
+    job = f"followed-{end.replace(' ', '-')}"
+    controller.shell(job, "#!/bin/sh\nuntil [ -e " + str(tmp_path / "over") + " ]; do echo tick; sleep 0.05; done")
+    address = "user/admin/descriptorByName/jenkins.security.ApiTokenProperty"
+    made = controller.post(f"{address}/generateNewToken?newTokenName=x").json["data"]
+    people = People(controller.home)
+    person = f"reader-{end.replace(' ', '-')}"
+    people.add(person, "correct horse")
+    controller.build(job)
+    wait_for(lambda: "tick" in controller.get(f"job/{job}/1/consoleText").text)
+    browser = Browser(controller)
+    signed = {"name": "admin", "secret": made["tokenValue"]} if end == "token" else {}
+    assert browser.ask("/login", signed or {"name": person, "secret": "correct horse"}).status == 303
+    host, port = "127.0.0.1", controller.port
+    by_header = "Basic " + base64.b64encode(b"admin:" + made["tokenValue"].encode()).decode()
+    headers = [{"Cookie": browser.cookie}, *([{"Authorization": by_header}] if end == "token" else [])]
+    streams = []
+    for sent in headers:
+        connection = http.client.HTTPConnection(host, port, timeout=30)
+        connection.request("GET", f"/job/{job}/1/events", headers=sent)
+        streams.append((connection, connection.getresponse()))
+        assert b"tick" in b"".join(streams[-1][1].readline() for _ in range(6))
+    if end == "sign out":
+        assert browser.submit("/", "logout").headers["Location"] == "/login"
+    elif end == "password":
+        people.set_password(person, "battery staple")
+    elif end == "person":
+        people.remove(person)
+    else:
+        controller.post(f"{address}/revoke?tokenUuid={made['tokenUuid']}")
+    for connection, reply in streams:
+        reply.read()  # to its end, which a build that goes on does not give
+        connection.close()
+    assert controller.get(f"job/{job}/1/api/json").json["building"]
+    (tmp_path / "over").touch()
+    controller.finished(job)
+    people.close()
 
 
 @pytest.mark.parametrize(

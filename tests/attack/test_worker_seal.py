@@ -245,6 +245,19 @@ class TestOtherProcesses:
             site.close()
         assert outcome.output == "0 1 2\n"
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root's guard has mounts of its own")
+    def test_where_it_comes_from_nothing_of_the_kernels_own_files_is_mounted(
+        self, site: BubblewrapHarness, worker: Ready
+    ) -> None:
+        def mounted(pid: int) -> set[str]:
+            return {line.split()[4] for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()}
+
+        assert worker.sh("true").ok
+        guard = launch.guard(folders.base_of(site.state).owner)._process.pid
+        assert "/" in mounted(guard)
+        assert not [place for place in mounted(guard) if place.startswith(("/sys", "/dev/shm", "/dev/pts"))]
+        assert mounted(os.getpid()) == mounted(os.getppid())  # outside all of them stay
+
     def test_it_cannot_leave_its_control_groups(self, worker: Ready) -> None:
         program = """
             import os

@@ -1,100 +1,89 @@
-"""The same session of one client against Hudson 1.395 and the controller: what it is answered has the same shape.
+"""The same sessions of Jenkins' three clients with the controller, with Hudson 1.395 and with Hudson 3.3.2.
 
-Hudson's war is never fetched: who has it puts it where `benchmarks.hudson` looks for it. Without, this is left out.
+What Hudson answers, the controller answers in the same shape; where Hudson is another, it stands in `hudson_age`.
 """
 
 from __future__ import annotations
 
 import json
-import textwrap
+import os
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from benchmarks.hudson import missing, running_hudson
-from controller_process import ControllerProcess
-from jenkins_clients import environment_folder, run_client
+from benchmarks import hudson
+from controller_process import running
+from hudson_age import FIELDS, REFUSED, REFUSED_BY_LAST, REFUSED_BY_US, VALUES
+from hudson_sessions import JOB, SESSIONS, Told, session
+from jenkins_clients import environment_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
-JOB = """<?xml version="1.0" encoding="UTF-8"?><project><actions/><description>one &amp; two</description>
-<keepDependencies>false</keepDependencies><scm class="hudson.scm.NullSCM"/><canRoam>true</canRoam>
-<disabled>false</disabled><triggers class="vector"/><concurrentBuild>false</concurrentBuild>
-<properties><hudson.model.ParametersDefinitionProperty><parameterDefinitions>
-<hudson.model.StringParameterDefinition><name>WHO</name><description/><defaultValue>world</defaultValue>
-</hudson.model.StringParameterDefinition></parameterDefinitions></hudson.model.ParametersDefinitionProperty></properties>
-<builders><hudson.tasks.Shell><command>echo hello $WHO; echo x &gt; kept.txt; exit $BUILD_NUMBER</command>
-</hudson.tasks.Shell></builders><publishers><hudson.tasks.ArtifactArchiver><artifacts>*.txt</artifacts>
-<latestOnly>false</latestOnly></hudson.tasks.ArtifactArchiver></publishers><buildWrappers/></project>"""
-SESSION = """
-import json, sys, time
-import jenkins, requests
-url, user, token, job = sys.argv[1:]
-server = jenkins.Jenkins(url, user or None, token or None)
-told = {}
-def post(path):
-    return server.jenkins_open(requests.Request("POST", url + path))
-def wait_for(what):
-    for _ in range(3000):
-        try:
-            found = what()
-        except jenkins.JenkinsException:
-            found = None
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("waited in vain")
-told["none"] = server.job_exists("hudson-job")
-server.create_job("hudson-job", job)
-told["exists"] = server.job_exists("hudson-job")
-told["fresh"] = server.get_job_info("hudson-job")
-told["jobs"] = [entry for entry in server.get_info()["jobs"] if entry["name"] == "hudson-job"]
-post("job/hudson-job/buildWithParameters?WHO=me&delay=0sec")
-def ended():
-    info = server.get_build_info("hudson-job", 1)
-    return not info["building"] and info
-told["build"] = wait_for(ended)
-told["console"] = server.get_build_console_output("hudson-job", 1)
-told["artifact"] = server.get_build_artifact_as_bytes("hudson-job", 1, "kept.txt").decode()
-told["built"] = server.get_job_info("hudson-job")
-server.disable_job("hudson-job")
-told["disabled"] = server.get_job_info("hudson-job")
-server.enable_job("hudson-job")
-server.reconfig_job("hudson-job", job.replace("one &amp; two", "three"))
-told["changed"] = server.get_job_info("hudson-job")
-told["config"] = "three" in server.get_job_config("hudson-job")
-told["queue"] = server.get_queue_info()
-told["nodes"] = json.loads(server.jenkins_open(requests.Request("GET", url + "computer/api/json")))
-told["root"] = server.get_info()
-server.delete_build("hudson-job", 1)
-told["gone"] = server.get_job_info("hudson-job")["builds"]
-server.delete_job("hudson-job")
-told["none again"] = server.job_exists("hudson-job")
-print(json.dumps(told))
-"""
-# What Hudson told and Jenkins does not any longer, or tells by other words.
-ELSEWHERE = {"assignedLabels", "overallLoad", "unlabeledLoad", "monitorData", "useSecurity", "primaryView", "scm"}
+SAME = (
+    "name", "displayName", "fullDisplayName", "color", "buildable", "nextBuildNumber", "description", "inQueue",
+    "healthReport", "score", "number", "result", "building", "keepLog", "artifacts", "relativePath", "culprits",
+)  # fmt: skip
+LINES = ("+ echo hello me", "hello me", "Finished: FAILURE")
+WORDS = {"grey": "notbuilt", "grey_anime": "notbuilt_anime"}  # Hudson's and Jenkins' for what was never built
 
 
-def session(url: str, user: str, token: str, folder: Path) -> dict[str, Any]:
-    program = folder / "session.py"
-    program.write_text(textwrap.dedent(SESSION))
-    run = run_client("python", "-W", "ignore", program, url, user, token, JOB, folder=folder, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    answered: dict[str, Any] = json.loads(run.stdout)
-    return answered
+@dataclass
+class Server:
+    """One to talk to, and what it told in each session."""
+
+    url: str
+    folder: Path
+    user: str = ""
+    token: str = ""
+    told: dict[str, Told] = field(default_factory=dict)
+
+    def session(self, client: str) -> Told:
+        if client not in self.told:
+            self.told[client] = session(client, self.url, self.user, self.token, self.folder / client)
+        return self.told[client]
+
+
+@pytest.fixture(scope="module")
+def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    environment_folder()
+    folder = tmp_path_factory.mktemp("controller")
+    with running(folder / "home") as process:
+        yield Server(process.url, folder, "admin", process.token)
+
+
+@pytest.fixture(scope="module", params=[hudson.OLD, hudson.LAST], ids=lambda release: release.version)
+def release(request: pytest.FixtureRequest) -> hudson.Release:
+    wanted: hudson.Release = request.param
+    if why := hudson.fetch(wanted):
+        pytest.skip(f"missing: {why}")
+    return wanted
+
+
+@pytest.fixture(scope="module")
+def ancestor(release: hudson.Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    environment_folder()
+    folder = tmp_path_factory.mktemp("hudson")
+    with hudson.running(release, folder / "home", hudson.SPARING, hudson.CRUMBS) as url:
+        yield Server(url, folder)
 
 
 def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     """Where something that Hudson tells is missing, or of another type; what one of both does not know is no type."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        found = [f"{path}.{key} is missing" for key in theirs if key not in ours and key not in ELSEWHERE]
-        for key in theirs.keys() & ours.keys() - ELSEWHERE:
+        found = [f"{path}.{key} is missing" for key in theirs if key not in ours and key not in FIELDS]
+        for key in theirs.keys() & ours.keys() - FIELDS.keys():
             found += differences(theirs[key], ours[key], f"{path}.{key}")
         return found
     if isinstance(theirs, list) and isinstance(ours, list):
+        if theirs and not ours:
+            return [f"{path} is empty, not {theirs!r}"]
         return [
             text for one, two in zip(theirs[:1], ours[:1], strict=False) for text in differences(one, two, f"{path}[]")
         ]
@@ -102,27 +91,80 @@ def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     return [] if same else [f"{path} is {ours!r}, not {theirs!r}"]
 
 
-def test_a_session_is_answered_as_by_hudson(tmp_path: Path) -> None:
-    if why := missing():
-        pytest.skip(f"Hudson is not at hand: {why}")
-    environment_folder()
-    controller = ControllerProcess(tmp_path / "home")
-    controller.start()
-    try:
-        ours = session(controller.url, "admin", controller.token, tmp_path)
-    finally:
-        controller.stop()
-    with running_hudson(tmp_path / "hudson", print) as url:
-        theirs = session(url, "", "", tmp_path)
-    assert differences(theirs, ours) == []
-    for name in ("none", "exists", "config", "artifact", "gone", "none again", "queue"):
-        assert ours[name] == theirs[name], name
-    for name in ("fresh", "built", "disabled", "changed"):
-        for key in ("name", "displayName", "color", "buildable", "nextBuildNumber", "description", "inQueue"):
-            told = theirs[name][key]
-            assert ours[name][key] == ("notbuilt" if told == "grey" else told), (name, key)  # Jenkins' word for it
-    for key in ("number", "result", "building", "fullDisplayName"):
-        assert ours["build"][key] == theirs["build"][key], key
-    for line in ("+ echo hello me", "hello me", "Finished: FAILURE"):
-        assert line in ours["console"].splitlines()
-        assert line in theirs["console"].splitlines()
+def value_differences(step: str, theirs: Any, ours: Any) -> list[str]:
+    """What has to be the very same: what is no object, and of a job's and a build's facts those that are no address."""
+    if isinstance(theirs, dict):
+        told = [key for key in SAME if key in theirs and (step, key) not in VALUES]
+        return [text for key in told for text in value_differences(f"{step}.{key}", theirs[key], ours.get(key))]
+    if isinstance(theirs, list):
+        if len(theirs) != len(ours):
+            return [f"{step} is {ours!r}, not {theirs!r}"]
+        return [text for one, two in zip(theirs, ours, strict=True) for text in value_differences(step, one, two)]
+    told = WORDS.get(theirs, theirs) if isinstance(theirs, str) else theirs
+    return [] if told == ours else [f"{step} is {ours!r}, not {told!r}"]
+
+
+@pytest.mark.parametrize("client", SESSIONS)
+def test_a_session_is_answered_as_by_hudson(
+    client: str, release: hudson.Release, ancestor: Server, controller: Server
+) -> None:
+    theirs, ours = ancestor.session(client), controller.session(client)
+    of_its_age = set(REFUSED[client])
+    if release is hudson.LAST:
+        of_its_age |= {step for name, step in REFUSED_BY_LAST if name == client}
+    assert {step: told for step, told in theirs.items() if ("refused" in told) != (step in of_its_age)} == {}
+    not_ours = {step for name, step in REFUSED_BY_US if name == client}
+    assert {step: told for step, told in ours.items() if ("refused" in told) != (step in not_ours)} == {}
+    found = []
+    for step in ours.keys() - of_its_age - not_ours - {"console"}:
+        told = theirs[step]["told"], ours[step]["told"]
+        found += differences(*told, step) + value_differences(step, *told)
+    assert not found, "\n".join(sorted(found))
+    for told in (theirs, ours) if "console" in ours and client == "python-jenkins" else ():
+        assert set(LINES) <= set(told["console"]["told"].splitlines())
+
+
+MATRIX = """<matrix-project><actions/><description/><keepDependencies>false</keepDependencies><properties/>
+<scm class="hudson.scm.NullSCM"/><canRoam>true</canRoam><disabled>false</disabled><triggers class="vector"/>
+<concurrentBuild>false</concurrentBuild><axes/><builders/><publishers/><buildWrappers/></matrix-project>"""
+
+
+def post(server: Server, path: str, body: str = "") -> None:
+    with urllib.request.urlopen(f"{server.url}crumbIssuer/api/json") as reply:
+        crumb = json.load(reply)
+    headers = {"Content-Type": "text/xml", crumb["crumbRequestField"]: crumb["crumb"]}
+    with urllib.request.urlopen(urllib.request.Request(server.url + path, body.encode(), headers)) as reply:
+        reply.read()
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+
+def test_the_jobs_of_a_live_hudson_are_checked_and_only_read(
+    release: hudson.Release, ancestor: Server, tmp_path: Path
+) -> None:
+    for name, config in (("as-made", JOB), ("many", MATRIX), ("rewritten", JOB)):
+        post(ancestor, f"createItem?name={name}", config)
+    for verb in ("disable", "enable"):  # it writes the job anew, in its own words
+        post(ancestor, f"job/rewritten/{verb}")
+    before = files(ancestor.folder / "home/jobs")
+    program = Path(sys.executable).with_name("byoci")
+    run = subprocess.run(
+        [program, "job", "check", ancestor.url, "--json"],
+        env={**os.environ, "BYOCI_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1, run.stderr
+    reasons = {row["name"]: "\n".join(row["reasons"]) for row in json.loads(run.stdout)}
+    assert reasons.pop("as-made") == ""
+    assert "matrix-project" in reasons.pop("many")
+    if release is hudson.LAST:  # whose own form Jenkins cannot read either
+        assert "project-properties" in reasons.pop("rewritten")
+    assert set(reasons.values()) <= {""}
+    assert files(ancestor.folder / "home/jobs") == before
+    for name in ("as-made", "many", "rewritten"):
+        post(ancestor, f"job/{name}/doDelete")

@@ -100,6 +100,9 @@ def test_python_jenkins_builds(controller: ControllerProcess, tmp_path: Path) ->
             parameter + "<publishers><hudson.tasks.ArtifactArchiver><artifacts>*.txt</artifacts>"
             "</hudson.tasks.ArtifactArchiver></publishers></project>",
         ))
+        for place in ("actions", "property"):
+            (told,) = server.get_job_info("pj-build")[place]
+            assert [entry["name"] for entry in told["parameterDefinitions"]] == ["WHO"]
         item = server.build_job("pj-build", {"WHO": "a & b"})
         number = wait_for(lambda: server.get_queue_item(item).get("executable"))["number"]
         info = wait_for(lambda: not (found := server.get_build_info("pj-build", number))["building"] and found)
@@ -273,6 +276,8 @@ def test_xpath_as_scripts_use_it(controller: ControllerProcess) -> None:
     controller.run("xp-one")
     assert told("job/xp-one/lastBuild/api/xml?xpath=/*/result/text()") == "FAILURE"
     assert told("job/xp-one/api/xml?xpath=//lastBuild/number") == "<number>1</number>"
+    health = "<description>Build stability: All recent builds failed.</description>"
+    assert told("job/xp-one/api/xml?xpath=//healthReport/description") == health
     names = told("api/xml?tree=jobs[name,color]&xpath=//job[color='red']/name&wrapper=names")
     assert names == "<names><name>xp-one</name></names>"
     assert "color" not in told("api/xml?tree=jobs[name,color]&exclude=//color")

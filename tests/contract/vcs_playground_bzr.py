@@ -138,9 +138,13 @@ class BzrPlayground:
         return Path(where.url)
 
     @contextmanager
-    def serve(self, where: Location) -> Iterator[Location]:
-        """`brz serve` on a free loopback port; its process group ends with the test."""
+    def serve(self, where: Location, *, vfs: bool = True) -> Iterator[Location]:
+        """`brz serve` on a free loopback port; its process group ends with the test.
+
+        vfs   whether clients may use its file system, and not only ask for what bzr's own requests tell
+        """
         env = {"PATH": os.environ["PATH"], "HOME": str(self.root / "home"), "BRZ_LOG": os.devnull}
+        env |= {} if vfs else {"BRZ_NO_SMART_VFS": "1"}
         server = subprocess.Popen(
             [
                 sys.executable, "-m", "breezy", "--no-plugins", "serve", "--allow-writes",

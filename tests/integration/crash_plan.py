@@ -8,6 +8,7 @@ import errno
 import gc
 import logging
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -33,9 +34,11 @@ class Plan:
     when   "before", "during" (half-way through what Python does in it, or once it has started a program) or "after"
     do     "kill" the process group, kill the whole "tree" of processes, "tear": the power goes, and of files that
            were written in the effect, or with `act` "all" in the run, only the first part is on the disk; "fail": have
-           it, or with "during" what it does to a file in it, fail with `errno`; "jump": move the clock by `seconds`,
-           for which "tree" waits first, so that programs get somewhere; "fill": leave no room on the disk; "act": let
-           people do `act`, of `crash_people`; "stray": do `act` of `stray`, which is no effect
+           it, or with "during" what it does to a file in it, fail with `errno`; "limit": with "during", let no file
+           get longer than `at` bytes in it, so that programs and databases write the first part of what they write,
+           and fail then (setrlimit(2), `RLIMIT_FSIZE`); "jump": move the clock by `seconds`, for which "tree" waits
+           first, so that programs get somewhere; "fill": leave no room on the disk; "act": let people do `act`, of
+           `crash_people`; "stray": do `act` of `stray`, which is no effect
     at     with "during": the number of the call of a C function within the effect, 0 for when it started a program
     """
 
@@ -57,6 +60,9 @@ class Plan:
             raise OSError(self.errno, os.strerror(self.errno))
         if self.do == "jump":
             jump(self.seconds)
+            return
+        if self.do == "limit":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.at, resource.RLIM_INFINITY))
             return
         if self.do == "tree":
             time.sleep(self.seconds)
@@ -175,7 +181,9 @@ class Observer(logging.Handler):
             self._carry_out(plan)
         elif plan is not None:
             self._target, self._plan, plan.since = entry, plan, time.time_ns()
-            if plan.when == "during" and plan.do != "fail":
+            if plan.do == "limit":
+                plan.now()
+            elif plan.when == "during" and plan.do != "fail":
                 sys.setprofile(self._step)
         elif self._count and not self._open:
             sys.setprofile(self._tally)
@@ -189,6 +197,9 @@ class Observer(logging.Handler):
             return
         sys.setprofile(None)
         self._target = None
+        if self._plan.do == "limit":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            return
         # One that ended before the call that was waited for, since a run is never quite like another, dies now.
         if self._plan.when == "after" or (self._plan.when == "during" and self._plan.do != "fail"):
             self._carry_out(self._plan)

@@ -211,6 +211,7 @@ LIES: Mapping[str, Callable[[Any], None]] = {
     ),
     "another proposal": lambda told: told["buildDefinition"]["externalParameters"]["proposal"].update(id="99"),
     "another project": lambda told: told["buildDefinition"]["externalParameters"].update(project="other"),
+    "another trunk": lambda told: told["buildDefinition"]["externalParameters"].update(trunk="/elsewhere;main"),
     "another date": lambda told: told["buildDefinition"]["externalParameters"]["approval"].update(
         at="2020-01-01T00:00:00+00:00"
     ),
@@ -227,6 +228,9 @@ def test_a_lie_that_the_landing_key_signed_is_found(untouched: Any, audited: Aud
     told = json.loads(certificates.split(audited.known[victim])[0])
     LIES[lie](told["predicate"])
     kind = "gitCommit" if audited.story.vcs == "git" else "bzrRevision"
+    if lie == "another trunk":
+        told["subject"][0]["name"] = "/elsewhere;main"
+        told["predicate"]["buildDefinition"]["resolvedDependencies"][0]["uri"] = "/elsewhere;main"
     if lie == "another tree":
         told["subject"][0]["digest"]["gitTree" if audited.story.vcs == "git" else "sha256"] = "0" * 40
     base = told["predicate"]["buildDefinition"]["resolvedDependencies"][0]["digest"]

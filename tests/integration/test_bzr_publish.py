@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import shutil
 import signal
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import pytest
 from breezy.branch import Branch
 from breezy.controldir import ControlDir
 
+from byoci import effects
 from byoci.errors import PublishRefusedError, UnavailableError
 from byoci.model import Candidate, Location
 from byoci.vcs import bzr_open, bzr_store
@@ -247,7 +250,7 @@ def test_the_lock_of_a_killed_run_is_recovered(play: BzrPlayground, vcs: BzrVcs,
 
 
 def test_the_lock_of_a_killed_run_on_a_server_is_recovered(play: BzrPlayground, tmp_path: Path) -> None:
-    """There the lock is the server's, which is alive; that it is ours was noted down when we got it."""
+    """There it bears a name that was noted down before; on another machine nobody can know that its holder is dead."""
     trunk = play.trunk({"a": File(b"a\n")})
     source = play.branch(trunk)
     revision = play.commit(source, {"b": File(b"b\n")})
@@ -255,14 +258,77 @@ def test_the_lock_of_a_killed_run_on_a_server_is_recovered(play: BzrPlayground, 
     with play.serve(trunk) as served:
         made = candidate(vcs, served, source, revision)
         killed_while_publishing(vcs, made, served)
-        assert (Path(trunk.url) / ".bzr/branch/lock/held").exists()
+        from_another_machine(trunk)
         stranger = BzrVcs(tmp_path / "stranger", UrlPolicy(local=True), {}, committer_email="bot@example.com")
         theirs = candidate(stranger, served, source, revision)
         with pytest.raises(UnavailableError):
             stranger.publish(theirs, served, theirs.base, lease(served))
         assert play.tip(trunk) == made.base
+        assert not list((tmp_path / "stranger/locks").iterdir())
         vcs.publish(made, served, made.base, lease(served))
     assert play.tip(trunk) == made.id
+
+
+def from_another_machine(trunk: Location) -> None:
+    """Let trunk's lock be one that was taken on a machine of another name, as a container's is when it is made anew."""
+    info = Path(trunk.url) / ".bzr/branch/lock/held/info"
+    info.write_text(re.sub("hostname: .*", "hostname: another", info.read_text()))
+
+
+class Killer(logging.Handler):
+    """Kills this process as soon as an effect has come to its end."""
+
+    def __init__(self, effect: str) -> None:
+        super().__init__(logging.DEBUG)
+        self._effect = effect
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (record.msg, record.args) == (effects.ENDS, (self._effect,)):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_after(effect: str, vcs: BzrVcs, made: Candidate, trunk: Location) -> None:
+    child = os.fork()
+    if not child:
+        logger = logging.getLogger(effects.__name__)
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(Killer(effect))
+        try:
+            vcs.publish(made, trunk, made.base, lease(trunk))
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("vfs", [True, False])
+def test_a_lock_on_a_server_is_known_before_it_is_ours(play: BzrPlayground, tmp_path: Path, vfs: bool) -> None:
+    """Where a server lets no client at its files, it names the lock itself."""
+    trunk = play.trunk({"a": File(b"a\n")})
+    source = play.branch(trunk)
+    revision = play.commit(source, {"b": File(b"b\n")})
+    vcs = BzrVcs(tmp_path / "private", UrlPolicy(local=True), {}, committer_email="bot@example.com")
+    with play.serve(trunk, vfs=vfs) as served:
+        made = candidate(vcs, served, source, revision)
+        killed_after("bzr.lock", vcs, made, served)
+        from_another_machine(trunk)
+        vcs.publish(made, served, made.base, lease(served))
+    assert play.tip(trunk) == made.id
+    assert not list((tmp_path / "private/locks").iterdir())
+
+
+def test_a_dead_runs_lock_is_known_though_its_process_id_is_anothers_now(
+    play: BzrPlayground, vcs: BzrVcs, tmp_path: Path
+) -> None:
+    trunk = play.trunk({"a": File(b"a\n")}, checked_out=True)
+    made = made_for(play, vcs, trunk)
+    killed_while_publishing(vcs, made, trunk)
+    infos = [Path(trunk.url) / f".bzr/{part}/lock/held/info" for part in ("branch", "checkout")]
+    for info in infos:
+        info.write_text(re.sub(r"pid: \d+", f"pid: {os.getpid()}", info.read_text()))
+    vcs.publish(made, trunk, made.base, lease(trunk))
+    assert play.tip(trunk) == made.id
+    assert not any(info.exists() for info in infos)
 
 
 def test_a_lock_on_the_private_folder_of_a_killed_run_is_recovered(

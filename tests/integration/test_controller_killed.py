@@ -15,7 +15,7 @@ import pytest
 from agent_sshd import Sshd
 from controller_process import ControllerProcess, wait_for
 
-from byoci.controller.agentside.build import start_of
+from byoci.controller.agentside.record import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,18 +139,23 @@ def test_a_restart_is_not_noticed_by_builds(controller: ControllerProcess, tmp_p
 
 def test_a_cut_connection_loses_nothing(controller: ControllerProcess, sshd: Sshd) -> None:
     add_agent(controller, sshd)
-    wait_for(lambda: online(controller))
-    end = sshd.folder / "end"
     node = "<assignedNode>remote</assignedNode><canRoam>false</canRoam>"
-    controller.shell("cut", SCRIPT.format(end), ARCHIVE + node)
-    controller.build("cut")
-    for _ in range(5):
-        told = lines_told(controller, "cut")
-        wait_for(lambda told=told: lines_told(controller, "cut") > told + 10)
+    for point in range(7):  # each build is cut off three times: as it begins, while it runs, as it ends
+        name, end = f"cut-{point}", sshd.folder / f"end-{point}"
+        wait_for(lambda: online(controller))
+        controller.shell(name, SCRIPT.format(end), ARCHIVE + node)
+        controller.build(name)
+        time.sleep(0.03 * point)  # asked for, its workspace, its files, its start
         sshd.cut()
-    end.touch()
-    whole(controller, "cut")
-    assert "Building on remote in workspace" in controller.get("job/cut/1/consoleText").text
+        wait_for(lambda name=name, point=point: lines_told(controller, name) > 10 * point)
+        sshd.cut()
+        told = lines_told(controller, name)
+        wait_for(lambda name=name, told=told: lines_told(controller, name) > told)
+        end.touch()
+        time.sleep(0.02 * point)  # its last lines, what it keeps, its result
+        sshd.cut()
+        whole(controller, name)
+    assert "Building on remote in workspace" in controller.get("job/cut-0/1/consoleText").text
 
 
 def test_a_lost_supervisor_is_our_failure_and_the_build_is_queued_again_once(

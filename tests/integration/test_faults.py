@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 from dataclasses import dataclass
@@ -110,6 +111,21 @@ def test_a_file_that_cannot_be_written(vcs: str) -> None:
             yield {"do": "fail", "when": "during", "at": effect["changes"], "errno": errno.EIO}
 
     assert try_all(vcs, first_and_last) >= 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vcs", VCS)
+def test_a_write_that_is_torn_in_a_program_or_a_database(vcs: str) -> None:
+    turn = itertools.count()
+
+    def at_two_lengths(effect: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        group = effect["name"].partition(".")[0]
+        if group in ("cache", "database", "forge") or (effect["started"] and group != "worker"):
+            # Within an object of git's, and behind a database's first page; in turn, as STEP passes by one of both.
+            for at in sorted((20, 5000), reverse=next(turn) % 2 == 0):
+                yield {"do": "limit", "when": "during", "at": at}
+
+    assert try_all(vcs, at_two_lengths) >= 20
 
 
 @pytest.mark.slow

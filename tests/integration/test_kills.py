@@ -33,7 +33,8 @@ SCENARIOS = {
     "rewound": "cache.forget cache.index forge.*",
     "moved": "certificate.drop notes.reset sibling.make",
     "reused": "cache.passed log.remove",
-    "served": "git.ask git.fetch-source git.check-pack git.take-packs git.exempt git.tidy git.push bzr.connect bzr.move",  # noqa: E501
+    "served": "git.ask git.fetch-source git.check-pack git.take-packs git.exempt git.tidy git.push "
+    "bzr.connect bzr.note-lock bzr.lock bzr.move bzr.unlock",
     "left": "git.* bzr.* scratch.* forge.* cache.*",
     "rewritten": "git.offers",
     "half-way": "checkout.*",

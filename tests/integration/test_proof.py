@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ from both import VCS
 from site_under_test import Story
 
 from byoci.gate import certificate as certificates
-from byoci.model import Outcome
+from byoci.model import Location, Outcome
+from byoci.store.certificates import CertificateStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +58,19 @@ class Site:
         )
         assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
         return done.stdout if code in (0, 1) else done.stderr
+
+    def replayed(self, certificate: str) -> str:
+        """All that is shown of a replay."""
+        done = subprocess.run(
+            [*PROGRAM, "replay", certificate],
+            cwd=self.desk,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout + done.stderr
 
     def land(self, branch: str, **files: str) -> tuple[Proposal, str]:
         proposal = self.story.propose(branch, files)
@@ -101,7 +116,33 @@ def test_anybody_can_audit_with_trunk_certificates_and_the_public_key(site: Site
     assert "no revision" in site.byoci("audit", "hello", "--since", "nonsense", code=2)
 
 
+def test_what_landed_on_another_trunk_does_not_count_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its certificate is genuine, and tells of another trunk's policy. A release branch begins with main's landings."""
+    monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "byoci"))
+    site = Site(tmp_path, "git")
+    story = site.story
+
+    def landed(branch: str, topic: str) -> str:
+        before, story.repository.trunk = story.repository.trunk, Location(story.repository.trunk.url, branch)
+        story.config.write_text(story.config.read_text().replace(str(before), str(story.repository.trunk)))
+        story.reopen()
+        return site.land(topic, **{topic: "1\n"})[1]
+
+    landed("main", "one")
+    story.repository.branch("stable")
+    landed("stable", "two")
+    story.repository.overwrite("stable")
+    smuggled = landed("main", "three")
+    story.repository.overwrite("main", "stable")
+    landed("stable", "four")
+    assert "2 of 3 revisions" in (said := site.byoci("audit", "hello", code=1))
+    assert f"{smuggled}  wrong" in said
+    assert "another trunk" in said
+    assert "4 of 4 revisions" in site.byoci("audit", "hello", "--called", f"{story.repository.trunk.url};main")
+
+
 def test_why_tells_of_a_landing_and_of_what_it_brought_in(site: Site) -> None:
+    base = site.story.trunk_tip()
     proposal, landed = site.land("one", one="1\n")
     here = (
         ("HEAD", "main", "HEAD~0", landed[:9], proposal.approved_revision or "") if site.story.vcs == "git" else ("2",)
@@ -120,7 +161,8 @@ def test_why_tells_of_a_landing_and_of_what_it_brought_in(site: Site) -> None:
     statement = json.loads(site.byoci("why", landed, "--json"))
     assert statement["predicate"]["buildDefinition"]["externalParameters"]["proposal"]["id"] == proposal.id
     for wrong in ("0000", "nowhere", "", "-x", "3", "HEAD~1"):
-        assert "no certificate tells of" in site.byoci("why", "--", wrong, code=3)
+        assert "no certificate tells of" in (said := site.byoci("why", "--", wrong, code=3))
+        assert wrong != "HEAD~1" or site.story.vcs == "bzr" or f"HEAD~1 ({base})" in said
     assert "`byoci explain 1`" in site.byoci("why", proposal.id, code=3)
 
 
@@ -170,6 +212,45 @@ def test_a_machine_without_a_site_repeats_it_from_the_repositories(site: Site) -
     assert "no certificate" in site.byoci("replay", str(site.story.config), code=2)
     assert "there is no certificate" in site.byoci("replay", "zzz", code=3)
     assert proposal.id
+
+
+def forged(site: Site, landed: str, **tests: object) -> Path:
+    """A certificate of a landing that says something else of its tests, signed by a key of somebody else's."""
+    told = certificates.decode(certificates.split((site.state / "certificates/hello" / landed).read_bytes())[0])
+    worker = {"backend": "bubblewrap", "image": str(tests.pop("image", "host"))}
+    told = replace(told, tests=replace(told.tests, **tests), verdict=replace(told.verdict, worker=worker))
+    theirs = CertificateStore(site.folder / "theirs", site.folder / "their-key")
+    return theirs.keep("hello", landed, certificates.encode(told), passed=True)
+
+
+def test_a_strangers_certificate_gets_nothing_of_ours(site: Site) -> None:
+    _, landed = site.land("one", one="1\n")
+    folder = site.state / "secrets/setup/hello"
+    folder.mkdir(parents=True)
+    (folder / "token").write_text("our token\n")
+    secret = site.folder / "secret"
+    secret.write_text("our secret\n")
+    greedy = {"setup": "cat $CREDENTIALS_DIRECTORY/*; grep -r our /run; true", "setup_origin": site.story.trunk_tip()}
+    for names in (("token",), (str(secret),)):
+        certificate = forged(site, landed, setup_credentials=names, **greedy)
+        said = site.replayed(str(certificate))
+        assert "not signed by this site" in said
+        assert "credentials that this machine does not have" in said
+        assert "our token" not in said
+        assert "our secret" not in said
+    certificate = forged(site, landed, image=site.folder)
+    assert "--image" in site.byoci("replay", str(certificate), code=2)
+    certificate = forged(site, landed, network=True)
+    for words in ((), ("--trunk", str(site.story.repository.trunk))):
+        assert "--source" in site.byoci("replay", str(certificate), *words, code=2)
+
+
+def test_why_does_not_repeat_what_a_stranger_says_as_if_it_were_so(site: Site) -> None:
+    _, landed = site.land("one", one="1\n")
+    shutil.copy(forged(site, landed, commands=("true",)), site.state / "certificates/hello" / landed)
+    said = site.byoci("why", landed, code=1)
+    assert said.startswith("Not proven: ")
+    assert "$ true" in said
 
 
 @pytest.mark.parametrize("vcs", VCS)

@@ -18,7 +18,7 @@ from byoci.controller.nodexml import Node, Ssh, read_node, write_node
 from byoci.controller.places import Places, check_name
 from byoci.controller.plans import handed_on, make_plan, parameters_of
 from byoci.controller.rows import BuildRow, Item, Queued, Request
-from byoci.controller.schedule import Kin, Place, schedule
+from byoci.controller.schedule import Kin, Place, schedule, starting
 from byoci.controller.state import LAST, State
 from byoci.controller.triggers import Relations, Timers
 from byoci.errors import UsageError
@@ -102,6 +102,24 @@ def test_no_seat_is_given_twice_and_everybody_has_a_seat_or_a_reason(jobs: list[
     assert len(set(seats)) == len(seats) <= one + two
     assert {seat.queued.id for seat in plan.seats} ^ plan.reasons.keys() == {queued.id for queued in waiting}
     assert sum(seat.queued.job == "c" for seat in plan.seats) <= 1
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(0, 3), st.integers(0, 3))
+def test_who_starts_is_found_without_going_on_when_all_seats_are_taken(jobs: list[str], one: int, two: int) -> None:
+    known = {"a": Job(concurrent=True), "b": Job(labels="two", concurrent=True), "c": Job()}
+    looked: list[int] = []
+
+    class Watched(dict[str, Kin]):
+        def get(self, key: str, default: Kin | None = None) -> Kin:  # type: ignore[override]
+            looked.append(1)
+            return super().get(key, default or Kin())
+
+    places = [place("one", executors=one), place("two", executors=two)]
+    plan = schedule(waits(*jobs), known, places, {}, 1.0, {})
+    assert starting(waits(*jobs), known, places, (), 1.0, Watched()) == plan.seats
+    if len(plan.seats) == one + two:
+        last = plan.seats[-1].queued.id if plan.seats else 0
+        assert len(looked) == last
 
 
 @pytest.mark.parametrize(

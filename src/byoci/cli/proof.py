@@ -37,9 +37,10 @@ _SHOWN = 200  # findings that are told to people
 )
 @click.option("--vcs", type=click.Choice(["git", "bzr"]), help="What TRUNK is in, where it is no project's.")
 @click.option("--since", metavar="REVISION", help="Judge what came after it; default: from the first landing on.")
+@click.option("--called", multiple=True, metavar="URL[;BRANCH]", help="What TRUNK was called before.")
 @json_option
 @click.pass_obj
-def audit(
+def audit(  # noqa: PLR0913, PLR0917 - an argument for each option
     context: Context,
     trunk: str | None,
     certificates: Path | None,
@@ -47,6 +48,7 @@ def audit(
     keys: tuple[Path, ...],
     vcs: str | None,
     since: str | None,
+    called: tuple[str, ...],
 ) -> int:
     """Recompute every landing on TRUNK, check its certificate, and name every commit that no certificate covers.
 
@@ -86,6 +88,7 @@ def audit(
                 known,
                 verifier.verify,
                 since=since,
+                called=called,
                 tell=output.progress,
             )
     finally:
@@ -166,30 +169,32 @@ def why(context: Context, commit: str) -> int:
     """Say who asked for COMMIT, who approved it, what tested it, where and for how long, and where its log is.
 
     COMMIT is a landing on a trunk, or a revision that a landing brought in. Of a landing's id its beginning will do, or
-    its end. In a repository it may be what git knows it by, as HEAD or a branch, or its number on a bzr trunk.
+    its end. In a repository it may be what git knows it by, as HEAD or a branch, or its number on a bzr trunk. The exit
+    code is 1 where the certificate is not signed with this site's landing key.
     """
-    site = context.site
-    found = _certificate_of(site, commit)
-    if context.json:
-        from byoci.gate.certificate import encode
-
-        click.echo(encode(found).decode())
-        return 0
-    _explain(found)
-    return 0
-
-
-def _certificate_of(site: Site, commit: str) -> Certificate:
     from byoci.gate import certificate as certificates
 
-    paths = _landings_named(site, commit)
+    site = context.site
+    statement, signature = certificates.split(_certificate_of(site, commit).read_bytes())
+    found, ours = certificates.decode(statement), site.certificates.signed(statement, signature)
+    if context.json:
+        click.echo(statement.decode())
+    else:
+        if not ours:
+            output.say("Not proven: what follows is not signed with this site's landing key. See `byoci audit --help`.")
+        _explain(found)
+    return 0 if ours else 1
+
+
+def _certificate_of(site: Site, commit: str) -> Path:
+    paths, revision = _landings_named(site, commit), commit
     if not paths and commit:
         revision = _named_here(site, commit) or commit
         paths = _landings_named(site, revision) or _landings_named(site, _brought_by(site, revision) or "")
     if not paths:
         of_proposal = any(item.id == commit for item in site.local_forge.list_proposals())
         raise NothingToDoError(
-            f"no certificate tells of {commit}",
+            f"no certificate tells of {commit}{'' if revision == commit else f' ({revision})'}",
             details="No landing of this site is, or brought in, a revision of that name.",
             resolution=f"Of proposal {commit} tells `byoci explain {commit}`."
             if of_proposal
@@ -197,8 +202,7 @@ def _certificate_of(site: Site, commit: str) -> Certificate:
         )
     if len(paths) > 1:
         raise UsageError(f"{commit} is the beginning of several landings' ids", resolution="Give more of it.")
-    statement, _ = certificates.split(paths[0].read_bytes())
-    return certificates.decode(statement)
+    return paths[0]
 
 
 def _landings_named(site: Site, name: str) -> list[Path]:

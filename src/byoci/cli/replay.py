@@ -52,9 +52,12 @@ def replay(
     from byoci.model import Location
 
     site = context.site_if_any
-    told = _read(site, certificate)
+    told, ours = _read(site, certificate)
+    if not ours:
+        output.progress("not signed by this site: believe it as far as whoever gave it to you")
+        _check_harmless(told, trunk=trunk, source=source, image=image)
     places = (Location.parse(trunk or told.trunk), Location.parse(source or told.source))
-    with _tools(site, told, places, image) as tools:
+    with _tools(site, told, places, image, _credentials(site, told) if ours else {}) as tools:
         made = replays.again(told, tools)
         same = made.candidate.id == told.candidate.id
         output.progress(f"candidate {made.candidate.id}{', the same as then' if same else ''}")
@@ -81,7 +84,8 @@ def replay(
     return 0 if ran.passed else 1
 
 
-def _read(site: Site | None, name: str) -> Certificate:
+def _read(site: Site | None, name: str) -> tuple[Certificate, bool]:
+    """A certificate, and whether this site signed it."""
     from byoci.gate import certificate as certificates
 
     path = Path(name).expanduser()
@@ -96,12 +100,42 @@ def _read(site: Site | None, name: str) -> Certificate:
         if len(found) > 1:
             raise UsageError(f"{name} is the beginning of several candidates' ids", resolution="Give more of it.")
         path = found[0]
-    statement, _ = certificates.split(path.read_bytes())
-    return certificates.decode(statement)
+    statement, signature = certificates.split(path.read_bytes())
+    return certificates.decode(statement), site is not None and site.certificates.signed(statement, signature)
+
+
+def _check_harmless(told: Certificate, **named: str | None) -> None:
+    """Refuse what would let a stranger's commands see files of this machine that its user has not named himself.
+
+    They run sealed, but they may have network. Credentials they do not get at all (`_tools`).
+    """
+    image = told.verdict.worker.get("image", "host")
+    theirs = {"image": image} if image != "host" else {}
+    if told.tests.network or told.tests.setup_network:
+        theirs |= {name: url for name, url in (("trunk", told.trunk), ("source", told.source)) if _is_local(url)}
+    if missing := [name for name in theirs if named[name] is None]:
+        raise UsageError(
+            "the certificate is not this site's, and names files of this machine",
+            details="\n".join(f"{name}: {theirs[name]}" for name in missing),
+            resolution=f"If its commands may see them, name them: {' '.join(f'--{name} …' for name in missing)}",
+        )
+
+
+def _is_local(place: str) -> bool:
+    from byoci.model import Location
+    from byoci.vcs import urls
+
+    return urls.parse(Location.parse(place).url).local
 
 
 @contextlib.contextmanager
-def _tools(site: Site | None, told: Certificate, places: tuple[object, object], image: str | None) -> Iterator[Tools]:
+def _tools(
+    site: Site | None,
+    told: Certificate,
+    places: tuple[object, object],
+    image: str | None,
+    credentials: Mapping[str, bytes],
+) -> Iterator[Tools]:
     """What it takes on this machine; a private repository that goes in the end, unless the project is this site's."""
     import tempfile
 
@@ -121,7 +155,7 @@ def _tools(site: Site | None, told: Certificate, places: tuple[object, object], 
             vcs = vcs_of(told.candidate.vcs, Path(private, "repository"), site.config if site else None, local=True)
         worker = loose_worker(site)
         stack.callback(worker.destroy)
-        yield Tools(vcs, trunk, source, worker, image, _credentials(site, told), output.progress)
+        yield Tools(vcs, trunk, source, worker, image, credentials, output.progress)
 
 
 def _credentials(site: Site | None, told: Certificate) -> Mapping[str, bytes]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from byoci.controller.people import fits
-from byoci.controller.throttle import Throttle
+from byoci.controller.throttle import Throttle, TooManyTriesError
 
 if TYPE_CHECKING:
     from byoci.controller.people import People
@@ -92,6 +92,13 @@ class Access:
         self._seen[name] = (stored, code)
         return User(name)
 
+    async def may_go_on(self, name: str | None, session: str, authorization: str) -> bool:
+        """Whether somebody whom we let in a while ago, by a session or by that header, would be let in now."""
+        try:
+            return name == (self.of_session(session) if session else await self.caller(authorization))
+        except TooManyTriesError:  # it was right when he came: it is not any more
+            return False
+
     def is_known(self, name: str) -> bool:
         """Whether somebody has that name."""
         return name in self._people.names() or name in self._state.tokens.people()
@@ -145,10 +152,15 @@ class Access:
         A session ends with the token, or the password, that its person signed in with.
         """
         id_ = _digest(word)
-        person, proof = self._state.sessions.find(id_) if word else ("", "")
+        person = self.of_session(id_) if word else None
+        return (person, id_) if person else None
+
+    def of_session(self, id_: str) -> str | None:
+        """Whose session has that id, while it lasts."""
+        person, proof = self._state.sessions.find(id_)
         if not person or (person != self._state.tokens.person_of(proof) and proof != self._proof_of_password(person)):
             return None
-        return person, id_
+        return person
 
     def sign_out(self, id_: str) -> None:
         """End a session."""

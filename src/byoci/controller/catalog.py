@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import SubElement, tostring
 
+from byoci.controller import expressions
 from byoci.controller.jobxml import JobRefusedError, parse_xml, root_part
 from byoci.controller.jobxml_freestyle import ROOTS, read_job
 from byoci.controller.places import check_name, join
@@ -14,13 +16,14 @@ from byoci.controller.views import read_view
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from byoci.controller.job import Job
     from byoci.controller.places import Places
     from byoci.controller.state import State
     from byoci.controller.views import View
 
+_log = logging.getLogger(__name__)
 FOLDER: Final = "com.cloudbees.hudson.plugins.folder.Folder"
 ALL_VIEW: Final = "all"
 _LONGEST: Final = 1000  # characters of a path, which bounds how deep folders nest
@@ -251,7 +254,27 @@ class Catalog:
             found = sorted(
                 (item for path, item in self._items.items() if path.startswith(start)), key=lambda item: item.path
             )
-        return [item for item in found if view.shows(item.path[len(start) :], disabled=self._is_disabled(item.path))]
+        names = {item.path[len(start) :]: item for item in found}
+        names = {
+            name: item for name, item in names.items() if view.may_show(name, disabled=self._is_disabled(item.path))
+        }
+        if view.everything:
+            return list(names.values())
+        shown = view.names | self._matching(view, names)
+        return [item for name, item in names.items() if name in shown]
+
+    @staticmethod
+    def _matching(view: View, names: Iterable[str]) -> frozenset[str]:
+        try:
+            return expressions.matching(view.pattern, names) if view.pattern else frozenset()
+        except UsageError as error:  # it was looked at when it was saved; there may be other jobs since
+            _log.warning("%s", error)
+            return frozenset()
+
+    def names_below(self, folder: str) -> list[str]:
+        """Of all that is in a folder, at any depth, as views know them."""
+        start = join(folder, "")
+        return [path[len(start) :] for path in self._items if path.startswith(start)]
 
     def _is_disabled(self, path: str) -> bool:
         job = self._jobs.get(path)

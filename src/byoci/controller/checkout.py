@@ -8,10 +8,11 @@ import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci import proc
+from byoci.controller import expressions
 from byoci.controller.agentside.files import fill_in
 from byoci.controller.checkout_git import git_script
 from byoci.controller.repository import Bzr, Git
-from byoci.errors import ByociError, ProgramError, UnavailableError
+from byoci.errors import ByociError, ProgramError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -96,22 +97,26 @@ def _git_tips(git: Git, variables: Mapping[str, str]) -> list[str]:
         for branch in branches:
             if re.fullmatch(r"[0-9a-f]{40}", branch):
                 found.append(branch)
-            expression = _expression(branch, remote.name)
-            found += [revision for ref, revision in refs if expression.fullmatch(ref)]
+            meant = _meant(branch, remote.name, [ref for ref, _ in refs])
+            found += [revision for ref, revision in refs if ref in meant]
     if not found and not git.many:
         raise UnavailableError(f"{git.remotes[0].url} has no {' or '.join(branches)}")
     return list(dict.fromkeys(found))
 
 
-def _expression(branch: str, remote: str) -> re.Pattern[str]:
+def _meant(branch: str, remote: str, refs: list[str]) -> frozenset[str]:
     """The refs of a remote that a branch, as Jenkins writes it, means."""
     bare = re.sub(r"^(refs/)?(remotes/|heads/)", "", branch)
     if bare.startswith("refs/"):
-        return re.compile(re.escape(bare))
+        return frozenset({bare}.intersection(refs))
     names = {re.sub(rf"^({re.escape(remote)}|\*)/", "", bare), bare}
     words = {"**": ".*", "*": "[^/]*"}
     parts = ("".join(words.get(word) or re.escape(word) for word in re.split(r"(\*\*|\*)", name)) for name in names)
-    return re.compile(f"refs/heads/(?:{'|'.join(sorted(parts))})" + ("" if "*" in bare else f"|refs/{re.escape(bare)}"))
+    choices = [f"refs/heads/{part}" for part in sorted(parts)] + ([] if "*" in bare else [f"refs/{re.escape(bare)}"])
+    try:
+        return expressions.matching("|".join(choices), refs, patience=_PATIENCE)
+    except UsageError as error:
+        raise UnavailableError("the branches cannot be told", details=str(error)) from error
 
 
 def _ask(argv: list[str], url: str) -> str:

@@ -23,7 +23,7 @@ from byoci.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MODULES: Final = ("files", "conditions", "record", "build", "server")
+_MODULES: Final = ("files", "conditions", "record", "build", "supervisors", "server")
 _PACKAGE: Final = "byoci.controller.agentside"
 _READY: Final = b"byoci agent 1\n"
 _MOST_BANNER: Final = 1 << 16  # bytes that a login shell may print before the agent's side begins

@@ -13,15 +13,14 @@ from byoci.controller.aftermath import culprits, deliver, discard, drop_build, m
 from byoci.controller.agents import Agent
 from byoci.controller.catalog import Catalog, DisabledError, MissingError
 from byoci.controller.checkout import MORE
-from byoci.controller.estimates import in_progress
 from byoci.controller.job import Result
 from byoci.controller.nodexml import OWN, Node, read_node, write_node
 from byoci.controller.places import Places
 from byoci.controller.plans import job_url, make_plan, parameters_of, secret_names, sweep_dict
 from byoci.controller.polling import has_news
+from byoci.controller.queueing import Queue
 from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
-from byoci.controller.schedule import Place, places_of, schedule
 from byoci.controller.state import State
 from byoci.controller.told import checked_end
 from byoci.controller.triggers import BY_CHANGE, BY_TIMER, Relations, Timers, started_by
@@ -59,13 +58,13 @@ class Controller:
         self.restart = asyncio.Event()  # set by who wants another process in this one's place
         self.quiet = False  # whether it is about to shut down, and starts nothing
         self.closing = False  # whether this process is about to end: nobody waits for news of it any more
-        self.reasons: Mapping[int, str] = {}
         self.running: dict[int, Running] = {}
         self.nodes: dict[str, Node] = {}
         self.offline: dict[str, str] = {}
         self.agents: dict[str, Agent] = {}
         self._dial = dial
         self._watch = Watch(self, patience)
+        self.queue = Queue(self)
         self._ends: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._kicked = asyncio.Event()
@@ -309,29 +308,14 @@ class Controller:
             self._kicked.clear()
 
     def _schedule(self) -> float | None:
-        """Start what can start; gives the seconds until a quiet period ends, None where there is none."""
-        waiting = self.state.waiting()
-        now = time.time()
-        if self.quiet:
-            self.reasons = {queued.id: "The controller is about to shut down" for queued in waiting}
-            return None
-        running_ones = self.running.values() if waiting else ()
-        building = {running.row.job: in_progress(self.state, running.row) for running in running_ones}
-        kin = self.relations.kin_of(queued.job for queued in waiting)
-        plan = schedule(waiting, self.catalog.jobs, self.seats(), building, now, kin)
-        self.reasons = plan.reasons
-        for seat in plan.seats:
+        """Start what can start; gives the seconds until a quiet period ends, None where nobody waits for that."""
+        seats, wait = self.queue.turn()
+        for seat in seats:
             row = self.state.begin(seat.queued, seat.node, seat.executor)
             running = Running(row, self.catalog.job(row.job), self.places)
             self.running[row.id] = running
             self._spawn(self._start(self.agents[seat.node], running))
-        dues = [queued.due for queued in waiting if queued.since <= now < queued.due]
-        return max(0.01, min(dues) - time.time()) if dues else None
-
-    def seats(self) -> list[Place]:
-        """All nodes as the queue sees them."""
-        ready = {name for name, agent in self.agents.items() if agent.online and name not in self.offline}
-        return places_of(self.nodes.values(), ready, [running.row for running in self.running.values()])
+        return wait
 
     async def _start(self, agent: Agent, running: Running) -> None:
         plan = self.state.plan(running.row.id)

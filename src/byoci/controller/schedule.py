@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from byoci.controller.labels import Expression, parse_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from byoci.controller.job import Job
@@ -37,15 +37,11 @@ class Place:
 
 def places_of(nodes: Iterable[Node], ready: AbstractSet[str], builds: Sequence[BuildRow]) -> list[Place]:
     """The nodes as the queue sees them; `builds` are those that run."""
+    busy: dict[str, set[int]] = {}
+    for build in builds:
+        busy.setdefault(build.node, set()).add(build.executor)
     return [
-        Place(
-            node.name,
-            node.label_set,
-            node.executors,
-            node.name in ready,
-            node.exclusive,
-            frozenset(build.executor for build in builds if build.node == node.name),
-        )
+        Place(node.name, node.label_set, node.executors, node.name in ready, node.exclusive, busy.get(node.name, set()))
         for node in nodes
     ]
 
@@ -88,27 +84,71 @@ def schedule(
     building  by the paths of the jobs that are being built, why other builds of theirs wait
     kin       of the jobs that wait for others
     """
-    taken = {place.name: set(place.busy) for place in places}
-    active = dict(building)
     seats: list[Seat] = []
     reasons: dict[int, str] = {}
-    for queued in sorted(waiting, key=lambda queued: (-jobs[queued.job].priority, queued.id)):
-        job = jobs[queued.job]
-        reason = _held_back(queued, job, active, now, kin.get(queued.job, Kin()))
-        if not reason:
-            fitting = [place for place in places if fits(place, expression_of(job.labels))]
-            seat = _free(queued, fitting, taken)
-            if seat:
-                seats.append(seat)
-                taken[seat.node].add(seat.executor)
-                active[queued.job] = "Another build is already in progress"
-                continue
-            reason = _no_seat(job.labels, fitting)
-        reasons[queued.id] = reason
+    for queued, found in _decided(waiting, jobs, places, building, now, kin):
+        if isinstance(found, Seat):
+            seats.append(found)
+        else:
+            reasons[queued.id] = found
     return Schedule(seats, reasons)
 
 
-def _held_back(queued: Queued, job: Job, active: Mapping[str, str], now: float, kin: Kin) -> str:
+def starting(
+    waiting: Iterable[Queued],
+    jobs: Mapping[str, Job],
+    places: Sequence[Place],
+    building: Iterable[str],
+    now: float,
+    kin: Mapping[str, Kin],
+) -> list[Seat]:
+    """Those who start, as in `schedule`: no longer looked for than there is a seat for anybody.
+
+    building  the paths of the jobs that are being built
+    """
+    room = free_seats(places)
+    seats: list[Seat] = []
+    if room:
+        for _, found in _decided(waiting, jobs, places, dict.fromkeys(building, ""), now, kin):
+            if isinstance(found, Seat):
+                seats.append(found)
+                if len(seats) == room:
+                    break
+    return seats
+
+
+def free_seats(places: Iterable[Place]) -> int:
+    """How many builds more could run at once."""
+    return sum(max(0, place.executors - len(place.busy)) for place in places if place.ready)
+
+
+def _decided(
+    waiting: Iterable[Queued],
+    jobs: Mapping[str, Job],
+    places: Sequence[Place],
+    building: Mapping[str, str],
+    now: float,
+    kin: Mapping[str, Kin],
+) -> Iterator[tuple[Queued, Seat | str]]:
+    """What waits, in its order, with the seat that it gets or the reason why it gets none."""
+    taken = {place.name: set(place.busy) for place in places}
+    active = dict(building)
+    for queued in sorted(waiting, key=lambda queued: (-jobs[queued.job].priority, queued.id)):
+        job = jobs[queued.job]
+        reason = _held_back(queued, job, active, now, kin.get(queued.job, Kin()))
+        if reason is not None:
+            yield queued, reason
+            continue
+        fitting = [place for place in places if fits(place, expression_of(job.labels))]
+        seat = _free(queued, fitting, taken)
+        if seat:
+            taken[seat.node].add(seat.executor)
+            active[queued.job] = "Another build is already in progress"
+        yield queued, seat or _no_seat(job.labels, fitting)
+
+
+def _held_back(queued: Queued, job: Job, active: Mapping[str, str], now: float, kin: Kin) -> str | None:
+    """Why it waits whatever seats there are; None where nothing holds it back."""
     if queued.since <= now < queued.due:  # where the clock was set back, nobody knows how long it would be
         return f"In the quiet period. Expires in {max(1, round(queued.due - now))} sec"
     if queued.job in active and not job.concurrent:
@@ -120,7 +160,7 @@ def _held_back(queued: Queued, job: Job, active: Mapping[str, str], now: float, 
         busy = sorted(others & active.keys()) if wanted else []
         if busy:
             return f"{what} project {busy[0]} is already building."
-    return ""
+    return None
 
 
 @functools.cache

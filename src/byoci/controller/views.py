@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +28,7 @@ class View:
 
     kind       the name of Jenkins' class
     names      of jobs; below folders within its own with slashes
-    pattern    of names of jobs that it shows, too; None for none
+    pattern    an expression for names of jobs that it shows, too, which is others' and may be hostile; "" for none
     below      whether it looks into folders
     disabled   whether it shows disabled jobs only, or (False) none of them; None for both
     everything whether it shows all
@@ -39,19 +38,22 @@ class View:
     kind: str
     description: str = ""
     names: frozenset[str] = frozenset()
-    pattern: re.Pattern[str] | None = None
+    pattern: str = ""
     below: bool = False
     disabled: bool | None = None
     everything: bool = False
     views: tuple[tuple[str, View], ...] = ()
 
-    def shows(self, name: str, *, disabled: bool) -> bool:
-        """Whether a job is in it; `name` is from the view's folder on."""
+    def may_show(self, name: str, *, disabled: bool) -> bool:
+        """Whether a job is one of those that it chooses from; `name` is from the view's folder on."""
         if "/" in name and not self.below:
             return False
-        if self.disabled is not None and self.disabled != disabled:
-            return False
-        return self.everything or name in self.names or bool(self.pattern and self.pattern.fullmatch(name))
+        return self.disabled is None or self.disabled == disabled
+
+    @property
+    def patterns(self) -> frozenset[str]:
+        """The expressions of it and of the views in it."""
+        return frozenset({self.pattern}.union(*(view.patterns for _, view in self.views))) - {""}
 
 
 def read_view(root: Element, depth: int = 0) -> View:
@@ -77,14 +79,7 @@ def read_view(root: Element, depth: int = 0) -> View:
         kind,
         description,
         frozenset(element.text or "" for element in root.iterfind("jobNames/string")),
-        _pattern((root.findtext("includeRegex") or "").strip()),
+        (root.findtext("includeRegex") or "").strip(),
         (root.findtext("recurse") or "").strip() == "true",
         {"true": False, "false": True}.get(status),  # it is whether enabled ones are shown
     )
-
-
-def _pattern(text: str) -> re.Pattern[str] | None:
-    try:
-        return re.compile(text) if text else None
-    except re.error as error:
-        raise UsageError("a view's expression cannot be read", details=f"{text[:200]}: {error}") from error

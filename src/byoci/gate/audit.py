@@ -7,7 +7,7 @@ trunk says of itself. What it finds out is made from the certificates; a `Landin
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from byoci.log import printable
 from byoci.model import AlreadyMerged, Candidate, Conflict, MergeMeta, landing_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from byoci.gate.certificate import Certificate
     from byoci.model import Location, TrunkRevision
@@ -43,6 +43,8 @@ class Finding:
     details: str = ""
     project: str = ""
     proposal: str = ""
+    trunk: str = ""  # where it landed, as its certificate says
+    elsewhere: bool = False  # whether that is another one than the one that is judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ def audit(
     verify: Callable[[bytes, bytes], bool],
     *,
     since: str | None = None,
+    called: Collection[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> Audit:
     """Judge trunk's first-parent history.
@@ -84,6 +87,8 @@ def audit(
     verify  whether one of the trusted keys signed a statement
     since   the last revision that is not judged, usually trunk's tip when it was first gated; without it, trunk is
             judged from the oldest revision on that has a certificate
+    called  what trunk is called in certificates, besides what it is called here: a commit that landed on another trunk
+            did so under another policy. Where no certificate knows any of these, what the newest calls it counts
     tell    is given a line on what is being done
 
     Raises `UsageError` where `since` is not in trunk's history.
@@ -97,8 +102,26 @@ def audit(
         if number % 100 == 0:
             tell(f"{number} of {len(judged)} revisions of trunk")
         findings.append(_judge(vcs, revision, known.get(revision.id), verify))
+    findings, before = _of_one_trunk(findings, {str(trunk), *called}), len(history) - len(judged)
+    if since is None:  # what another trunk landed before this one began is older than its first landing
+        first = max((at for at, finding in enumerate(findings) if not finding.elsewhere), default=-1)
+        findings, before = findings[: first + 1], before + len(findings) - first - 1
     there = {revision.id for revision in history}
-    return Audit(tuple(findings), len(history) - len(judged), tuple(sorted(set(known) - there)))
+    return Audit(tuple(findings), before, tuple(sorted(set(known) - there)))
+
+
+def _of_one_trunk(findings: list[Finding], called: set[str]) -> list[Finding]:
+    """The findings, where a certificate that was made for another trunk covers nothing."""
+    names = [finding.trunk for finding in findings if finding.kind is Kind.COVERED]
+    right = called if called.intersection(names) else set(names[:1])
+    return [
+        replace(
+            finding, kind=Kind.WRONG, details=f"it landed on another trunk, {printable(finding.trunk)}", elsewhere=True
+        )
+        if finding.kind is Kind.COVERED and finding.trunk not in right
+        else finding
+        for finding in findings
+    ]
 
 
 def _judged(history: list[TrunkRevision], known: Mapping[str, bytes], since: str | None) -> list[TrunkRevision]:
@@ -133,7 +156,7 @@ def _judge(vcs: Vcs, revision: TrunkRevision, raw: bytes | None, verify: Callabl
 
 
 def _finding(revision: TrunkRevision, kind: Kind, details: str, told: Certificate) -> Finding:
-    return Finding(revision.id, kind, printable(details), told.project, told.proposal)
+    return Finding(revision.id, kind, printable(details), told.project, told.proposal, told.trunk)
 
 
 def _wrongs(vcs: Vcs, revision: TrunkRevision, told: Certificate) -> Iterator[str]:

@@ -117,6 +117,13 @@ class CertificateStore:
         begun = [path for path in known if path.name.startswith(wanted)]
         return begun or [path for path in known if len(wanted) >= _TAIL and path.name.endswith(wanted)]
 
+    def signed(self, statement: bytes, signature: bytes) -> bool:
+        """Whether it was this site that signed a statement, with the landing key that it has now."""
+        if not self.public_key.exists():
+            return False
+        with contextlib.closing(Verifier(self.public_key)) as verifier:
+            return verifier.verify(statement, signature)
+
     def place(self, project: str, candidate: str, *, passed: bool = True) -> Path:
         """The file of a candidate's certificate, whether it is there or not."""
         folder = self._folder / quote(project, safe="")

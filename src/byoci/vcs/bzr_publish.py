@@ -96,8 +96,9 @@ def recover(store: Store, branch: Any) -> None:
     Whether the tip had moved is trunk's own to tell.
     """
     note = _note(store, branch)
-    if bzr_locks.recover(branch, note):
-        tree = bzr_worktree.tree_of(branch)
+    ours = bzr_locks.recover(branch, note)
+    if ours is not None:
+        tree = bzr_worktree.tree_of(branch, ours)
         if tree is not None:
             bzr_worktree.catch_up(tree)
         bzr_locks.forget(note)

@@ -66,7 +66,7 @@ class BzrSibling:
             self._make(trunk)
             with self._opened(trunk) as branch:
                 note = self._note(branch)
-                if bzr_locks.recover(branch, note):
+                if bzr_locks.recover(branch, note) is not None:
                     bzr_locks.forget(note)
                 with bzr_locks.held(branch, None, note):
                     self._put(branch, name, content)

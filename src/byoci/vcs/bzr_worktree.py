@@ -33,8 +33,11 @@ _FILES = effects.declare(
 )
 
 
-def tree_of(branch: Any) -> Any:
-    """The working tree that lies with a local branch; None where there is none."""
+def tree_of(branch: Any, ours: frozenset[str] = frozenset()) -> Any:
+    """The working tree that lies with a local branch; None where there is none.
+
+    ours   nonces of dead runs' locks, one of which may be on it; it is broken
+    """
     if not branch.user_transport.base.startswith("file:"):
         return None
     try:
@@ -44,7 +47,7 @@ def tree_of(branch: Any) -> Any:
     borrow(tree.branch.repository)
     if tree.branch.user_url != branch.user_url or tree.branch.name != branch.name:
         return None
-    break_dead(tree)
+    break_dead(tree, ours=ours)
     return tree
 
 

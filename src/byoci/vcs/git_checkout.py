@@ -95,7 +95,9 @@ def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected
     if result.status:
         raise refused(place, said(result.stderr.decode("utf-8", "replace")))
     with _LOOK:
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+        # Without a lock of the index, which stays where git is killed: there is no note yet.
+        argv = ("--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+        changed = _git(folder, *argv)
     if changed.status:
         raise refused(place, said(changed.stderr.decode("utf-8", "replace")))
     if changed.text:
@@ -120,6 +122,7 @@ def publish_checked_out(git: Git, candidate: Candidate, branch: Branch, expected
 @_FILES
 def _change(change: git_files.Change, branch: Branch) -> None:
     folder = Path(change.folder)
+    _git(folder, "update-index", "-q", "--refresh")  # files that were touched and are as they were
     updated = _git(folder, "read-tree", "-m", "-u", change.old, change.new)
     if updated.status:
         words = updated.stderr.decode("utf-8", "replace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -206,6 +207,8 @@ class BubblewrapWorker:
 
     def _watched(self, workspace: Path) -> list[Path]:
         """The folders that a command can fill, first the one with its workspace."""
+        if self._folders == [workspace]:
+            return [workspace]
         first = next((folder for folder in self._folders if workspace.is_relative_to(folder)), workspace)
         return [first, *(folder for folder in self._folders if folder != first)]
 
@@ -250,9 +253,11 @@ class BubblewrapWorker:
 
     def _reach(self, workspace: Path) -> tuple[launch.Guard, Path]:
         """Hand a workspace over to the worker's user; the guard to use, and where its sandboxes find the workspace."""
-        folders.check_workspace(workspace, self._base)
+        made = workspace in self._folders and stat.S_ISDIR(os.lstat(workspace).st_mode)
+        if not made:
+            folders.check_workspace(workspace, self._base)
         self._hand_over(workspace)
-        if self._base.uid is None or workspace.is_relative_to(self._base.path):
+        if made or self._base.uid is None or workspace.is_relative_to(self._base.path):
             return launch.guard(self._base.owner), workspace
         if workspace not in self._given:
             shown = self._folder("given")

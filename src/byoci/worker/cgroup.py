@@ -82,6 +82,7 @@ class Group:
         self._home = home
         name = f"{_PREFIX}{_identity()}-{next(_numbers)}"
         self._folders = [f"{folder}/{name}" for folder in home.folders]
+        self._doors: list[FileIO] = []
         try:
             with _GROUP:
                 for folder in self._folders:
@@ -113,13 +114,16 @@ class Group:
         """
         return self._home.version == 1
 
-    def entrances(self) -> list[FileIO]:
-        """The files that a process joins through, by its pid, or a thread by "0"; whoever holds one may do so."""
-        return list(map(self._opened, self._folders))
+    def doors(self) -> list[FileIO]:
+        """The files that a process joins through, by its pid, or a thread by "0"; whoever holds one may do so.
 
-    def exits(self) -> list[FileIO]:
-        """The same of the groups that this process is in, to come back to from a passable group."""
-        return list(map(self._opened, self._home.folders))
+        Of a passable group those of the groups that this process is in follow, to come back by. They stay open as long
+        as the group is there.
+        """
+        if not self._doors:
+            self._doors += map(self._opened, self._folders)
+            self._doors += map(self._opened, self._home.folders if self.passable else ())
+        return self._doors
 
     @_GROUP
     def _opened(self, folder: str | Path) -> FileIO:
@@ -143,6 +147,8 @@ class Group:
 
     def close(self) -> None:
         """Remove it; what still runs in it is killed. Safe to repeat."""
+        while self._doors:
+            self._doors.pop().close()
         for folder in self._folders:
             _remove(folder)
 

@@ -8,30 +8,30 @@ closes, for whatever reason, it kills the sandbox and every process that was lef
 It runs as `python -I -S` with byoci's source folder as its only addition to the path, so it imports nothing but the
 standard library, this module and `mounts`; and as the workers' own user, so that it has no right that they lack.
 
-Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a JSON object (`Request`), with descriptors: the
-sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and so on; 0 is
-/dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads its last
-arguments from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits for the
-arguments.
+Protocol, over a SOCK_SEQPACKET socket: a request is one packet, a `Request` as `marshal` writes it, since both ends are
+the same Python; json, typing and the socket module would take longer to load than all else here. With it come
+descriptors: the sandbox's life socket, as many as `cgroups` says, and those that the program gets as its own 1, 2 and
+so on; 0 is /dev/null. The program also gets two pipes, or three: one for its `--json-status-fd`, one that it reads its
+last arguments from (`--args`), and where it is to `wait` one for its `--block-fd`. Its limits are set while it waits
+for the arguments.
 
-Answers come on the life socket, a JSON object a packet: `{"pid": N}`, where `wait` asked for that, whereupon one byte
-of byoci's lets the first process within go on; `{"error": TEXT}` where the program could not be started; at last
-`{"status": N, "code": N | null}` when it has ended and nothing is left of it: its own exit status, and the command's,
-which is null where the command was never started.
+Answers come on the life socket, a packet each: `pid N`, where `wait` asked for that, whereupon one byte of byoci's lets
+the first process within go on; `error TEXT` where the program could not be started; at last `end N TOLD` when it has
+ended and nothing is left of it: its own exit status, and what it wrote to its `--json-status-fd`.
 """
 
 from __future__ import annotations
 
-import array
+import _socket
 import contextlib
 import ctypes
-import fcntl
-import json
+import gc
+import marshal
 import os
 import resource
 import select
 import signal
-import socket
+import struct
 
 from byoci.worker import mounts
 
@@ -73,13 +73,13 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _SIGNALS = (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT)  # those that Python or we handle otherwise
 _MAX_FDS = 32
 _MAX_REQUEST = 1 << 18
-_HIGH_FD = 64  # descriptors to hand on are moved up here first, out of the way of their final places
+_FIRST_FD = 64  # the guard's own descriptors begin here, out of the way of the places that programs find theirs at
 
 
 class _Sandbox:
     """One started program. Its descriptors are closed with it."""
 
-    def __init__(self, life: socket.socket, request: Request, cgroups: list[int]) -> None:
+    def __init__(self, life: _socket.socket, request: Request, cgroups: list[int]) -> None:
         self.life = life
         self.request = request
         self.cgroups = cgroups
@@ -97,14 +97,13 @@ class _Sandbox:
         if self.request["wait"]:  # who does not ask for it would hand it on
             pipes["{block}"] = self._block_end
         places = [*([] if self.request["stdin"] else [null]), *fds, *pipes.values()]
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in places]
         numbers = {name: str(number) for number, name in enumerate(pipes, len(places) - len(pipes))}
         argv = [numbers.get(word, word) for word in self.request["argv"]]
         try:
             with self._passing():
-                self.pid = self._start_below(argv, high) if self.request["mounts"] else self._start(argv, high)
+                self.pid = self._start_below(argv, places) if self.request["mounts"] else self._start(argv, places)
         finally:
-            for fd in (*high, *pipes.values()):
+            for fd in pipes.values():
                 os.close(fd)
 
     def _start(self, argv: list[str], fds: list[int]) -> int:
@@ -124,7 +123,6 @@ class _Sandbox:
         pid = os.fork()
         if pid == 0:
             try:
-                told = fcntl.fcntl(failure_end, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
                 os.setsid()
                 mounts.mount_overlays(self.request["base"], self.request["mounts"])
                 for number in _SIGNALS:
@@ -133,7 +131,7 @@ class _Sandbox:
                     os.dup2(fd, place)
                 os.execve(argv[0], argv, self.request["env"])  # noqa: S606 -- it is what was asked for
             except OSError as error:
-                os.write(told, os.fsencode(str(error)))
+                os.write(failure_end, os.fsencode(str(error)))
             finally:
                 os._exit(127)
         os.close(failure_end)
@@ -176,9 +174,10 @@ class _Sandbox:
         self.told += os.read(self.status_fd, 4096)
         first, newline, _ = self.told.partition(b"\n")
         if newline:
-            pid = json.loads(first)["child-pid"]
+            _, _, rest = first.partition(b'"child-pid":')
+            pid = int(rest.partition(b",")[0].strip(b" }"))
             _set_limits(pid, self.request["inner"])
-            self.tell({"pid": pid})
+            self.tell(b"pid %d" % pid)
         return bool(newline)
 
     def hear(self) -> bool:
@@ -200,14 +199,14 @@ class _Sandbox:
         """Tell how it ended and let go of everything."""
         while chunk := os.read(self.status_fd, 4096):
             self.told += chunk
-        codes = [json.loads(line).get("exit-code") for line in self.told.splitlines() if line.endswith(b"}")]
-        self.tell({"status": self.status, "code": next((code for code in codes if code is not None), None)})
+        assert self.status is not None
+        self.tell(b"end %d %s" % (self.status, self.told))
         self.close()
 
-    def tell(self, message: dict[str, object]) -> None:
+    def tell(self, message: bytes) -> None:
         """Send byoci a message, where it still is there."""
         with contextlib.suppress(OSError):
-            self.life.send(json.dumps(message).encode())
+            self.life.send(message)
 
     def close(self) -> None:
         """Close all descriptors."""
@@ -217,17 +216,23 @@ class _Sandbox:
         self.life.close()
 
 
-def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    """A packet and its descriptors, none of which a program inherits but by being given it.
+def _receive(control: _socket.socket, room: bytearray) -> tuple[bytes, list[int]]:
+    """A packet, which goes to `room`, and its descriptors, none of which a program inherits but by being given it.
 
     `socket.recv_fds` of many a Python takes flags and ignores them.
     """
-    fds = array.array("i")
-    room = socket.CMSG_SPACE(_MAX_FDS * fds.itemsize)
-    body, ancillary, _, _ = control.recvmsg(_MAX_REQUEST, room, socket.MSG_CMSG_CLOEXEC)
-    for _, _, numbers in ancillary:
-        fds.frombytes(numbers)
-    return body, list(fds)
+    space = _socket.CMSG_SPACE(_MAX_FDS * struct.calcsize("i"))
+    size, ancillary, _, _ = control.recvmsg_into([room], space, _socket.MSG_CMSG_CLOEXEC)
+    fds = [fd for _, _, numbers in ancillary for (fd,) in struct.iter_unpack("i", numbers)]
+    return bytes(room[:size]), fds
+
+
+def _make_room() -> int:
+    """Take all descriptors below `_FIRST_FD` that are free, so that ours begin there: /dev/null, for ourselves only."""
+    fd = os.open(os.devnull, os.O_RDONLY)
+    while fd < _FIRST_FD:
+        fd = os.dup(fd)
+    return fd
 
 
 def _set_limits(pid: int, rlimits: list[tuple[int, int]]) -> None:
@@ -242,13 +247,14 @@ def _set_limits(pid: int, rlimits: list[tuple[int, int]]) -> None:
 class Guard:
     """The loop: take requests, reap, and kill what lost its life line."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: _socket.socket) -> None:
         self._control = control
         self._serving = True
         self._sandboxes: dict[int, _Sandbox] = {}  # by the pid that we started
         self._handlers: dict[int, Callable[[], None]] = {}
         self._poll = select.poll()
-        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._room = bytearray(_MAX_REQUEST)
+        self._null = _make_room()
         self._wake, wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
@@ -276,20 +282,20 @@ class Guard:
         os.read(self._wake, 4096)
 
     def _take(self) -> None:
-        body, fds = _receive(self._control)
+        body, fds = _receive(self._control, self._room)
         if not body:
             self._off(self._control.fileno())
             self._serving = False
             for sandbox in self._sandboxes.values():
                 sandbox.kill()
             return
-        request: Request = json.loads(body)
+        request: Request = marshal.loads(body)  # noqa: S302 -- whoever sends it may start anything here
         given = 1 + request["cgroups"]
-        sandbox = _Sandbox(socket.socket(fileno=fds[0]), request, fds[1:given])
+        sandbox = _Sandbox(_socket.socket(fileno=fds[0]), request, fds[1:given])
         try:
             sandbox.start(fds[given:], self._null)
         except OSError as error:
-            sandbox.tell({"error": f"{request['argv'][0]}: {error}"})
+            sandbox.tell(os.fsencode(f"error {request['argv'][0]}: {error}"))
             sandbox.close()
             return
         finally:
@@ -317,7 +323,7 @@ class Guard:
         try:
             action()
         except OSError as error:
-            sandbox.tell({"error": f"its limits could not be set: {error}"})
+            sandbox.tell(os.fsencode(f"error its limits could not be set: {error}"))
             sandbox.kill()
 
     def _reap(self) -> None:
@@ -349,15 +355,15 @@ class Guard:
             sandbox.end()
 
 
-def main(fd: int, uid: int, binds: list[tuple[int, str, str]]) -> None:
+def main(fd: int, uid: int, binds: list[str]) -> None:
     """Run as the guard whose requests come from descriptor `fd`, as user and group `uid`.
 
-    binds  folders, by descriptor and path, that sandboxes find at another path, where `uid` can get at them; only root
-           can ask for that
+    binds  folders that sandboxes find at another path, where `uid` can get at them: of each a descriptor, the path and
+           the other path; only root can ask for that
     """
     os.set_inheritable(fd, False)
     if os.getuid() == 0:
-        mounts.furnish(binds)
+        mounts.furnish([(int(binds[at]), binds[at + 1], binds[at + 2]) for at in range(0, len(binds), 3)])
     if os.getuid() != uid:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
@@ -367,4 +373,6 @@ def main(fd: int, uid: int, binds: list[tuple[int, str, str]]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o022)
     os.chdir("/")
-    Guard(socket.socket(fileno=fd)).serve()
+    guard = Guard(_socket.socket(fileno=fd))
+    gc.freeze()  # what is there by now stays, so nobody need look at it again and again
+    guard.serve()

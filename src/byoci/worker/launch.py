@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import json
+import marshal
 import os
 import select
 import socket
@@ -12,7 +14,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from byoci import effects, proc
 from byoci.errors import UnavailableError
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from byoci.worker.guard import Request
 
 _BOOT: Final = (
-    "import json, sys; sys.path.append(sys.argv[1])\n"
-    "from byoci.worker import guard; guard.main(*json.loads(sys.argv[2]))"
+    "import sys; sys.path.append(sys.argv[1])\n"
+    "from byoci.worker import guard; guard.main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])"
 )
 _GUARD = effects.declare(
     "worker.guard",
@@ -72,8 +74,8 @@ class Sandbox:
 
         None where it ended before it came to that.
         """
-        answer = self._answer()
-        return int(answer["pid"]) if "pid" in answer else None
+        kind, text = self._answer()
+        return int(text) if kind == b"pid" else None
 
     def go(self) -> None:
         """Let a waiting sandbox run its command."""
@@ -94,13 +96,14 @@ class Sandbox:
             self._answer()
         return self._end
 
-    def _answer(self) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self._life.recv(65536) or b'{"error": "the worker\'s guard is gone"}')
-        if "error" in answer:
-            raise UnavailableError("the sandbox could not be started", details=answer["error"])
-        if "status" in answer:
-            self._end = End(answer["status"], answer["code"])
-        return answer
+    def _answer(self) -> tuple[bytes, bytes]:
+        kind, _, text = (self._life.recv(65536) or b"error the worker's guard is gone").partition(b" ")
+        if kind == b"error":
+            raise UnavailableError("the sandbox could not be started", details=os.fsdecode(text))
+        if kind == b"end":
+            status, _, told = text.partition(b" ")
+            self._end = End(int(status), _code(told))
+        return kind, text
 
     def close(self) -> None:
         """Kill it where it still runs, and wait for its end. Safe to repeat."""
@@ -114,13 +117,21 @@ class Sandbox:
             poll.register(self._life, select.POLLIN)
             while poll.poll(_END_SECONDS * 1000):
                 answer = self._life.recv(65536)
-                if not answer or b'"status"' in answer:
+                if not answer or answer.startswith(b"end "):
                     return
         raise UnavailableError(
             "a worker's process cannot be ended",
             details=f"it was killed {_END_SECONDS:g} s ago and is still there",
             resolution="Look for processes in uninterruptible sleep (state D), often a broken disk or mount.",
         )
+
+
+def _code(told: bytes) -> int | None:
+    """The command's exit code, from what bubblewrap told of itself: JSON objects, a line each."""
+    for line in told.splitlines():
+        if b'"exit-code"' in line and line.endswith(b"}"):
+            return int(json.loads(line)["exit-code"])
+    return None
 
 
 class Guard:
@@ -136,10 +147,10 @@ class Guard:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with _GUARD, contextlib.ExitStack() as stack:
             stack.enter_context(theirs)
-            folders = [(stack.enter_context(tree.opened(source)), str(source), str(target)) for source, target in binds]
-            arguments = json.dumps([theirs.fileno(), uid, folders])
+            folders = [(stack.enter_context(tree.opened(source)), source, target) for source, target in binds]
+            arguments = [str(word) for word in (theirs.fileno(), uid, *itertools.chain(*folders))]
             self._process: subprocess.Popen[bytes] = proc.start(
-                [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(__file__).parents[2]), arguments],
+                [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(__file__).parents[2]), *arguments],
                 env=proc.base_environment(),
                 stdout=2,
                 stderr=2,
@@ -158,7 +169,7 @@ class Guard:
         life, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
-                body = json.dumps({**request, "cgroups": len(cgroups)}).encode()
+                body = marshal.dumps({**request, "cgroups": len(cgroups)})
                 with self._lock:
                     fds = [theirs.fileno(), *(file.fileno() for file in (*cgroups, *files))]
                     socket.send_fds(self._control, [body], fds)

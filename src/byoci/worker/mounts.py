@@ -16,6 +16,10 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000  # linux/sched.h
 _MS_NOSUID, _MS_NODEV = 1 << 1, 1 << 2  # linux/mount.h
 _MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19
+_MNT_DETACH = 2
+
+# What no sandbox shows anything of. Each has a copy of all mounts, and bubblewrap reads their table at every step.
+_UNSEEN = (b"/sys", b"/dev/shm", b"/dev/pts", b"/dev/mqueue", b"/dev/hugepages")
 
 
 def furnish(binds: list[tuple[int, str, str]]) -> None:
@@ -26,6 +30,9 @@ def furnish(binds: list[tuple[int, str, str]]) -> None:
             raise OSError(ctypes.get_errno(), "unshare")
         return
     _mount(libc, b"none", b"/", None, _MS_REC | _MS_SLAVE)
+    for place in _UNSEEN:
+        while libc.umount2(place, _MNT_DETACH) == 0:  # there may be several, one above the other
+            pass
     for fd, source, target in binds:
         # A descriptor from before belongs to the old mounts, of which nothing can be bound here.
         here = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -6,6 +6,7 @@ tells its pid, and 6, where it waits; then the credentials.
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 from dataclasses import dataclass, field
@@ -134,24 +135,25 @@ def options(box: Box) -> bytes:
 
     Raises `UsageError` where a word has a NUL within, and so would be two.
     """
-    words = list(_options(box))
+    words = [*_fixed(box.image, box.network, in_memory(box), box.limits.memory), *_options(box)]
     text = "\0".join((*words, ""))
     if text.count("\0") != len(words):
         raise UsageError("a variable or a path for a worker has a NUL character in it")
     return os.fsencode(text)
 
 
+@functools.lru_cache(maxsize=64)
+def _fixed(image: images.Image, network: bool, memory: tuple[str, ...], size: int) -> tuple[str, ...]:
+    """The first of the options, which are alike from one worker to the next."""
+    words = [*_NAMESPACES, *(() if network else ("--unshare-net",)), *_SEALED]
+    words += ("--hostname", "worker", "--uid", str(images.UID), "--gid", str(images.UID), *image.arguments)
+    words += ("--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp")  # noqa: S108
+    for folder in memory:
+        words += ("--perms", "0700" if folder == images.HOME else "1777", "--size", str(size), "--tmpfs", folder)
+    return tuple(words)
+
+
 def _options(box: Box) -> Iterator[str]:
-    yield from _NAMESPACES
-    if not box.network:
-        yield "--unshare-net"
-    yield from _SEALED
-    yield from ("--hostname", "worker", "--uid", str(images.UID), "--gid", str(images.UID))
-    yield from box.image.arguments
-    yield from ("--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp")  # noqa: S108
-    size = str(box.limits.memory)
-    for folder in in_memory(box):
-        yield from ("--perms", "0700" if folder == images.HOME else "1777", "--size", size, "--tmpfs", folder)
     if box.home is not None:
         yield from ("--bind", str(box.home), images.HOME)
     if box.below is not None:

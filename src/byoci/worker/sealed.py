@@ -102,10 +102,7 @@ def _start(
     if stage is not None:
         given += stage.theirs
     given += [_memory_file(stack, content) for content in box.credentials.values()]
-    doors = group.entrances() + (group.exits() if group.passable else []) if group else []
-    for door in doors:
-        stack.enter_context(door)
-    sandbox = guard.start(request, doors, given)
+    sandbox = guard.start(request, group.doors() if group else (), given)
     stack.callback(sandbox.close)
     for file in (output, *(stage.theirs if stage is not None else ())):
         file.close()

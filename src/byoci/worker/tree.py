@@ -61,6 +61,9 @@ def remove(path: Path) -> None:
     Nobody may write to it meanwhile. However deep, it takes time in proportion to the number of entries: what a folder
     holds is moved up before the folder is removed.
     """
+    with contextlib.suppress(OSError):  # most of what workers leave is empty
+        os.rmdir(path)  # noqa: PTH106 -- it takes a tenth of what follows, if pathlib does not take the rest
+        return
     try:
         parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,9 +1,8 @@
-"""The supervisor: a process of its own on the agent that runs one build and owns its log, its status and its processes.
+"""One build, run by its supervisor (see `supervisors`), which owns its log, its status and its processes.
 
-It has no parent that matters: whoever started it may be killed, restarted or upgraded. All that is known of it is in
-its folder: `log`, what the build printed; `status`, a JSON object, replaced in one step; `files/`, what is kept;
-`ask`, what it wants the controller to start, which is answered in `answer-NUMBER`; `wake`, a pipe in which a byte is
-written whenever one of these changes; `stop`, where somebody asked for its end.
+All that is known of it is in its folder: `log`, what the build printed; `status`, a JSON object, replaced in one step;
+`files/`, what is kept; `ask`, what it wants the controller to start, which is answered in `answer-NUMBER`; `wake`, a
+pipe in which is written when one of these changes, see `Log`; `stop`, where somebody asked for its end.
 
 `status` is `{"boot": ID, "pid": N, "start": TICKS}` while it runs, which tells for certain whether it still does.
 At its end there are, too: `result`, one of SUCCESS, UNSTABLE, FAILURE and ABORTED; `reason`, what ended it early;
@@ -14,18 +13,16 @@ the paths that were kept. Or, where the supervisor itself failed, `error`.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import json
 import os
 import select
 import signal
-import sys
 import time
 
-from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, settled
+from byoci.controller.agentside.conditions import RESULTS, Unclear, expand, holds, is_between, look, look_apart, settled
 from byoci.controller.agentside.files import collect, digest, fill_in, inject, matching, open_inside, sweep
-from byoci.controller.agentside.record import Log, boot_id, descendants, is_stopped, start_of, write_json
+from byoci.controller.agentside.record import MORE, Log, descendants, is_stopped, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
@@ -34,9 +31,8 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
 
     from byoci.controller.agentside.plan import Plan
 
-_LIBC = ctypes.CDLL(None)  # once, not in every fork
-_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LOOK = 0.5  # seconds between looks for an answer; a signal tells of it sooner
+_TOGETHER = 0.005  # seconds; who reads the log is told once of what comes within
 _PATIENCE = 5.0  # seconds between asking processes to end and killing them
 _INHERITED = ("HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR")
 
@@ -73,15 +69,26 @@ class Build:
         self._began = self._printed = time.monotonic()
         self.began = time.time()
         self._output, self._input = os.pipe2(os.O_CLOEXEC)
-        self._signals, ring = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._signals, self._ring = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(self._output, False)
-        signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._ring, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, signal.SIGUSR1):
             signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGTERM, self._abort)
 
     def _abort(self, *_: object) -> None:
         self._aborted = True
+
+    def close(self) -> None:
+        """Give back what this process holds for the build, and take no signals for it any more."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # of an answer that came too late
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        for descriptor in (self._output, self._input, self._signals, self._ring):
+            os.close(descriptor)
+        self.log.close()
+        os.chdir("/")
 
     def run(self) -> dict[str, Any]:
         """Do what the plan says; gives what the status tells at the end."""
@@ -182,13 +189,15 @@ class Build:
             return bool(self._matching({key: condition[key] for key in ("includes", "excludes")}))
         if kind == "file":
             return os.path.exists(os.path.join(self.workspace, expand(condition["words"][0], self.environment)))
+        if kind == "regex":
+            return look_apart(condition, self.environment, self.began, self._attend)
         return look(condition, self.environment, self.began)
 
     def _trigger(self, step: dict[str, Any]) -> None:
         """Have the controller start other jobs, and wait for what it tells of them."""
         ask = {"trigger": step["trigger"], "variables": self.variables, "texts": self._texts(step["read"])}
         write_json(f"{self.folder}/ask", ask)
-        self.log.wake()
+        self.log.wake(MORE)
         path = f"{self.folder}/answer-{step['trigger']}"
         while not os.path.exists(path):
             self._check_limits()
@@ -271,8 +280,16 @@ class Build:
             self._wait(self._time_left())
 
     def _wait(self, seconds: float | None) -> None:
-        """Until something was printed, a process ended, a signal came, or that time is over."""
+        """Until something was printed, a process ended, a signal came, or that time is over; perhaps sooner.
+
+        What is printed in the same moment is told together, and with the end where that comes in the same moment, too.
+        """
+        if self.log.untold is not None:
+            left = max(0.0, self.log.untold + _TOGETHER - time.monotonic())
+            seconds = left if seconds is None else min(left, seconds)
         ready, _, _ = select.select([self._output, self._signals], [], [], seconds)
+        if self.log.untold is not None and time.monotonic() >= self.log.untold + _TOGETHER:
+            self.log.wake()
         if self._signals in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._signals, 4096)
@@ -374,25 +391,3 @@ class Build:
 
 
 _DEFAULT = [signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-
-
-def supervise(folder: str, plan: Plan) -> None:
-    """Run a build to its end, in a process that is this function's own; never returns."""
-    identity = {"boot": boot_id(), "pid": os.getpid(), "start": start_of(os.getpid())}
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # it may be sent once there is a status, not heeded yet
-    write_json(f"{folder}/status", dict(identity))
-    try:
-        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        build = Build(folder, plan)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        status = build.run()
-        write_json(f"{folder}/status", {**identity, **status})
-        build.log.wake()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it must be known
-        with contextlib.suppress(OSError):  # a full disk: then it is seen that this process is gone
-            write_json(f"{folder}/status", {**identity, "error": f"{type(error).__name__}: {error}"})
-            with open(f"{folder}/wake", "r+b", buffering=0) as wake:
-                wake.write(b"+")
-    finally:
-        sys.stderr.flush()
-        os._exit(0)

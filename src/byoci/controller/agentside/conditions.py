@@ -6,7 +6,9 @@ could not be looked at; `status`, whether the build's result is from `best` to `
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 
 from byoci.controller.agentside.files import fill_in
@@ -27,6 +29,9 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "LessThanOrEqualTo": lambda left, right: left <= right,
     "GreaterThanOrEqualTo": lambda left, right: left >= right,
 }
+
+
+_PATIENCE = 10  # seconds for an expression
 
 
 class Unclear(Exception):  # noqa: N818 - no error of ours: a job's condition makes no sense now
@@ -92,3 +97,36 @@ def look(condition: Mapping[str, Any], environment: Mapping[str, str], began: fl
     except ValueError as error:
         raise Unclear(f"“{words[0][:50]}” and “{words[1][:50]}” are not both numbers") from error
     return _COMPARE[condition["comparator"]](left, right)
+
+
+def look_apart(
+    condition: Mapping[str, Any], environment: Mapping[str, str], began: float, attend: Callable[[int], int]
+) -> bool:
+    """The same in a process of its own: an expression may take for ever, and what looks at it hears nobody.
+
+    attend  waits for the end of a child, as long as the build may go on, and gives its status, of a signal's death 128
+            and its number
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if not pid:
+        status = 2
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGALRM):
+                signal.signal(number, signal.SIG_DFL)
+            signal.alarm(_PATIENCE)
+            status = int(look(condition, environment, began))
+        except Unclear as error:
+            os.write(writer, os.fsencode(str(error))[:2000])
+        finally:
+            os._exit(status)
+    os.close(writer)
+    try:
+        status = attend(pid)
+        why = os.read(reader, 4096).decode("utf-8", "replace")
+    finally:
+        os.close(reader)
+    if status not in (0, 1):
+        raise Unclear(why or "the expression takes too long")
+    return status == 1

@@ -27,19 +27,47 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
 _LINE = re.compile(r"((?:\\.|[^\\=:\s])*)\s*[=:]?\s*(.*)", re.DOTALL)
 
 
-def _regex(pattern: str) -> str:
+def _regex(pattern: str, numbers: Iterator[int]) -> str:
+    """One for a path. Of several stars all but the last take as little as they can and never try again with more.
+
+    That finds whatever more tries would find; and no pattern takes longer than what is at most quadratic.
+    """
     pattern = pattern.strip().replace("\\", "/").lstrip("/")
     if pattern.endswith("/"):
         pattern += "**"
-    words = re.split(r"(\*\*/|/\*\*$|\*\*|\*|\?)", pattern)
-    return "".join(_WORDS.get(word) or re.escape(word) for word in words)
+    runs: list[list[str]] = [[]]
+    for word in pattern.split("/"):
+        if word != "**":
+            runs[-1].append(_segment(word, numbers))
+        elif len(runs) == 1 or runs[-1]:
+            runs.append([])
+    first, *middle, last = runs if len(runs) > 1 else [*runs, []]
+    if len(runs) == 1:
+        return "/".join(first)
+    between = "".join(_once("(?:[^/]+/)*?" + "/".join(run) + r"(?:/|\Z)", numbers) for run in middle)
+    begin = "/".join(first)
+    if last:
+        return (f"{begin}/" if begin else "") + f"{between}(?:[^/]+/)*" + "/".join(last)
+    return (f"{begin}/{between}.*" if middle else f"{begin}(?:/.*)?") if begin else f"{between}.*"
 
 
-_WORDS = {"**/": "(?:[^/]+/)*", "/**": "(?:/.*)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+def _segment(word: str, numbers: Iterator[int]) -> str:
+    """The part of an expression for one name."""
+    pieces = [re.escape(piece).replace(r"\?", "[^/]") for piece in re.split(r"\*+", word)]
+    if len(pieces) == 1:
+        return pieces[0]
+    return pieces[0] + "".join(_once("[^/]*?" + piece, numbers) for piece in pieces[1:-1]) + "[^/]*" + pieces[-1]
+
+
+def _once(expression: str, numbers: Iterator[int]) -> str:
+    """What matches as that does, and is not tried again: `(?>…)`, which Python has since 3.11."""
+    name = f"g{next(numbers)}"
+    return f"(?=(?P<{name}>{expression}))(?P={name})"
 
 
 def _joined(patterns: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{_regex(pattern)})" for pattern in patterns) or r"(?!)", re.DOTALL)
+    numbers = iter(range(1 << 30))
+    return re.compile("|".join(f"(?:{_regex(pattern, numbers)})" for pattern in patterns) or r"(?!)", re.DOTALL)
 
 
 def matching(folder: str, includes: Iterable[str], excludes: Iterable[str]) -> list[str]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # the agent's side loads no more than it needs
 
 MASK = b"********"
 MOST = 4 << 30  # bytes of a build's log
+PRINTED = b"+"  # written into `wake`
+MORE = b"!"
 _CUT = b"\nThe log is too long: what the build prints from here on is not kept.\n"
 
 
@@ -72,6 +74,7 @@ class Log:
         self._room = most
         self._held = b""
         self._at_start = True
+        self.untold: float | None = None  # since when there is what `wake` was not called for
 
     def write(self, data: bytes) -> None:
         """Add what was printed; what may be the beginning of a secret waits for what comes after it."""
@@ -105,7 +108,8 @@ class Log:
         view = memoryview(data)
         while view:
             view = view[os.write(self._file, view) :]
-        self.wake()
+        if data and self.untold is None:
+            self.untold = time.monotonic()
 
     def say(self, line: str) -> None:
         """A line of the supervisor's own."""
@@ -117,10 +121,16 @@ class Log:
         self._put(held)
         return os.fstat(self._file).st_size
 
-    def wake(self) -> None:
-        """Tell whoever looks that there is something to see."""
+    def wake(self, what: bytes = PRINTED) -> None:
+        """Tell whoever looks that there is something to see: more of the log, or `MORE` than that."""
+        self.untold = None
         with contextlib.suppress(BlockingIOError):
-            os.write(self._wake, b"+")
+            os.write(self._wake, what)
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        os.close(self._file)
+        os.close(self._wake)
 
 
 def descendants(root: int) -> list[int]:

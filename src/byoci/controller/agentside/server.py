@@ -27,9 +27,9 @@ import signal
 import sys
 import time
 
-from byoci.controller.agentside.build import supervise
 from byoci.controller.agentside.files import empty, open_inside, sweep
-from byoci.controller.agentside.record import boot_id, note_stop, start_of, write_json
+from byoci.controller.agentside.record import MORE, boot_id, note_stop, start_of, write_json
+from byoci.controller.agentside.supervisors import Supervisors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the agent's side loads no more than it needs
@@ -107,23 +107,27 @@ class Server:
     def __init__(self, root: str) -> None:
         self._root = root
         self._followed: dict[str, Followed] = {}
+        self._supervisors = Supervisors()
         self._received = b""
+        self._sending = bytearray()
         os.makedirs(root, mode=0o700, exist_ok=True)
 
     def serve(self) -> None:
         """Answer until the other end is closed."""
-        self._send_raw(f"\n{READY}\n".encode())
+        self._sending += f"\n{READY}\n".encode()
+        looked = 0.0
         while True:
-            wakes = [followed.wake for followed in self._followed.values()]
+            self._flush()
+            wakes = {followed.wake: name for name, followed in self._followed.items()}
             ready, _, _ = select.select([0, *wakes], [], [], _LOOK)
-            for wake in ready:
-                if wake:
-                    with contextlib.suppress(BlockingIOError):
-                        os.read(wake, 1 << 16)
+            told = {wakes[wake]: _read(wake) for wake in ready if wake}
             if 0 in ready and not self._receive():
                 return
-            for name in list(self._followed):
-                self._tell(name)
+            if time.monotonic() >= looked + _LOOK:  # of a supervisor that was killed nobody may tell
+                looked = time.monotonic()
+                told = dict.fromkeys(self._followed, b"")
+            for name in told.keys() & self._followed.keys():
+                self._tell(name, more=not told[name] or MORE in told[name])
 
     def _receive(self) -> bool:
         data = os.read(0, 1 << 20)
@@ -145,30 +149,16 @@ class Server:
     def do_start(self, build: str, plan: Any, offset: int = 0) -> None:
         """Start a build whose folder is not there, and follow it."""
         folder = self._folder(build)
-        if not os.path.isdir(folder):
-            new = f"{folder}.new"
-            shutil.rmtree(new, ignore_errors=True)
-            os.mkdir(new, 0o700)
-            os.mkfifo(f"{new}/wake", 0o600)
-            os.rename(new, folder)
-            self._detach(folder, plan)
-        self.do_follow(build, offset)
-
-    def _detach(self, folder: str, plan: Any) -> None:
-        """A process that neither the connection's end nor ours reaches."""
-        if os.fork():
-            return  # nobody waits for it: the kernel does, since its end is ignored here
-        try:
-            os.setsid()
-            for number in (signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
-            null = os.open("/dev/null", os.O_RDWR)
-            for place in (0, 1, 2):
-                os.dup2(null, place)
-            os.closerange(3, min(1 << 16, os.sysconf("SC_OPEN_MAX")))
-            supervise(folder, plan)
-        finally:
-            os._exit(70)
+        if os.path.isdir(folder):
+            self.do_follow(build, offset)
+            return
+        new = f"{folder}.new"
+        shutil.rmtree(new, ignore_errors=True)
+        os.mkdir(new, 0o700)
+        os.mkfifo(f"{new}/wake", 0o600)
+        os.rename(new, folder)
+        self._followed[build] = Followed(folder, offset)
+        self._supervisors.start(folder, plan)
 
     def do_follow(self, build: str, offset: int = 0) -> None:
         """Tell a build's log and end."""
@@ -177,6 +167,7 @@ class Server:
         folder = self._folder(build)
         if os.path.isdir(folder):
             self._followed[build] = Followed(folder, offset)
+            self._tell(build)
         else:
             self._send({"build": build, "ended": {"lost": "the agent does not know it"}})
 
@@ -221,6 +212,7 @@ class Server:
         """Remove what is kept of a build."""
         if build in self._followed:
             self._followed.pop(build).close()
+        self._supervisors.ended(self._folder(build), {})
         shutil.rmtree(self._folder(build), ignore_errors=True)
 
     def do_wipe(self, path: str, **wish: Any) -> None:
@@ -231,38 +223,53 @@ class Server:
         """Answer."""
         self._send({"pong": number})
 
-    def _tell(self, build: str) -> None:
+    def _tell(self, build: str, *, more: bool = True) -> None:
+        """Send what is new of a build: of its log, and where there may be `more`, its end and what it asks for."""
         followed = self._followed[build]
-        status = followed.status()  # before the log: what was written before the end is read after it is known
+        # Before the log: what was written before the end is read after it is known.
+        status = followed.status() if more else None
         while True:
             offset = followed.offset
             data = followed.read()
             if not data:
                 break
             self._send({"build": build, "log": offset}, data)
-        ask = followed.ask() if status is None else None
+        ask = followed.ask() if more and status is None else None
         if ask is not None and not os.path.exists(f"{followed.folder}/answer-{ask['trigger']}"):
             self._send({"build": build, "ask": ask})
         if status is not None:
             self._followed.pop(build).close()
+            self._supervisors.ended(followed.folder, status)
             self._send({"build": build, "ended": status})
 
     def _send(self, message: dict[str, Any], data: bytes | None = None) -> None:
         if data is not None:
             message["bytes"] = len(data)
-        self._send_raw(json.dumps(message).encode() + b"\n" + (data or b""))
+        self._sending += json.dumps(message).encode() + b"\n" + (data or b"")
+        if len(self._sending) >= _CHUNK:
+            self._flush()
 
-    @staticmethod
-    def _send_raw(data: bytes) -> None:
+    def _flush(self) -> None:
+        """What was sent is on its way."""
+        data, self._sending = self._sending, bytearray()
         view = memoryview(data)
         while view:
             view = view[os.write(1, view) :]
 
 
+def _read(wake: int) -> bytes:
+    """What was written into it; nothing where nobody holds it any more, or somebody else read it."""
+    try:
+        return os.read(wake, 1 << 16)
+    except BlockingIOError:
+        return b""
+
+
 def main(root: str) -> None:
     """Serve the controller on standard input and output; `~` is the home folder."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()  # a supervisor is a fork: what it does not touch, it need not copy
-    Server(os.path.abspath(os.path.expanduser(root))).serve()
+    with contextlib.suppress(BrokenPipeError):  # nobody reads any more
+        Server(os.path.abspath(os.path.expanduser(root))).serve()
     sys.exit(0)

@@ -205,7 +205,7 @@ async def _find(call: Call, words: list[str]) -> Response:
             if len(words) < 3 or words[2] != "job":
                 if call.method == "GET" and (page := routes.view(call, path, words[1], words[2:])):
                     return await routes.show(call, page)
-                return items.view(call, path, words[1], words[2:])
+                return await items.view(call, path, words[1], words[2:])
         else:
             path = join(path, words[1])
         words = words[2:]
@@ -240,7 +240,7 @@ async def _root(call: Call, words: list[str]) -> Response:
         case ["createItem"]:
             return items.create_item(call, "")
         case ["createView"]:
-            return items.create_view(call, "")
+            return await items.create_view(call, "")
         case ["quietDown" | "cancelQuietDown" as verb]:
             return site.quiet_down(call, quiet=verb == "quietDown")
         case ["reload"]:  # what is configured is never read from elsewhere

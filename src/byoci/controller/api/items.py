@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
+from byoci.controller import expressions
 from byoci.controller.access import CRUMB_FIELD
 from byoci.controller.api import http
 from byoci.controller.api.shapes import item_bean, view_bean
 from byoci.controller.catalog import FOLDER, MissingError
+from byoci.controller.jobxml import parse_xml
 from byoci.controller.places import join
 from byoci.controller.plans import job_url
 from byoci.controller.rows import Request
+from byoci.controller.views import read_view
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ _CHANGES: Final = (
     *("config.xml", "doDelete", "doRename", "confirmRename"),
     *("enable", "disable", "doWipeOutWorkspace", "polling", "submitDescription"),
 )
+_MOST_EXPRESSIONS: Final = 20
 
 
 def url_of(path: str) -> str:
@@ -49,14 +54,25 @@ def create_item(call: Call, folder: str) -> Response:
     return http.done()
 
 
-def create_view(call: Call, folder: str) -> Response:
+async def create_view(call: Call, folder: str) -> Response:
     """`createView?name=`, with a config.xml."""
     http.only_post(call)
+    await _look_at_expressions(call, folder)
     call.controller.catalog.save_view(folder, call.needed("name"), call.body, new=True)
     return http.done()
 
 
-def view(call: Call, folder: str, name: str, rest: list[str]) -> Response:
+async def _look_at_expressions(call: Call, folder: str) -> None:
+    """Refuse a view with an expression that cannot be read, or takes too long for the jobs that there are."""
+    patterns = read_view(parse_xml(call.body)).patterns
+    if len(patterns) > _MOST_EXPRESSIONS:
+        raise UsageError(f"a view has at most {_MOST_EXPRESSIONS} expressions, with those in it")
+    names = call.controller.catalog.names_below(folder)
+    for pattern in patterns:
+        await asyncio.to_thread(expressions.check, pattern, names)
+
+
+async def view(call: Call, folder: str, name: str, rest: list[str]) -> Response:
     """`view/NAME/…`, and of views in views `view/NAME/view/NAME/…`."""
     catalog = call.controller.catalog
     names = [name]
@@ -70,6 +86,7 @@ def view(call: Call, folder: str, name: str, rest: list[str]) -> Response:
         raise MissingError("views in views are changed with the view that they are in")
     match rest:
         case ["config.xml"] if call.method == "POST":
+            await _look_at_expressions(call, folder)
             catalog.save_view(folder, name, call.body, new=False)
             return http.done()
         case ["config.xml"]:
@@ -97,7 +114,7 @@ async def item(call: Call, path: str, rest: list[str]) -> Response:
         case ["createItem"]:
             return create_item(call, path)
         case ["createView"]:
-            return create_view(call, path)
+            return await create_view(call, path)
         case [verb] if verb in _CHANGES:
             http.only_post(call)
             return await _change(call, path, verb)

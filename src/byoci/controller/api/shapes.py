@@ -143,8 +143,9 @@ def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
     waiting = controller.state.waiting_for(item.path)
     above, below = controller.relations.related(item.path)
     known = controller.catalog.item
+    properties = _properties(job.parameters)
     return {
-        "actions": [],
+        "actions": properties,  # Jenkins tells parameters in both places, and clients look into either
         "description": job.description,
         "displayName": job.display_name or item.name,
         "displayNameOrNull": job.display_name or None,
@@ -158,7 +159,7 @@ def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
         "inQueue": waiting is not None,
         "keepDependencies": False,
         "nextBuildNumber": controller.state.following(item.path),
-        "property": _properties(job.parameters),
+        "property": properties,
         "queueItem": queued_bean(controller, waiting) if waiting else None,
         "concurrentBuild": job.concurrent,
         "disabled": job.disabled,
@@ -176,6 +177,8 @@ def _health(controller: Controller, path: str) -> list[Value]:
         return []
     failed = sum(result is Result.FAILURE for result in results)
     told = f"{failed} out of the last {len(results)} builds failed." if failed else "No recent builds failed."
+    if failed == len(results):
+        told = "All recent builds failed."
     score = round(100 * (len(results) - failed) / len(results))
     icon = "health-" + next(text for least, text in _WEATHER if score >= least)
     fields: dict[str, Value] = {"description": f"Build stability: {told}", "iconClassName": f"icon-{icon}"}
@@ -331,7 +334,7 @@ def queued_bean(controller: Controller, queued: Queued) -> Bean:
     fields |= {
         "blocked": waiting,
         "buildable": not waiting,
-        "why": controller.reasons.get(queued.id, "Waiting for next available executor"),
+        "why": controller.queue.reasons.get(queued.id, "Waiting for next available executor"),
     }
     if waiting:
         fields["timestamp"] = round(queued.due * 1000)

@@ -26,6 +26,7 @@ _STEP: Final = (
 _PATH: Final = re.compile(rf"(?:/|//)?{_STEP}(?://?{_STEP})*(?:/text\(\))?")
 _CONCAT: Final = re.compile(r"concat\((.*)\)", re.DOTALL)
 _WORD: Final = re.compile(rf"\s*(?:'([^']*)'|\"([^\"]*)\"|({_PATH.pattern}))\s*(?:,|$)")
+_MOST_WORDS: Final = 20  # in a concat()
 _WRAPPER: Final = re.compile(r"[A-Za-z_][\w.-]{0,100}")
 
 
@@ -90,7 +91,7 @@ def _find(top: Element, path: str) -> list[Element]:
 def _concat(top: Element, words: str) -> str:
     joined, at = [], 0
     while at < len(words):
-        match = _WORD.match(words, at)
+        match = _WORD.match(words, at) if len(joined) < _MOST_WORDS else None
         if not match:
             raise UsageError("this concat() is not known to the controller", details=words[:200])
         single, double, path = match.groups()

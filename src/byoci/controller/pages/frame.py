@@ -59,7 +59,7 @@ def etag_of(call: Call) -> str:
     controller = call.controller
     agents = [(name, agent.online, agent.reason) for name, agent in controller.agents.items()]
     running = [(running.row.id, running.size, running.stopping) for running in controller.running.values()]
-    reasons = sorted(controller.reasons.items())
+    reasons = sorted(controller.queue.reasons.items())
     seen = (_PROCESS, call.user, call.crumb, call.asked, controller.state.changes, controller.quiet)
     told = repr((seen, controller.catalog.version, agents, running, reasons))
     return f'W/"{hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()[:32]}"'

@@ -24,31 +24,34 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from byoci.controller.api.http import Call
-    from byoci.controller.controller import Controller
     from byoci.controller.rows import BuildRow
     from byoci.web.logtext import Line
 
 _PART: Final = 64 * 1024  # bytes that are read, and told, at once
 _BEHIND: Final = 2 * WINDOW  # bytes; a reader who is further behind is taken to the end
-_HEARTBEAT: Final = 15.0  # seconds, so that nothing on the way takes the connection for dead
+_HEARTBEAT: Final = 15.0  # seconds, so that nothing on the way takes the connection for dead, and its end is seen
 _TOGETHER: Final = 0.03  # seconds; what comes within is told together
 
 
 def follow(call: Call, row: BuildRow) -> Response:
-    """`events?from=OFFSET`: what is printed from there on; a browser that comes again says where it was."""
+    """`events?from=OFFSET`: what is printed from there on; a browser that comes again says where it was.
+
+    It ends with the session, the password or the token by which the reader was let in.
+    """
     given = call.headers.get("last-event-id") or call.value("from", "0")
     if not (given.isascii() and given.isdigit() and len(given) < 16):
         raise UsageError("the parameter from is no number", details=given[:50])
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = _events(call.controller, row, int(given))
+    stream = _events(call, row, int(given))
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-async def _events(controller: Controller, row: BuildRow, offset: int) -> AsyncIterator[str]:
+async def _events(call: Call, row: BuildRow, offset: int) -> AsyncIterator[str]:
+    controller = call.controller
     path = controller.places.log(row.job, row.number)
     reader: Lines | None = None
     yield "retry: 1000\n\n"
-    while True:
+    while await call.access.may_go_on(call.caller, call.session, call.headers.get("authorization", "")):
         running = controller.running.get(row.id)
         news = running.news if running else None  # before looking, so that nothing is missed in between
         size = log_size(path)

@@ -43,7 +43,7 @@ def waiting(call: Call) -> list[Wait]:
     etas = forecast(
         queue[:_FORETOLD],
         controller.catalog.jobs,
-        controller.seats(),
+        controller.queue.places(),
         [running.row for running in controller.running.values()],
         time.time(),
         lambda job: states.usual(controller, job),
@@ -54,7 +54,7 @@ def waiting(call: Call) -> list[Wait]:
             queued.job,
             frame.url_of(call, queued.job),
             queued.since,
-            controller.reasons.get(queued.id, "Waiting for next available executor"),
+            controller.queue.reasons.get(queued.id, "Waiting for next available executor"),
             queued.request.cause,
             [(name, value) for name, value in queued.request.parameters.items() if name not in queued.request.secrets],
             etas.get(queued.id),
