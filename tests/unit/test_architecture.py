@@ -93,9 +93,8 @@ def test_programs_start_in_one_place() -> None:
             if isinstance(node, ast.ImportFrom) and node.module in (*starting, "multiprocessing"):
                 guilty.add(str(path.relative_to(ROOT)))
     # The guard of the sandboxes and the agent's side are programs of their own, which import nothing else of byoci.
-    agentside = {
-        f"src/byoci/controller/agentside/{name}.py" for name in ("access", "build", "conditions", "supervisors")
-    }
+    names = ("access", "build", "conditions", "supervisors")
+    agentside = {f"src/byoci/controller/agentside/{name}.py" for name in names}
     assert guilty == {"src/byoci/proc.py", "src/byoci/worker/guard.py", *agentside}
 
 

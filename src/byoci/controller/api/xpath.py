@@ -89,7 +89,8 @@ def _find(top: Element, path: str) -> list[Element]:
 
 
 def _concat(top: Element, words: str) -> str:
-    joined, at = [], 0
+    joined: list[str] = []
+    at = 0
     while at < len(words):
         match = _WORD.match(words, at) if len(joined) < _MOST_WORDS else None
         if not match:
