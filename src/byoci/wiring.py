@@ -132,19 +132,41 @@ class Site:
             ) from error
         return Jenkins(url, "admin", token)
 
+    def webhook_secret(self) -> bytes:
+        """What the forges sign webhooks with; b"" where there is none yet."""
+        try:
+            return (self.config.state / "secrets" / "controller" / "webhook").read_bytes().strip()
+        except FileNotFoundError:
+            return b""
+
     def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
         """The jobs that the controller is to have: name → config.xml.
 
         own_program  how this machine's own byoci is called, for a definition that does not say how agents do
         """
-        from byoci.jenkins.landing_job import config_xml, job_name
+        from byoci.jenkins.jjb import render
+        from byoci.jenkins.landing_job import config_xml, job_name, land_command
 
-        wanted = self.config.jobs
+        wanted, projects = self.config.jobs, self.config.projects.items()
         byoci = wanted.byoci or own_program
-        return {
+        made = {
             job_name(name): config_xml(name, str(project.trunk), project.worker, byoci, wanted.label or "")
-            for name, project in self.config.projects.items()
+            for name, project in projects
         }
+        folder = self.config.path.absolute().parent / "jobs"
+        if folder.is_dir():
+            values = [
+                {
+                    "project": name,
+                    "vcs": project.vcs,
+                    "trunk": str(project.trunk),
+                    "worker": project.worker,
+                    "land": land_command(str(project.trunk), project.worker, byoci),
+                }
+                for name, project in projects
+            ]
+            made |= render(folder, wanted.builder, wanted.templates, values)
+        return made
 
     def project_of_trunk(self, trunk: str) -> schema.Project:
         """The project whose trunk that is. Raises `UsageError` where there is none."""

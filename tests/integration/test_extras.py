@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.host, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = ROOT / "requirements/dev.txt"
-COMPONENTS = {"worker", "agent", "bzr", "controller", "host"}
+COMPONENTS = {"worker", "agent", "bzr", "controller", "host", "monitor"}
 EXTRAS = {"git": "", **{component: component for component in COMPONENTS}}  # marker → extra; git needs none
 MARK = re.compile(r"mark\.(\w+)")
 
@@ -129,7 +129,8 @@ def test_a_component_needs_its_own_extra_only(marker: str, wheel: Path) -> None:
 def test_only_what_belongs_to_it_is_installed(extra: str) -> None:
     """The lines between components hold: the sandbox needs no VCS library, a host no sandbox."""
     owner = {"breezy": "bzr", "pyseccomp": "worker", "python-subunit": "results"}
-    owner |= {"starlette": "controller", "uvicorn": "controller", "asyncssh": "controller", "jinja2": "controller"}
-    parts = {extra} | {"agent": {"worker", "results"}, "controller": {"results"}}.get(extra, set())
+    owner |= {"starlette": "pages", "uvicorn": "pages", "jinja2": "pages", "asyncssh": "controller"}
+    shared = {"agent": {"worker", "results"}, "controller": {"results", "pages"}, "monitor": {"pages"}}
+    parts = {extra} | shared.get(extra, set())
     assert {name for name in closure(extra) & owner.keys() if owner[name] not in parts} == set()
     assert ("defusedxml" in closure(extra)) == (extra in {"agent", "controller"})

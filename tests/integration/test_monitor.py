@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +17,8 @@ from byoci.model import Outcome, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from monitored_site import Monitored
 
 pytestmark = [pytest.mark.controller, pytest.mark.monitor, pytest.mark.slow]
 
@@ -45,7 +51,25 @@ def test_what_may_land_lands_through_a_build_and_what_fails_is_reported(folder: 
         assert {"good", "later"} < site.story.repository.names()
         assert "broken" not in site.story.repository.names()
         assert [build["number"] for build in site.builds()] == [3, 2, 1]
+        assert_told(site)
         assert site.controller.get(f"job/land-hello/{landings[0].number}/api/json").json["url"] == landings[0].url
+
+
+def assert_told(site: Monitored) -> None:
+    """What the dashboard, the JSON API and the metrics say of the three landings, and that a webhook is heard."""
+    page = site.get("project/hello").decode()
+    assert "tests failed" in page
+    assert f'href="{site.controller.url}job/land-hello/2/"' in page
+    told = json.loads(site.get("api/projects/hello"))
+    assert [item["outcome"] for item in told["landings"]] == ["landed", "tests-failed", "landed"]
+    assert [item["title"] for item in told["waiting"]] == ["Do bad"]
+    assert 'byoci_landings_total{project="hello",outcome="landed"} 2\n' in site.get("metrics").decode()
+    assert json.loads(site.get("healthz"))["ok"]
+    secret = (site.home / "testing/secrets/controller/webhook").read_bytes().strip()
+    signature = "sha256=" + hmac.new(secret, b"{}", hashlib.sha256).hexdigest()
+    hook = urllib.request.Request(f"{site.url}hooks/local", b"{}", {"X-Hub-Signature-256": signature})
+    with urllib.request.urlopen(hook, timeout=30) as reply:
+        assert reply.status == 202
 
 
 @pytest.mark.git
@@ -68,3 +92,23 @@ def test_a_killed_monitor_goes_on_with_the_builds_that_it_started(folder: Path) 
             (second.id, Outcome.LANDED),
         ]
         assert len(site.builds()) == 2
+
+
+@pytest.mark.git
+def test_into_a_frozen_trunk_only_a_hotfix_lands(folder: Path) -> None:
+    with monitored(folder, "git") as site:
+        usual = site.story.propose("usual", {"usual": "yes"})
+        fix = site.story.propose("fix", {"fix": "yes"})
+        assert site.byoci("monitor", "freeze", "hello", "--reason", "Release & <b>rest</b>").returncode == 0
+        site.start()
+        wait_for(lambda: b"Release &amp; &lt;b&gt;rest&lt;/b&gt;" in site.get("project/hello"))
+        assert site.byoci("monitor", "hotfix", fix.id).returncode == 0
+        site.await_status(fix.id, Status.MERGED)
+        assert [item.proposal for item in site.ended(1)] == [fix.id]
+        assert json.loads(site.get("api/projects/hello"))["freeze"]["reason"] == "Release & <b>rest</b>"
+        assert site.byoci("monitor", "thaw", "hello").returncode == 0
+        site.await_status(usual.id, Status.MERGED)
+        assert [item.proposal for item in site.ended(2)] == [fix.id, usual.id]
+    assert site.byoci("monitor", "thaw", "hello").returncode == 3
+    assert site.byoci("monitor", "hotfix", usual.id, "--undo").returncode == 3
+    assert site.byoci("monitor", "freeze", "none", "--reason", "x").returncode == 2

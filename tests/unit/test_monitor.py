@@ -136,3 +136,21 @@ def test_what_failed_waits_for_another_approval_and_what_byoci_failed_at_is_trie
         waits.append(None if at is None else round(at - (ended[0].ended or 0)))
     assert waits == [15, 30, 60, None]
     assert retries.not_before(state.of_approval("hello", proposal("1", approved=5))) == 0.0
+
+
+def test_a_freeze_has_its_newest_reason_until_it_ends(state: State) -> None:
+    assert state.frozen("hello") is None
+    state.freeze("hello", "release", "alice")
+    state.freeze("hello", "another release", "bob")
+    found = state.frozen("hello")
+    assert found is not None
+    assert (found.reason, found.person) == ("another release", "bob")
+    assert state.frozen("other") is None
+    assert (state.thaw("hello"), state.thaw("hello"), state.frozen("hello")) == (True, False, None)
+
+
+def test_a_hotfix_is_one_project_s(state: State) -> None:
+    state.mark_hotfix("hello", "7", "alice")
+    state.mark_hotfix("hello", "7", "bob")
+    assert (state.hotfixes("hello"), state.hotfixes("other")) == ({"7"}, frozenset())
+    assert (state.unmark_hotfix("hello", "7"), state.unmark_hotfix("hello", "7")) == (True, False)

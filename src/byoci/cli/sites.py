@@ -35,10 +35,17 @@ def controller_home(context: Context) -> Path:
 
 def need_controller() -> None:
     """Raises `UsageError` where the embedded controller is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "defusedxml")):
-        raise UsageError(
-            "the embedded controller is not installed", resolution="Install byoci with its extra: byoci[controller]."
-        )
+    _need("the embedded controller", "controller", ("starlette", "uvicorn", "defusedxml"))
+
+
+def need_monitor() -> None:
+    """Raises `UsageError` where the monitor is not installed."""
+    _need("the monitor", "monitor", ("starlette", "uvicorn", "jinja2"))
+
+
+def _need(what: str, extra: str, modules: tuple[str, ...]) -> None:
+    if any(importlib.util.find_spec(name) is None for name in modules):
+        raise UsageError(f"{what} is not installed", resolution=f"Install byoci with its extra: byoci[{extra}].")
 
 
 def sync_nodes(context: Context) -> list[ByociError]:

@@ -19,7 +19,7 @@ MANAGED: Final = "Managed by byoci"
 _SCRIPT: Final = """#!/bin/sh
 # 3 means that there was nothing to do, which is no failure.
 status=0
-{land} --json --proposal "$PROPOSAL" {trunk} "$WORKSPACE/tree" {worker} >{result} || status=$?
+{land} >{result} || status=$?
 cat {result}
 [ "$status" != 3 ] || status=0
 exit "$status"
@@ -71,6 +71,12 @@ def job_name(project: str) -> str:
     return f"land-{project}"
 
 
+def land_command(trunk: str, worker: str, byoci: Sequence[str]) -> str:
+    """The shell command that lands $PROPOSAL in a job's workspace, and tells of it on standard output; see below."""
+    land = shlex.join((*byoci, "agent", "land", "--json"))
+    return f'{land} --proposal "$PROPOSAL" {shlex.quote(trunk)} "$WORKSPACE/tree" {shlex.quote(worker)}'
+
+
 def config_xml(project: str, trunk: str, worker: str, byoci: Sequence[str], label: str = "") -> str:
     """The job's config.xml.
 
@@ -79,12 +85,7 @@ def config_xml(project: str, trunk: str, worker: str, byoci: Sequence[str], labe
     byoci   how the agent calls byoci: program and options
     label   the expression of labels that chooses the agent; "": any
     """
-    script = _SCRIPT.format(
-        land=shlex.join((*byoci, "agent", "land")),
-        trunk=shlex.quote(trunk),
-        worker=shlex.quote(worker),
-        result=RESULT,
-    )
+    script = _SCRIPT.format(land=land_command(trunk, worker, byoci), result=RESULT)
     where = f"<assignedNode>{escape(label)}</assignedNode>\n  <canRoam>false</canRoam>" if label else ""
     return _CONFIG.format(
         description=escape(f"{MANAGED}: lands proposals into the trunk of {project}."),

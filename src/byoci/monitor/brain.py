@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from byoci.jenkins.client import Jenkins
+    from byoci.monitor.board import Board
     from byoci.monitor.state import State
     from byoci.monitor.watched import Watched
 
@@ -30,16 +31,31 @@ class Brain:
         state: State,
         jenkins: Jenkins,
         longest: float,
+        board: Board,
         tell: Callable[[str], None],
     ) -> None:
-        self.desks = [Desk(watched, state, jenkins, longest, tell) for watched in projects]
-        self._due = [(0.0, index) for index in range(len(self.desks))]
+        self._desks = [Desk(watched, state, jenkins, longest, tell) for watched in projects]
+        self._board = board
+        for desk in self._desks:
+            board.show(desk.tile())
+        self._due = [(0.0, index) for index in range(len(self._desks))]
 
     def work(self) -> float:
         """Have every desk work whose time has come; how many seconds there are until the next one's."""
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
             _, index = heapq.heappop(self._due)
-            pause = self.desks[index].work()
+            pause = self._desks[index].work()
+            self._board.show(self._desks[index].tile())
             heapq.heappush(self._due, (time.monotonic() + pause, index))
+        self._board.tick()
         return min(max(self._due[0][0] - time.monotonic(), 0.0), _LONGEST) if self._due else _LONGEST
+
+    def wake(self, forge: str) -> None:
+        """Something has happened on a forge: look at it again now."""
+        now = time.monotonic()
+        woken = {index for index, desk in enumerate(self._desks) if desk.watched.forge.name == forge}
+        for index in woken:
+            self._desks[index].wake()
+        self._due = [(now if index in woken else at, index) for at, index in self._due]
+        heapq.heapify(self._due)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from byoci.errors import ByociError, RejectedError, UnavailableError
@@ -13,17 +13,17 @@ from byoci.jenkins.client import NoJobError
 from byoci.jenkins.landing_job import LANDING, PROPOSAL, RESULT, job_name
 from byoci.model import Outcome
 from byoci.monitor import retries
+from byoci.monitor.board import Seen, Tile
 from byoci.monitor.fate import fate
 from byoci.monitor.state import approval_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from byoci.gate.ballot import Judgement
     from byoci.jenkins.client import Build, Jenkins
-    from byoci.model import Proposal
+    from byoci.model import Ballot, Proposal
     from byoci.monitor.fate import Fate
-    from byoci.monitor.state import Started, State
+    from byoci.monitor.state import Freeze, Started, State
     from byoci.monitor.watched import Watched
 
 _SHORTEST: Final = 1.0  # seconds between two looks at a forge
@@ -32,17 +32,6 @@ _SLOWER: Final = 1.5  # by what the time grows when nothing has changed
 _FOLLOWING: Final = 0.3  # seconds between two looks at a build
 _LOST: Final = 15.0  # seconds after which a build that nobody can find was never asked for
 _AGAIN: Final = 15.0  # seconds between two attempts to start something that the controller refuses
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An open proposal, as it was seen last, judged.
-
-    reasons  why it may not land now, for people; empty where it may
-    """
-
-    proposal: Proposal
-    reasons: tuple[str, ...]
 
 
 class Desk:
@@ -66,12 +55,28 @@ class Desk:
         self._look_at = 0.0  # monotonic, as the other times of this class
         self._start_at = 0.0
         self._since = time.monotonic()
+        self._hotfixes: frozenset[str] = frozenset()
+        self._freeze: Freeze | None = None
         self._held: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     @property
     def job(self) -> str:
         """The job that lands here."""
         return job_name(self.watched.project)
+
+    def tile(self) -> Tile:
+        """What is to be shown of it."""
+        trunk = str(self.watched.trunk)
+        watched = self.watched
+        return Tile(
+            watched.project,
+            trunk,
+            watched.forge.name,
+            self.trouble,
+            self.seen,
+            self._state.under_way(trunk),
+            self._freeze,
+        )
 
     def wake(self) -> None:
         """Something may have changed: look at the forge again, at once."""
@@ -91,6 +96,7 @@ class Desk:
         landing = self._state.under_way(str(self.watched.trunk))
         if landing is not None:
             landing = self._follow(landing)
+        self._heed_people()
         if time.monotonic() >= self._look_at:
             self._look()
         if landing is None and time.monotonic() >= self._start_at:
@@ -103,22 +109,34 @@ class Desk:
             self.trouble = str(error)
             self._tell(f"{self.watched.project}: {error}")
 
+    def _heed_people(self) -> None:
+        """What people have told the monitor itself."""
+        project = self.watched.project
+        self._freeze, hotfixes = self._state.frozen(project), self._state.hotfixes(project)
+        if hotfixes != self._hotfixes:
+            self._hotfixes = hotfixes
+            self.wake()
+
     # The forge.
 
     def _look(self) -> None:
         """Read the forge and judge; what did not change is looked at less and less often."""
         watched = self.watched
         open_ = [watched.forge.ballot_of(proposal) for proposal in watched.forge.proposals(watched.trunk)]
-        judged = [(ballot.proposal, ballots.judge(ballot, watched.policy, None)) for ballot in open_]
-        seen = tuple(self._held_back(item) for item in _in_turn(judged))
+        seen = tuple(self._held_back(item) for item in _in_turn([self._judged(ballot) for ballot in open_]))
         self._interval = _SHORTEST if seen != self.seen else min(self._interval * _SLOWER, self._longest)
         self.seen = seen
         self._look_at = time.monotonic() + self._interval
 
+    def _judged(self, ballot: Ballot) -> Seen:
+        policy, proposal = self.watched.policy, ballot.proposal
+        reasons = ballots.judge(ballot, policy, None).reasons
+        return Seen(proposal, reasons, ballots.explain(ballot, policy, None), proposal.id in self._hotfixes)
+
     def _next(self) -> Proposal | None:
         """Whose turn it is: the first that may land, is not to wait, and whose source has not moved on."""
         for index, item in enumerate(self.seen):
-            if item.reasons:
+            if item.reasons or (self._freeze is not None and not item.hotfix):
                 continue
             at = retries.not_before(self._state.of_approval(self.watched.project, item.proposal))
             if at is None or time.time() < at:
@@ -127,7 +145,7 @@ class Desk:
             if not reasons:
                 return item.proposal
             self._held[_key(item.proposal)] = time.monotonic() + self._longest, reasons
-            self.seen = (*self.seen[:index], Seen(item.proposal, reasons), *self.seen[index + 1 :])
+            self.seen = (*self.seen[:index], replace(item, reasons=reasons), *self.seen[index + 1 :])
         return None
 
     def _held_back(self, item: Seen) -> Seen:
@@ -136,7 +154,7 @@ class Desk:
         if item.reasons or time.monotonic() > until:
             self._held.pop(_key(item.proposal), None)
             return item
-        return Seen(item.proposal, reasons)
+        return replace(item, reasons=reasons)
 
     def _obstacles(self, proposal: Proposal) -> tuple[str, ...]:
         """Why it may not land after all, now that it is its turn: the forge is read again, and its source as well."""
@@ -206,7 +224,7 @@ def _key(proposal: Proposal) -> str:
     return f"{proposal.id} {approval_of(proposal)}"
 
 
-def _in_turn(judged: list[tuple[Proposal, Judgement]]) -> list[Seen]:
-    turns = train.order([train.Waiting(proposal) for proposal, judgement in judged if judgement.landable])
-    waiting = [Seen(proposal, judgement.reasons) for proposal, judgement in judged if not judgement.landable]
-    return [*(Seen(item.proposal, ()) for item in turns), *waiting]
+def _in_turn(judged: list[Seen]) -> list[Seen]:
+    may = {item.proposal.id: item for item in judged if not item.reasons}
+    turns = train.order([train.Waiting(item.proposal, hotfix=item.hotfix) for item in may.values()])
+    return [*(may[turn.proposal.id] for turn in turns), *(item for item in judged if item.reasons)]

@@ -1,15 +1,21 @@
-"""The monitor as a process: it works until it is told to end, and leaves the landings that are under way alone."""
+"""The monitor as a process: the brain in a thread, what it shows over http; ended, it leaves landings alone."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import signal
+import socket
 import threading
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from byoci.errors import UsageError
+from byoci import durable
+from byoci.errors import UnavailableError, UsageError
+from byoci.monitor.board import Board
 from byoci.monitor.brain import Brain
 from byoci.monitor.state import State
 
@@ -17,28 +23,146 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import uvicorn
+
     from byoci.jenkins.client import Jenkins
     from byoci.monitor.watched import Watched
 
 PID_FILE: Final = "pid"
+ADDRESS_FILE: Final = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How a monitor serves.
+
+    folder     its state
+    port       0: any free one
+    url        its address as people see it; "": the one that it listens at
+    longest    seconds between two looks at a forge where nothing happens
+    secret     what webhooks are signed with; b"" where there is none, and none is taken
+    """
+
+    folder: Path
+    listen: str
+    port: int
+    url: str
+    longest: float
+    secret: bytes
 
 
 def serve(
-    folder: Path, projects: Sequence[Watched], jenkins: Jenkins, longest: float, tell: Callable[[str], None]
+    serving: Serving, projects: Callable[[], Sequence[Watched]], jenkins: Jenkins, tell: Callable[[str], None]
 ) -> None:
-    """Work until SIGTERM or SIGINT. Raises `UsageError` where another monitor has the folder.
+    """Work until SIGTERM or SIGINT. Raises `UsageError` where another monitor has the folder, or the port.
 
-    folder   the monitor's state
-    longest  seconds between two looks at a forge where nothing happens
+    projects  opens what is watched, in the thread that works with it
     """
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
-    with hold(folder), contextlib.closing(State(folder)) as state:
-        brain = Brain(projects, state, jenkins, longest, tell)
-        tell(f"watching {len(projects)} trunks")
-        while not ending.is_set():
-            ending.wait(brain.work())
+    with hold(serving.folder), _listen(serving) as listener:
+        thinking = _Thinking(serving, projects, jenkins, tell)
+        asyncio.run(_answer(serving, thinking, listener, tell))
+    if thinking.failed is not None:
+        raise thinking.failed
+
+
+class _Thinking(threading.Thread):
+    """The brain's thread. It ends when it is told to, or when the brain fails in a way that nobody foresaw."""
+
+    def __init__(
+        self,
+        serving: Serving,
+        projects: Callable[[], Sequence[Watched]],
+        jenkins: Jenkins,
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__(name="brain", daemon=True)
+        self.board = Board()
+        self.failed: Exception | None = None
+        self.when_over: Callable[[], None] = lambda: None
+        self._parts = (serving, projects, jenkins, tell)
+        self._bell = threading.Event()
+        self._ending = False
+        self._woken: set[str] = set()
+
+    def run(self) -> None:
+        try:
+            self._think()
+        except Exception as error:  # noqa: BLE001 - whoever waits for the process is told
+            self.failed = error
+        finally:
+            self.when_over()
+
+    def wake(self, forge: str) -> None:
+        """Have the brain look at a forge again, now."""
+        self._woken.add(forge)
+        self._bell.set()
+
+    def end(self) -> None:
+        """Have it end after what it is at."""
+        self._ending = True
+        self._bell.set()
+
+    def _think(self) -> None:
+        serving, projects, jenkins, tell = self._parts
+        with contextlib.closing(State(serving.folder)) as state:
+            brain = Brain(projects(), state, jenkins, serving.longest, self.board, tell)
+            while not self._ending:
+                while self._woken:
+                    brain.wake(self._woken.pop())
+                self._bell.wait(brain.work())
+                self._bell.clear()
+
+
+async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket, tell: Callable[[str], None]) -> None:
+    import uvicorn
+
+    from byoci.monitor.app import App
+
+    host, port = listener.getsockname()[:2]
+    own = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    with contextlib.closing(State(serving.folder)) as state:
+        app = App(thinking.board, state, serving.url or own, own, serving.secret, thinking.wake)
+        options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
+        config = uvicorn.Config(app, ws="none", limit_concurrency=200, timeout_graceful_shutdown=5, **options)
+        server = uvicorn.Server(config)
+        loop = asyncio.get_running_loop()
+        thinking.when_over = lambda: _end_soon(loop, server)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, thinking.end)
+        thinking.start()
+        durable.replace(serving.folder / ADDRESS_FILE, f"{own}\n".encode())
+        tell(f"the dashboard is at {serving.url or own}")
+        try:
+            await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
+        except SystemExit as error:
+            raise UnavailableError("the server could not be started") from error
+        finally:
+            thinking.end()
+            await asyncio.to_thread(thinking.join)
+
+
+def _end_soon(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended already
+        loop.call_soon_threadsafe(setattr, server, "should_exit", True)
+
+
+@contextlib.contextmanager
+def _listen(serving: Serving) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in serving.listen else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((serving.listen, serving.port))
+        except OSError as error:
+            where = "" if error.errno == errno.EADDRINUSE else f" of {serving.listen}"
+            raise UsageError(
+                f"port {serving.port}{where} cannot be used",
+                details=str(error.strerror),
+                resolution="Choose another in the configuration: monitor.port, monitor.listen.",
+            ) from error
+        listener.listen(256)
+        listener.setblocking(False)
+        yield listener
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from byoci.model import Outcome
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from byoci.model import Proposal
@@ -43,7 +44,27 @@ MIGRATIONS: Final = (
     CREATE UNIQUE INDEX landing_one_a_trunk ON landing (trunk) WHERE ended IS NULL;
     CREATE INDEX landing_proposal ON landing (project, proposal);
     """,
+    """
+    CREATE TABLE delivery (name TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX delivery_at ON delivery (at);
+    """,
+    """
+    CREATE TABLE freeze (
+        project TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        person TEXT NOT NULL,
+        at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE hotfix (
+        project TEXT NOT NULL,
+        proposal TEXT NOT NULL,
+        person TEXT NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (project, proposal)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
+_REMEMBERED: Final = 30 * 86400.0  # seconds that a webhook's delivery is known
 FILE: Final = "monitor.sqlite"
 
 
@@ -70,6 +91,18 @@ class Started:
     outcome: Outcome | None
     revision: str | None
     reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Why a trunk is frozen: only hotfixes land.
+
+    at   seconds since 1970
+    """
+
+    reason: str
+    person: str
+    at: float
 
 
 class State:
@@ -126,6 +159,59 @@ class State:
             landing.id,
         )
 
+    def freeze(self, project: str, reason: str, person: str) -> None:
+        """Have nothing but hotfixes land. A trunk that is frozen already has the new reason."""
+        self._change(
+            "INSERT OR REPLACE INTO freeze (project, reason, person, at) VALUES (?, ?, ?, ?)",
+            *(project, reason, person, time.time()),
+        )
+
+    def thaw(self, project: str) -> bool:
+        """Have everything land again; whether it was frozen."""
+        return bool(self._change("DELETE FROM freeze WHERE project = ?", project))
+
+    def frozen(self, project: str) -> Freeze | None:
+        """Why a trunk is frozen; None where it is not."""
+        with self._database.reading():
+            row = self._database.execute(
+                "SELECT reason, person, at FROM freeze WHERE project = ?", (project,)
+            ).fetchone()
+        return None if row is None else Freeze(*row)
+
+    def mark_hotfix(self, project: str, proposal: str, person: str) -> None:
+        """Let a proposal go before all others, into a frozen trunk too."""
+        self._change(
+            "INSERT OR IGNORE INTO hotfix (project, proposal, person, at) VALUES (?, ?, ?, ?)",
+            *(project, proposal, person, time.time()),
+        )
+
+    def unmark_hotfix(self, project: str, proposal: str) -> bool:
+        """Let it wait for its turn again; whether it was a hotfix."""
+        return bool(self._change("DELETE FROM hotfix WHERE project = ? AND proposal = ?", project, proposal))
+
+    def hotfixes(self, project: str) -> frozenset[str]:
+        """The ids of the proposals that are hotfixes."""
+        with self._database.reading():
+            rows = self._database.execute("SELECT proposal FROM hotfix WHERE project = ?", (project,)).fetchall()
+        return frozenset(row[0] for row in rows)
+
+    def remember_deliveries(self, names: Sequence[str]) -> bool:
+        """Remember these names of one delivery; whether none of them was known."""
+        now = time.time()
+        with self._database.writing():
+            self._database.execute("DELETE FROM delivery WHERE at < ?", (now - _REMEMBERED,))
+            statement = "INSERT INTO delivery (name, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            written = [self._database.execute(statement, (name, now)).rowcount for name in names]
+        return all(written)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many landings have ended so: (project, outcome) → number."""
+        with self._database.reading():
+            rows = self._database.execute(
+                "SELECT project, outcome, count(*) FROM landing WHERE ended IS NOT NULL GROUP BY project, outcome"
+            )
+            return {(row[0], row[1]): row[2] for row in rows}
+
     def under_way(self, trunk: str) -> Started | None:
         """The landing into that trunk that has not ended."""
         with self._database.reading():
@@ -156,9 +242,9 @@ class State:
         row = self._database.execute(query, values).fetchone()
         return None if row is None else _started(row)
 
-    def _change(self, statement: str, *values: Any) -> None:
+    def _change(self, statement: str, *values: Any) -> int:
         with self._database.writing():
-            self._database.execute(statement, values)
+            return self._database.execute(statement, values).rowcount
 
 
 def approval_of(proposal: Proposal) -> str:
