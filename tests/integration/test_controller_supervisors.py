@@ -51,6 +51,7 @@ class Agent:
             "workspace": str(self.folder / "work"),
             "environment": {"BUILD": build},
             "timestamps": False,
+            "most": {"log": 1 << 20, "artifacts": 1 << 20, "files": 10},
             "steps": [{"shell": script, "unstable": None}],
             **{name: [] for name in lists},
         }

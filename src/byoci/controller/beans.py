@@ -17,7 +17,8 @@ from typing import Final, TypeAlias
 from byoci.errors import UsageError
 
 Plain: TypeAlias = "str | int | float | bool | Sequence[Plain] | Mapping[str, Plain] | None"
-Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Bean | None"
+Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Bean | Callable[[], Value] | None"
+"""A callable one is what it gives, and is called only where a request wants it."""
 
 _DEEPEST: Final = 24
 _LONGEST: Final = 20_000
@@ -113,6 +114,7 @@ def _wrong_tree(text: str, at: int) -> UsageError:
 
 def select(value: Value, tree: Tree) -> Plain:
     """What `tree` asks of `value`."""
+    value = _made(value)
     if isinstance(value, Bean):
         return _select_bean(value, tree)
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -154,6 +156,7 @@ def cut(value: Value, depth: int, tree: Tree | None = None) -> Plain:
 
     With a tree, things are told by that instead: `*[name]`.
     """
+    value = _made(value)
     if isinstance(value, Bean):
         if tree and tree.fields:
             return _select_bean(value, tree)
@@ -162,6 +165,12 @@ def cut(value: Value, depth: int, tree: Tree | None = None) -> Plain:
         return told | {name: cut(item, depth - 1) for name, item in fields.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [cut(item, depth, tree) for item in value]
+    return value
+
+
+def _made(value: Value) -> str | int | float | bool | Sequence[Value] | Bean | None:
+    while callable(value):
+        value = value()
     return value
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from byoci.controller.api.shapes_changes import changes_bean, person_bean
+from byoci.controller.api.shapes_parameters import properties_of
 from byoci.controller.beans import Bean
 from byoci.controller.estimates import ETA_FROM
-from byoci.controller.job import ParameterKind, Result
+from byoci.controller.job import Result
 from byoci.controller.plans import job_url
 from byoci.controller.state import LAST
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     from byoci.controller.beans import Value
     from byoci.controller.controller import Controller
-    from byoci.controller.job import Parameter
     from byoci.controller.nodexml import Node
     from byoci.controller.rows import BuildRow, Item, Queued, Request
 
@@ -141,9 +142,7 @@ def color_of(controller: Controller, item: Item) -> str:
 def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
     job = controller.catalog.job(item.path)
     waiting = controller.state.waiting_for(item.path)
-    above, below = controller.relations.related(item.path)
-    known = controller.catalog.item
-    properties = _properties(job.parameters)
+    properties = properties_of(job.parameters)
     return {
         "actions": properties,  # Jenkins tells parameters in both places, and clients look into either
         "description": job.description,
@@ -152,22 +151,27 @@ def _job(controller: Controller, item: Item) -> Mapping[str, Value]:
         "fullDisplayName": item.path.replace("/", " » "),
         "fullName": item.path,
         "buildable": not job.disabled,
-        "builds": _builds(controller, item.path, _BUILDS_TOLD),
-        **{name: _last(controller, item.path, name) for name in LAST},
-        "firstBuild": _first(controller, item.path),
-        "healthReport": _health(controller, item.path),
+        "builds": partial(_builds, controller, item.path, _BUILDS_TOLD),
+        **{name: partial(_last, controller, item.path, name) for name in LAST},
+        "firstBuild": partial(_first, controller, item.path),
+        "healthReport": partial(_health, controller, item.path),
         "inQueue": waiting is not None,
         "keepDependencies": False,
-        "nextBuildNumber": controller.state.following(item.path),
+        "nextBuildNumber": partial(controller.state.following, item.path),
         "property": properties,
         "queueItem": queued_bean(controller, waiting) if waiting else None,
         "concurrentBuild": job.concurrent,
         "disabled": job.disabled,
-        "downstreamProjects": [item_bean(controller, known(path)) for path in below],
-        "upstreamProjects": [item_bean(controller, known(path)) for path in above],
+        "downstreamProjects": partial(_related, controller, item.path, below=True),
+        "upstreamProjects": partial(_related, controller, item.path, below=False),
         "labelExpression": job.labels or None,
         "scm": Bean("hudson.scm.NullSCM"),
     }
+
+
+def _related(controller: Controller, path: str, *, below: bool) -> list[Value]:
+    above_it, below_it = controller.relations.related(path)
+    return [item_bean(controller, controller.catalog.item(other)) for other in (below_it if below else above_it)]
 
 
 def _health(controller: Controller, path: str) -> list[Value]:
@@ -183,32 +187,6 @@ def _health(controller: Controller, path: str) -> list[Value]:
     icon = "health-" + next(text for least, text in _WEATHER if score >= least)
     fields: dict[str, Value] = {"description": f"Build stability: {told}", "iconClassName": f"icon-{icon}"}
     return [Bean("", {**fields, "iconUrl": f"{icon}.png", "score": score})]
-
-
-def _properties(parameters: tuple[Parameter, ...]) -> list[Value]:
-    if not parameters:
-        return []
-    found: list[Value] = [_definition(parameter) for parameter in parameters]
-    return [Bean("hudson.model.ParametersDefinitionProperty", {"parameterDefinitions": found})]
-
-
-def _definition(parameter: Parameter) -> Bean:
-    kind = f"{parameter.kind}ParameterDefinition"
-    default: Value = parameter.default
-    if parameter.kind is ParameterKind.BOOLEAN:
-        default = parameter.default == "true"
-    if parameter.kind is ParameterKind.PASSWORD:
-        default = None
-    value = Bean(f"hudson.model.{parameter.kind}ParameterValue", {"name": parameter.name, "value": default})
-    fields: dict[str, Value] = {
-        "name": parameter.name,
-        "type": kind,
-        "description": parameter.description,
-        "defaultParameterValue": value,
-    }
-    if parameter.choices:
-        fields["choices"] = list(parameter.choices)
-    return Bean(f"hudson.model.{kind}", fields)
 
 
 def _builds(controller: Controller, path: str, most: int) -> list[Value]:
@@ -249,29 +227,17 @@ def build_bean(controller: Controller, build: BuildRow) -> Bean:
 def _build(controller: Controller, build: BuildRow) -> Mapping[str, Value]:
     facts = build.facts or {}
     running = build.ended is None
-    artifacts: list[Value] = [
-        Bean("", {"displayPath": path, "fileName": path.rpartition("/")[2], "relativePath": path})
-        for _, path in facts.get("artifacts", ())
-    ]
-    prints: list[Value] = [
-        Bean("hudson.model.Fingerprint", {"fileName": path.rpartition("/")[2], "hash": digest})
-        for path, digest in facts.get("fingerprints", {}).items()
-    ]
-    actions = _actions(build.request)
-    if tests := facts.get("tests"):
-        counts = {"failCount": tests["failed"], "skipCount": tests["skipped"], "totalCount": tests["total"]}
-        actions.append(Bean("hudson.tasks.junit.TestResultAction", {**counts, "urlName": "testReport"}))
     return {
-        "actions": actions,
-        "artifacts": artifacts,
+        "actions": partial(_build_actions, build),
+        "artifacts": partial(_artifacts, build),
         "building": running,
         "inProgress": running,
         "description": build.description,
         "displayName": f"#{build.number}",
         "duration": 0 if build.ended is None else round((build.ended - build.began) * 1000),
-        "estimatedDuration": estimate(controller, build.job),
+        "estimatedDuration": partial(estimate, controller, build.job),
         "executor": Bean("hudson.model.Executor", {"number": build.executor}) if running else None,
-        "fingerprint": prints,
+        "fingerprint": partial(_fingerprints, build),
         "fullDisplayName": f"{build.job.replace('/', ' » ')} #{build.number}",
         "id": str(build.number),
         "keepLog": False,
@@ -279,11 +245,31 @@ def _build(controller: Controller, build: BuildRow) -> Mapping[str, Value]:
         "result": str(build.result) if build.result else None,
         "timestamp": round(build.began * 1000),
         "builtOn": build.node,
-        "changeSet": changes_bean(controller, build),
+        "changeSet": partial(changes_bean, controller, build),
         "culprits": [person_bean(controller, name) for name, _ in facts.get("culprits", ())],
-        "nextBuild": _beside(controller, build, later=True),
-        "previousBuild": _beside(controller, build, later=False),
+        "nextBuild": partial(_beside, controller, build, later=True),
+        "previousBuild": partial(_beside, controller, build, later=False),
     }
+
+
+def _artifacts(build: BuildRow) -> list[Value]:
+    kept = [path for _, path in (build.facts or {}).get("artifacts", ())]
+    return [Bean("", {"displayPath": path, "fileName": path.rpartition("/")[2], "relativePath": path}) for path in kept]
+
+
+def _fingerprints(build: BuildRow) -> list[Value]:
+    return [
+        Bean("hudson.model.Fingerprint", {"fileName": path.rpartition("/")[2], "hash": digest})
+        for path, digest in (build.facts or {}).get("fingerprints", {}).items()
+    ]
+
+
+def _build_actions(build: BuildRow) -> list[Value]:
+    actions = _actions(build.request)
+    if tests := (build.facts or {}).get("tests"):
+        counts = {"failCount": tests["failed"], "skipCount": tests["skipped"], "totalCount": tests["total"]}
+        actions.append(Bean("hudson.tasks.junit.TestResultAction", {**counts, "urlName": "testReport"}))
+    return actions
 
 
 def _beside(controller: Controller, build: BuildRow, *, later: bool) -> Value:
