@@ -19,7 +19,7 @@ _MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19
 _MNT_DETACH = 2
 
 # What no sandbox shows anything of. Each has a copy of all mounts, and bubblewrap reads their table at every step.
-_UNSEEN = (b"/sys", b"/dev/shm", b"/dev/pts", b"/dev/mqueue", b"/dev/hugepages")
+_UNSEEN = (b"/sys", b"/dev/pts", b"/dev/mqueue", b"/dev/hugepages")
 
 
 def furnish(binds: list[tuple[int, str, str]]) -> None:
