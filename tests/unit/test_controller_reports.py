@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from byoci.controller.junitreports import LONGEST
 from byoci.controller.testreports import read_reports
 
 if TYPE_CHECKING:
@@ -42,6 +43,16 @@ def test_suites_may_nest_and_errors_are_failures(tmp_path: Path) -> None:
     )
     report.save(tmp_path / "saved")
     assert json.loads((tmp_path / "saved").read_text()) == report.suites
+
+
+def test_a_trace_in_very_many_pieces_takes_no_longer_for_that(tmp_path: Path) -> None:
+    """Looking through what is kept at each piece would take minutes."""
+    pieces = b"x<b/>" * 200_000
+    report = report_of(
+        tmp_path, b'<testsuite><testcase name="x"><failure>' + pieces + b"</failure></testcase></testsuite>"
+    )
+    (case,) = report.suites[0]["cases"]
+    assert case["errorStackTrace"] == "x" * LONGEST
 
 
 @pytest.mark.parametrize(

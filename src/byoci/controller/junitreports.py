@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -33,7 +34,7 @@ class Document:
         self._names: set[str] = set()
         self._case: dict[str, Any] = {}
         self._trouble = ""  # the kind that is told of a case: a failure takes the place of an error
-        self._text: list[str] | None = None  # of the trouble that is open
+        self._text: io.StringIO | None = None  # of the trouble that is open
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
@@ -76,7 +77,7 @@ class Document:
     def _begin_outcome(self, tag: str, attributes: Mapping[str, str]) -> None:
         if tag in _TROUBLE and (not self._trouble or (tag == "failure" and self._trouble == "error")):
             self._trouble = tag
-            self._text = []
+            self._text = io.StringIO()
             details = self._kept(attributes.get("message", ""))
             self._case.update(status="FAILED", skipped=False, errorDetails=details, errorStackTrace="")
         elif tag == "skipped" and not self._trouble:
@@ -89,8 +90,8 @@ class Document:
 
     def data(self, text: str) -> None:
         """Text within an element."""
-        if self._text is not None and self._path[-1] in _TROUBLE and sum(map(len, self._text)) < LONGEST:
-            self._text.append(text[:LONGEST])
+        if self._text is not None and self._path[-1] in _TROUBLE and self._text.tell() < LONGEST:
+            self._text.write(text[:LONGEST])
 
     def end(self, tag: str) -> None:
         """An element ends."""
@@ -98,7 +99,7 @@ class Document:
         if tag == "testsuite":
             self._open.pop()
         elif tag in _TROUBLE and self._text is not None and self._path[-1] == "testcase":
-            self._case["errorStackTrace"] = self._kept("".join(self._text))
+            self._case["errorStackTrace"] = self._kept(self._text.getvalue())
             self._text = None
         elif tag == "testcase" and self._case:
             self._open[-1]["cases"].append(self._case)
