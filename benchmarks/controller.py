@@ -23,9 +23,9 @@ import byoci
 from benchmarks.hudson import running_hudson
 from benchmarks.runner import Figure, interleaved, milliseconds
 from byoci import proc
-from byoci.controller.background import ADDRESS_FILE
 from byoci.controller.client import TOKEN_FILE
 from byoci.controller.rows import Request
+from byoci.web.serving import ADDRESS_FILE
 
 if TYPE_CHECKING:
     import subprocess

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byoci.controller.background import Serving
 from byoci.controller.job import Result
 from byoci.controller.pages import plots
 from byoci.controller.recent import Brief
-from byoci.controller.serve import _listen
 from byoci.web import looks
+from byoci.web.serving import listening
 
 pytestmark = pytest.mark.controller
 
@@ -61,7 +60,7 @@ def test_small_answers_are_sent_at_once() -> None:
                 served.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
                 transport.close()
 
-        with _listen(Serving(0)) as listener:
+        with listening("127.0.0.1", 0, "") as listener:
             server = await asyncio.get_running_loop().create_server(Protocol, sock=listener)
             _, writer = await asyncio.open_connection(*listener.getsockname())
             found = await served

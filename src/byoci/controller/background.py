@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from byoci import proc
 from byoci.controller.bounds import Bounds
-from byoci.errors import UnavailableError, UsageError
+from byoci.errors import UnavailableError
+from byoci.web import serving as servers
+from byoci.web.serving import ADDRESS_FILE, PID_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PID_FILE: Final = "pid"
-ADDRESS_FILE: Final = "address"
 LOG_FILE: Final = "log"
 _PATIENCE: Final = 30.0  # seconds for it to start, or to end
 _LOOK: Final = 0.02  # seconds between looks
@@ -77,19 +77,10 @@ def hold(home: Path, held: int = -1) -> int:
 
     Raises `UsageError` where another controller has the folder.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if held >= 0:
-        os.set_inheritable(held, False)
-        return held
-    descriptor = os.open(home / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise UsageError(f"another controller is running on {home}", resolution="Stop it first: byoci down.") from error
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
-    return descriptor
+    if held < 0:
+        return servers.hold(home, "controller", "Stop it first: byoci down.")
+    os.set_inheritable(held, False)
+    return held
 
 
 def start(home: Path, serving: Serving) -> Found:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import gc
 import logging
 import signal
-import socket
 import sys
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -16,26 +13,27 @@ from urllib.parse import urlsplit
 from byoci import durable
 from byoci.controller.access import Access
 from byoci.controller.api.app import App
-from byoci.controller.background import ADDRESS_FILE, Serving
 from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
 from byoci.controller.connection import LocalLink
 from byoci.controller.controller import Controller
 from byoci.controller.loopback import Loopback
 from byoci.controller.people import People
 from byoci.controller.places import LOOPBACK
-from byoci.errors import UnavailableError, UsageError
+from byoci.errors import UnavailableError
+from byoci.web.serving import ADDRESS_FILE, listening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import socket
     from pathlib import Path
 
     import uvicorn
 
+    from byoci.controller.background import Serving
     from byoci.controller.connection import Link
     from byoci.controller.nodexml import Node
 
 _log = logging.getLogger(__name__)
-_QUEUE: Final = 1024  # connections that the system keeps until they are taken
+_OTHER_PORT: Final = "Choose another with --port, or in the configuration: controller.port, controller.listen."
 
 
 async def serve(home: Path, serving: Serving) -> int | None:
@@ -46,7 +44,7 @@ async def serve(home: Path, serving: Serving) -> int | None:
     In `home`, which the caller holds, there are then `address`, the URL for this machine, and `admin-token`, an API
     token of `admin`. Raises `UsageError` where somebody else has the port.
     """
-    with _listen(serving) as listener:
+    with listening(serving.listen, serving.port, _OTHER_PORT) as listener:
         used = int(listener.getsockname()[1])
         own = _own_url(serving, used)
         url = serving.url or own
@@ -70,33 +68,6 @@ async def serve(home: Path, serving: Serving) -> int | None:
             await controller.close()
             people.close()
         return used if controller.restart.is_set() else None
-
-
-class _Listener(socket.socket):
-    """Has the system keep those whom asyncio, which is told one number for both, does not take at once."""
-
-    def listen(self, backlog: int = _QUEUE) -> None:
-        super().listen(max(backlog, _QUEUE))
-
-
-@contextlib.contextmanager
-def _listen(serving: Serving) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in serving.listen else socket.AF_INET
-    # With the protocol named: asyncio sends small answers at once (TCP_NODELAY) only where it is.
-    with _Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((serving.listen, serving.port))
-        except OSError as error:
-            where = "" if error.errno == errno.EADDRINUSE else f" of {serving.listen}"
-            raise UsageError(
-                f"port {serving.port}{where} cannot be used",
-                details=str(error.strerror),
-                resolution="Choose another with --port, or in the configuration: controller.port, controller.listen.",
-            ) from error
-        listener.listen()
-        listener.setblocking(False)
-        yield listener
 
 
 def _own_url(serving: Serving, port: int) -> str:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import os
 import signal
-import socket
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci import durable
-from byoci.errors import UnavailableError, UsageError
+from byoci.errors import UnavailableError
 from byoci.monitor.board import Board
 from byoci.monitor.brain import Brain
 from byoci.monitor.state import State
+from byoci.web.serving import ADDRESS_FILE, hold, listening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    import socket
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import uvicorn
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from byoci.jenkins.client import Jenkins
     from byoci.monitor.watched import Watched
 
-PID_FILE: Final = "pid"
-ADDRESS_FILE: Final = "address"
+_OTHER_PORT: Final = "Choose another in the configuration: monitor.port, monitor.listen."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,9 @@ def serve(
 
     projects  opens what is watched, in the thread that works with it
     """
-    with hold(serving.folder), _listen(serving) as listener:
+    with contextlib.ExitStack() as ends:
+        ends.callback(os.close, hold(serving.folder, "monitor", "Stop it first."))
+        listener = ends.enter_context(listening(serving.listen, serving.port, _OTHER_PORT))
         thinking = _Thinking(serving, projects, jenkins, tell)
         asyncio.run(_answer(serving, thinking, listener, tell))
     if thinking.failed is not None:
@@ -144,39 +144,3 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
 def _end_soon(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:
     with contextlib.suppress(RuntimeError):  # the loop has ended already
         loop.call_soon_threadsafe(setattr, server, "should_exit", True)
-
-
-@contextlib.contextmanager
-def _listen(serving: Serving) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in serving.listen else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((serving.listen, serving.port))
-        except OSError as error:
-            where = "" if error.errno == errno.EADDRINUSE else f" of {serving.listen}"
-            raise UsageError(
-                f"port {serving.port}{where} cannot be used",
-                details=str(error.strerror),
-                resolution="Choose another in the configuration: monitor.port, monitor.listen.",
-            ) from error
-        listener.listen(256)
-        listener.setblocking(False)
-        yield listener
-
-
-@contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the kernel gives it back however that ends."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(f"another monitor is running on {folder}", resolution="Stop it first.") from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(descriptor)
