@@ -120,17 +120,19 @@ class Site:
 
     def jenkins(self) -> Jenkins:
         """The controller's remote API. Raises `UnavailableError` where it does not run."""
+        from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
         from byoci.jenkins.client import Jenkins
+        from byoci.web.serving import ADDRESS_FILE
 
         folder = self.config.controller_folder
         try:
-            url = (folder / "address").read_text(encoding="utf-8").strip()
-            token = (folder / "admin-token").read_text(encoding="ascii").strip()
+            url = (folder / ADDRESS_FILE).read_text(encoding="utf-8").strip()
+            token = (folder / TOKEN_FILE).read_text(encoding="ascii").strip()
         except FileNotFoundError as error:
             raise UnavailableError(
                 "the controller does not run", details=f"{error.filename} is not there", resolution="Type: byoci up"
             ) from error
-        return Jenkins(url, "admin", token)
+        return Jenkins(url, ADMINISTRATOR, token)
 
     def webhook_secret(self) -> bytes:
         """What the forges sign webhooks with; b"" where there is none yet."""
