@@ -77,6 +77,15 @@ def check_web_url(text: str) -> str:
     return text.rstrip("/") + "/"
 
 
+def check_not_in_clear(address: str, url: str | None, what: str) -> None:
+    """That a server which speaks plain http listens at this machine only, or behind something that speaks https.
+
+    what  what would be open otherwise, for the words of the error
+    """
+    if not is_loopback(address) and not (url or "").startswith("https://"):
+        raise ValueError(f"listens beyond this machine, where {what}: set an https url")
+
+
 def is_loopback(host: str) -> bool:
     """Whether that is this machine, for certain."""
     try:

@@ -68,8 +68,7 @@ class Controller(Section):
 
     @model_validator(mode="after")
     def _not_in_clear(self) -> Self:
-        if not network.is_loopback(self.listen) and not (self.url or "").startswith("https://"):
-            raise ValueError("listens beyond this machine, where passwords would travel in clear: set an https url")
+        network.check_not_in_clear(self.listen, self.url, "passwords would travel in clear")
         return self
 
 

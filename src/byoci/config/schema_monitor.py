@@ -32,8 +32,7 @@ class Monitor(Section):
 
     @model_validator(mode="after")
     def _not_in_clear(self) -> Self:
-        if not network.is_loopback(self.listen) and not (self.url or "").startswith("https://"):
-            raise ValueError("listens beyond this machine, where everybody could read its pages: set an https url")
+        network.check_not_in_clear(self.listen, self.url, "everybody could read its pages")
         return self
 
 
