@@ -13,7 +13,7 @@ from pathlib import Path
 
 from byoci import log
 from byoci.controller.background import Serving, hold
-from byoci.controller.bounds import Bounds
+from byoci.controller.bounds import USUAL, Bounds
 from byoci.controller.serve import serve
 from byoci.errors import ByociError
 
@@ -23,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="byoci.controller")
     parser.add_argument("--listen", default="127.0.0.1")
     parser.add_argument("--url", default="")
-    parser.add_argument("--most", type=int, nargs=3, default=Bounds().words(), metavar=("LOG", "ARTIFACTS", "FILES"))
+    parser.add_argument("--most", type=int, nargs=3, default=USUAL.words(), metavar=("LOG", "ARTIFACTS", "FILES"))
     parser.add_argument("--held", type=int, default=-1, help=argparse.SUPPRESS)
     parser.add_argument("home", type=Path)
     parser.add_argument("port", type=int)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, astuple, dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,6 @@ class Bounds:
     def words(self) -> list[str]:
         """As arguments of a program, in the order of the fields."""
         return [str(number) for number in astuple(self)]
+
+
+USUAL: Final = Bounds()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.aftermath import culprits, deliver, discard, drop_build, mails
 from byoci.controller.agents import Agent, Gate
-from byoci.controller.bounds import Bounds
+from byoci.controller.bounds import USUAL, Bounds
 from byoci.controller.catalog import Catalog, DisabledError, MissingError
 from byoci.controller.checkout import MORE
 from byoci.controller.job import Result
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from byoci.controller.rows import BuildRow, Queued
 
 _log = logging.getLogger(__name__)
-_BOUNDS: Final = Bounds()
 _PAUSE: Final = 5.0  # seconds before something is tried again that a full disk prevented
 
 
@@ -57,7 +56,7 @@ class Controller:
         dial: Callable[[Node], Awaitable[Link]],
         *,
         patience: float = PATIENCE,
-        bounds: Bounds = _BOUNDS,
+        bounds: Bounds = USUAL,
     ) -> None:
         self.url = url
         self.bounds = bounds
@@ -334,8 +333,7 @@ class Controller:
             turns = [r for r in self.running.values() if (r.row.job, r.row.node) == (running.row.job, running.row.node)]
             turn = running.take_turn(turns)
             built = self.state.revisions(running.row.job) if running.job.scm else []
-            plan = make_plan(running.job, running.row, agent.node, self.url, turn, built)
-            plan["most"] = self.bounds.told()
+            plan = make_plan(running.job, running.row, agent.node, self.url, turn, built, self.bounds)
             self.state.save_plan(running.row.id, plan)
         await running.start(agent, plan)
         if running.stopping:  # somebody asked for it while there was no connection

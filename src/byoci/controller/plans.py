@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from byoci.controller.agentside.files import fill_in, read_properties
+from byoci.controller.bounds import USUAL, Bounds
 from byoci.controller.checkout import checkout_steps
 from byoci.controller.job import ParameterKind
 from byoci.controller.plansteps import StepWriter
@@ -85,7 +86,9 @@ def environment_of(build: BuildRow, node: Node, url: str) -> dict[str, str]:
     }
 
 
-def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int, built: Sequence[str] = ()) -> dict[str, Any]:
+def make_plan(
+    job: Job, build: BuildRow, node: Node, url: str, turn: int, built: Sequence[str] = (), bounds: Bounds = USUAL
+) -> dict[str, Any]:
     """What the agent does.
 
     turn   1, or more for a job's further builds at once on one node
@@ -105,6 +108,7 @@ def make_plan(job: Job, build: BuildRow, node: Node, url: str, turn: int, built:
         "before": [inject.content for inject in job.environment],
         "secrets": [value for value in (*hidden, *(value for _, value in job.secrets)) if value],
         "timestamps": job.timestamps,
+        "most": bounds.told(),
         "limits": [{"seconds": limit.seconds, "idle": limit.idle, "fails": limit.fails} for limit in job.limits],
         "steps": [
             *(checkout_steps(job.scm, next(iter(built), ""), _told(job.scm, built)) if job.scm else ()),

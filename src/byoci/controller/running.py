@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.asking import answer_to
-from byoci.controller.bounds import Bounds
+from byoci.controller.bounds import USUAL, Bounds
 from byoci.controller.changes import read_changes, save_changes
 from byoci.controller.job import Result
 from byoci.controller.results import judge, publishing, worse
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from byoci.controller.rows import BuildRow
 
 _log = logging.getLogger(__name__)
-# A path that is too long here, or needs a folder where a file is.
-_BOUNDS: Final = Bounds()
 _WORDS: Final = 1 << 20  # bytes of a log that tell where and why it was cut
+# A path that is too long here, or needs a folder where a file is.
 _NO_NAME: Final = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ)
 
 
@@ -43,7 +42,7 @@ class Running:
     killed at any point leaves nothing out and writes nothing twice.
     """
 
-    def __init__(self, row: BuildRow, job: Job, places: Places, bounds: Bounds = _BOUNDS) -> None:
+    def __init__(self, row: BuildRow, job: Job, places: Places, bounds: Bounds = USUAL) -> None:
         self.row = row
         self.job = job
         self.environment: dict[str, str] = {}
