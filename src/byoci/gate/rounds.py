@@ -133,10 +133,11 @@ def land_first(gate: Gate, leases: Leases, only: str | None = None) -> list[Told
     with leases.hold(str(gate.project.trunk)) as lease:
         rows = recover(gate)
         told = {row.landing.proposal for row in rows}
-        fitting = landable(gate) if only is None else land.queue(gate)
-        first = next((proposal for proposal in fitting if only in (None, proposal.id) and only not in told), None)
-        if first is not None:
-            rows.append(_row(gate, lease, first, land.STAGES))
+        if only is None:
+            fitting = landable(gate)
+        else:
+            fitting = [proposal for proposal in land.queue(gate) if proposal.id == only and only not in told]
+        rows += [_row(gate, lease, proposal, land.STAGES) for proposal in fitting[:1]]
     return rows
 
 
