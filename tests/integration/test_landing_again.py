@@ -45,6 +45,15 @@ def test_one_that_was_opened_again_stays_open_when_the_cache_is_lost(story: Stor
     assert len(said(story, proposal)) == 1
 
 
+def test_one_that_is_asked_for_by_name_and_was_published_before_is_told_as_landed(story: Story) -> None:
+    """Reporting it takes it out of the queue; that is no reason to say that it is not there."""
+    proposal = story.propose("topic", {"new": "1\n"})
+    tip = published(story, proposal)
+    (row,) = story.land(proposal.id)
+    assert (row.landing.proposal, row.landing.outcome) == (proposal.id, Outcome.LANDED)
+    assert story.trunk_tip() == tip
+
+
 def test_a_second_approval_is_not_lost_with_the_cache(story: Story) -> None:
     proposal = story.propose("topic", {"new": "1\n"})
     story.land()

@@ -99,7 +99,7 @@ def land_round(gate: Gate, leases: Leases, only: str | None = None) -> list[Told
     with leases.hold(str(gate.project.trunk)) as lease:
         rows = recover(gate)
         told = {row.landing.proposal for row in rows}
-        for proposal in _chosen(gate, only):
+        for proposal in () if only in told else _chosen(gate, only):  # to be reported took it out of the queue
             if proposal.id not in told:
                 rows.append(_row(gate, lease, proposal, land.STAGES))
     return rows
