@@ -131,11 +131,12 @@ def test_a_supervisor_that_was_killed_is_told_at_once_and_another_one_takes_its_
         os.kill(idle, signal.SIGKILL)
         wait_for(lambda: not start_of(idle))
         assert agent.run("2", "true")["result"] == "SUCCESS"
-        agent.start("3", "echo $$ >group; exec sleep 1000")
+        agent.start("3", "echo $$ >draft; mv draft group; exec sleep 1000")
+        wait_for((tmp_path / "work" / "group").exists)
         os.kill(agent.supervisor("3"), signal.SIGKILL)
         agent.until_ended("3")
         assert agent.ended["3"] == {"lost": "the supervisor was killed"}
-        assert agent.run("4", "[ ! -e group ] || kill $(cat group)")["result"] == "SUCCESS"
+        assert agent.run("4", "kill $(cat group)")["result"] == "SUCCESS"
 
 
 def test_builds_outlive_a_server_that_is_killed(tmp_path: Path) -> None:
