@@ -138,9 +138,7 @@ class GitRepository:
             yield tree
 
     @staticmethod
-    def _git(
-        folder: Path | None, *arguments: str, person: str = "byoci", more: Mapping[str, str] | None = None
-    ) -> str:
+    def _git(folder: Path | None, *arguments: str, person: str = "byoci", more: Mapping[str, str] | None = None) -> str:
         environment = proc.base_environment() | {
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
