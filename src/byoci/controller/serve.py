@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from byoci import durable
-from byoci.controller.access import Access
+from byoci.identity.access import Access
 from byoci.controller.api.app import App
 from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
 from byoci.controller.connection import LocalLink
 from byoci.controller.controller import Controller
 from byoci.controller.loopback import Loopback
-from byoci.controller.people import People
+from byoci.identity.people import People
 from byoci.controller.places import LOOPBACK
 from byoci.errors import UnavailableError
 from byoci.web.serving import ADDRESS_FILE, listening
@@ -53,7 +53,9 @@ async def serve(home: Path, serving: Serving) -> int | None:
         people = People(home)
         tasks = []
         try:
-            access = Access(controller.state, people)
+            state = controller.state
+            state.hand_over_tokens(people.tokens.add)
+            access = Access(people, state.sessions, state.own("crumb"), f"byoci-{state.own('cookie')[:8]}")
             _first_person(home, access)
             await controller.open()
             gc.freeze()  # a thousand jobs stay: looking through them again and again would halt answers for 50 ms

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
-from byoci.controller.access import CRUMB_FIELD
+from byoci.identity.access import CRUMB_FIELD
 from byoci.controller.api import builds, http, items, site
 from byoci.controller.api.shapes import root_bean
 from byoci.controller.beans import Bean
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from byoci.controller.access import Access
+    from byoci.identity.access import Access
     from byoci.controller.api.http import Call
     from byoci.controller.controller import Controller
 

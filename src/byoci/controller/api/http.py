@@ -15,13 +15,13 @@ from byoci.controller.beans import Bean, answer
 from byoci.controller.catalog import DisabledError, MissingError
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.render import as_json, as_xml
-from byoci.controller.throttle import TooManyTriesError
+from byoci.identity.throttle import TooManyTriesError
 from byoci.errors import ByociError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from byoci.controller.access import Access
+    from byoci.identity.access import Access
     from byoci.controller.controller import Controller
 
 VERSION: Final = "2.440.3"  # of the Jenkins whose API this is; clients choose their ways by it

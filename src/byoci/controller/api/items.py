@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 
 from byoci.controller import expressions
-from byoci.controller.access import CRUMB_FIELD
+from byoci.identity.access import CRUMB_FIELD
 from byoci.controller.api import http
 from byoci.controller.api.shapes import item_bean, view_bean
 from byoci.controller.catalog import FOLDER, MissingError

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from byoci.controller.access import CRUMB_FIELD
+from byoci.identity.access import CRUMB_FIELD
 from byoci.controller.api import http
 from byoci.controller.api.shapes import node_bean, queued_bean
 from byoci.controller.beans import Bean

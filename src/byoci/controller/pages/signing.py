@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from starlette.responses import RedirectResponse
 
-from byoci.controller.access import SESSION
+from byoci.identity.access import SESSION
 from byoci.controller.pages import frame
-from byoci.controller.throttle import TooManyTriesError
+from byoci.identity.throttle import TooManyTriesError
 
 if TYPE_CHECKING:
     from starlette.responses import Response

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from byoci.controller import throttle
-from byoci.controller.access import Access, User
-from byoci.controller.people import People, fits, hashed
+from byoci.identity import throttle
+from byoci.identity.access import Access, User
+from byoci.identity.people import People, fits, hashed
 from byoci.controller.state import State
-from byoci.controller.throttle import Throttle, TooManyTriesError
+from byoci.identity.throttle import Throttle, TooManyTriesError
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def people(tmp_path: Path) -> Iterator[People]:
 @pytest.fixture
 def access(tmp_path: Path, people: People) -> Iterator[Access]:
     state = State(tmp_path / "controller.sqlite")
-    yield Access(state, people)
+    yield Access(people, state.sessions, "secret", "cookie")
     state.close()
 
 
