@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from byoci.controller.state import State
+from byoci.errors import UsageError
 from byoci.identity import throttle
 from byoci.identity.access import Access, User
 from byoci.identity.people import People, fits, hashed
-from byoci.controller.state import State
 from byoci.identity.throttle import Throttle, TooManyTriesError
-from byoci.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from byoci import durable
-from byoci.identity.access import Access
 from byoci.controller.api.app import App
 from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
 from byoci.controller.connection import LocalLink
 from byoci.controller.controller import Controller
 from byoci.controller.loopback import Loopback
-from byoci.identity.people import People
 from byoci.controller.places import LOOPBACK
 from byoci.errors import UnavailableError
+from byoci.identity.access import Access
+from byoci.identity.people import People
 from byoci.web.serving import ADDRESS_FILE, listening
 
 if TYPE_CHECKING:

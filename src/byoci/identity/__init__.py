@@ -1,1 +1,1 @@
-"""Who may sign in: people, their passwords and tokens, sessions of browsers; for the controller and the dashboard alike."""
+"""Who may sign in, for controller and dashboard alike: people, passwords, tokens, sessions of browsers."""
