@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from byoci.gate.ballot import Policy
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
     from byoci.jenkins.client import Jenkins
+    from byoci.monitor.sight import Readers
     from byoci.monitor.watched import Watched
     from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
@@ -116,6 +117,20 @@ class Site:
             forge=self.local_forge,
             tip=lambda branch: self.vcs(found).tip(branch),
             near=found.forge == "local",
+        )
+
+    def readers(self) -> Readers:
+        """Who may see what at the dashboard."""
+        from byoci.controller.client import ADMINISTRATOR
+        from byoci.forge.local_people import expanded
+        from byoci.monitor.sight import Readers
+
+        teams = {name: team.members for name, team in self.config.teams.items()}
+        projects = self.config.projects.items()
+        return Readers(
+            anonymous=self.config.monitor.open,
+            of={name: expanded(teams, found.readers) for name, found in projects if found.readers is not None},
+            administrators=(ADMINISTRATOR,),
         )
 
     def jenkins(self) -> Jenkins:

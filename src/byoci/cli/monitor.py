@@ -44,6 +44,8 @@ def serve(context: Context) -> None:
         url=settings.url or "",
         longest=settings.poll,
         secret=site.webhook_secret(),
+        people=site.config.controller_folder,
+        readers=site.readers(),
     )
     run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins(), output.progress)
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
+import secrets
 import signal
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci import durable
 from byoci.errors import UnavailableError
+from byoci.identity.access import Access
+from byoci.identity.people import OPERATOR, READER, People
 from byoci.monitor.board import Board
 from byoci.monitor.brain import Brain
+from byoci.monitor.sight import Readers
 from byoci.monitor.state import State
 from byoci.web.serving import ADDRESS_FILE, hold, listening
 
@@ -39,6 +44,8 @@ class Serving:
     url        its address as people see it; "": the one that it listens at
     longest    seconds between two looks at a forge where nothing happens
     secret     what webhooks are signed with; b"" where there is none, and none is taken
+    people     the folder with those who may sign in
+    readers    who may see what
     """
 
     folder: Path
@@ -47,6 +54,8 @@ class Serving:
     url: str
     longest: float
     secret: bytes
+    people: Path
+    readers: Readers = field(default_factory=Readers)
 
 
 def serve(
@@ -116,12 +125,15 @@ class _Thinking(threading.Thread):
 async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket, tell: Callable[[str], None]) -> None:
     import uvicorn
 
-    from byoci.monitor.app import App
+    from byoci.monitor.app import App, At
 
     host, port = listener.getsockname()[:2]
     own = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    with contextlib.closing(State(serving.folder)) as state:
-        app = App(thinking.board, state, serving.url or own, own, serving.secret, thinking.wake)
+    at = At(serving.url or own, own, serving.secret, thinking.wake)
+    with contextlib.closing(State(serving.folder)) as state, contextlib.closing(People(serving.people)) as people:
+        cookie = f"byoci-dashboard-{hashlib.sha256(bytes(serving.folder)).hexdigest()[:8]}"
+        access = Access(people, state.sessions, secrets.token_hex(), cookie, (OPERATOR, READER))
+        app = App(thinking.board, state, access, serving.readers, at)
         options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
         config = uvicorn.Config(app, ws="none", limit_concurrency=200, timeout_graceful_shutdown=5, **options)
         server = uvicorn.Server(config)
