@@ -35,6 +35,8 @@ class Readers:
 class Sight:
     """The board and the landings, as somebody may see them: of what he may not see there is no trace.
 
+    Nor is there of projects that the definition has no more: nobody knows who may see them.
+
     person  None for somebody who has not signed in
     """
 
@@ -60,17 +62,16 @@ class Sight:
 
     def landings(self, project: str, limit: int = 100) -> list[Started]:
         """A project's newest landings; none of one that he may not see."""
-        return self._state.newest(project, limit) if self._may(project) else []
+        return self._state.newest(project, limit) if self.tile(project) else []
 
     def latest(self, limit: int) -> list[Started]:
         """The newest landings of all projects."""
-        if not self._readers.of:
-            return self._state.newest(limit=limit)
         return self._state.newest_of([tile.project for tile in self.tiles()], limit)
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many landings have ended so: (project, outcome) → number."""
-        return {key: count for key, count in self._state.counts().items() if self._may(key[0])}
+        names = {tile.project for tile in self.tiles()}
+        return {key: count for key, count in self._state.counts().items() if key[0] in names}
 
     def _may(self, project: str) -> bool:
         return self._readers.may(self._person, project)
