@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from byoci.errors import ConfigError, UnavailableError, UsageError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from byoci.config import schema
     from byoci.config.loading import Config
     from byoci.forge.local import LocalForge
+    from byoci.forge.local_reading import LocalReader
     from byoci.gate.ballot import Policy
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
     from byoci.jenkins.client import Jenkins
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from byoci.vcs.shelf import Shelf
     from byoci.vcs.urls import UrlPolicy
     from byoci.worker.base import Limits, Worker
+
+
+class LocalPeople(TypedDict):
+    """Who is who on the local forge; see `LocalForge`."""
+
+    teams: Mapping[str, Sequence[str]]
+    administrators: Sequence[str]
+    trusted: Mapping[str, Sequence[str]]
 
 
 def open_site(path: Path | None, namespace: str) -> Site:
@@ -50,14 +59,22 @@ class Site:
         from byoci.forge.local import LocalForge
         from byoci.forge.local_people import user_name
 
-        projects = self.config.projects
-        return LocalForge(
-            self.config.local_forge_path,
-            teams={name: team.members for name, team in self.config.teams.items()},
-            administrators=self.config.local_forge.administrators,
-            user=user_name(os.getuid()),  # the environment can say anything
-            trusted={name: project.approve.trusted for name, project in projects.items() if project.approve.trusted},
-        )
+        user = user_name(os.getuid())  # the environment can say anything
+        return LocalForge(self.config.local_forge_path, user=user, **self._local_people())
+
+    def _local_people(self) -> LocalPeople:
+        projects = self.config.projects.items()
+        return {
+            "teams": {name: team.members for name, team in self.config.teams.items()},
+            "administrators": self.config.local_forge.administrators,
+            "trusted": {name: found.approve.trusted for name, found in projects if found.approve.trusted},
+        }
+
+    @functools.cached_property
+    def _local_reader(self) -> LocalReader:
+        from byoci.forge.local_reading import LocalReader
+
+        return LocalReader(self.config.local_forge_path, **self._local_people())
 
     @functools.cached_property
     def leases(self) -> Leases:
@@ -114,7 +131,7 @@ class Site:
             project=name,
             trunk=found.trunk,
             policy=policy_of(found),
-            forge=self.local_forge,
+            forge=self._local_reader,
             tip=lambda branch: self.vcs(found).tip(branch),
             near=found.forge == "local",
         )

@@ -59,16 +59,20 @@ class Serving:
 
 
 def serve(
-    serving: Serving, projects: Callable[[], Sequence[Watched]], jenkins: Jenkins, tell: Callable[[str], None]
+    serving: Serving,
+    projects: Callable[[], Sequence[Watched]],
+    find: Callable[[], Jenkins],
+    tell: Callable[[str], None],
 ) -> None:
     """Work until SIGTERM or SIGINT. Raises `UsageError` where another monitor has the folder, or the port.
 
     projects  opens what is watched, in the thread that works with it
+    find      looks where the controller is; it may not run yet
     """
     with contextlib.ExitStack() as ends:
         ends.callback(os.close, hold(serving.folder, "monitor", "Stop it first."))
         listener = ends.enter_context(listening(serving.listen, serving.port, _OTHER_PORT))
-        thinking = _Thinking(serving, projects, jenkins, tell)
+        thinking = _Thinking(serving, projects, find, tell)
         asyncio.run(_answer(serving, thinking, listener, tell))
     if thinking.failed is not None:
         raise thinking.failed
@@ -81,14 +85,14 @@ class _Thinking(threading.Thread):
         self,
         serving: Serving,
         projects: Callable[[], Sequence[Watched]],
-        jenkins: Jenkins,
+        find: Callable[[], Jenkins],
         tell: Callable[[str], None],
     ) -> None:
         super().__init__(name="brain", daemon=True)
         self.board = Board()
         self.failed: Exception | None = None
         self.when_over: Callable[[], None] = lambda: None
-        self._parts = (serving, projects, jenkins, tell)
+        self._parts = (serving, projects, find, tell)
         self._bell = threading.Event()
         self._ending = False
         self._woken: set[str] = set()
@@ -112,9 +116,9 @@ class _Thinking(threading.Thread):
         self._bell.set()
 
     def _think(self) -> None:
-        serving, projects, jenkins, tell = self._parts
+        serving, projects, find, tell = self._parts
         with contextlib.closing(State(serving.folder)) as state:
-            brain = Brain(projects(), state, jenkins, serving.longest, self.board, tell)
+            brain = Brain(projects(), state, find, serving.longest, self.board, tell)
             while not self._ending:
                 while self._woken:
                     brain.wake(self._woken.pop())
