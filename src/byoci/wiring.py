@@ -6,13 +6,13 @@ import contextlib
 import functools
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from byoci.errors import ConfigError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from byoci.config import schema
     from byoci.config.loading import Config
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from byoci.vcs.shelf import Shelf
     from byoci.vcs.urls import UrlPolicy
     from byoci.worker.base import Limits, Worker
+
+
+WEBHOOK_CREDENTIAL: Final = "controller-webhook"
+"""What units of systemd's call the secret of webhooks."""
 
 
 class LocalPeople(TypedDict):
@@ -167,11 +171,13 @@ class Site:
         return Jenkins(url, ADMINISTRATOR, token)
 
     def webhook_secret(self) -> bytes:
-        """What the forges sign webhooks with; b"" where there is none yet."""
-        try:
-            return (self.config.state / "secrets" / "controller" / "webhook").read_bytes().strip()
-        except FileNotFoundError:
-            return b""
+        """What the forges sign webhooks with; b"" where there is none yet. A unit of systemd's is given it."""
+        given = os.environ.get("CREDENTIALS_DIRECTORY")
+        places = [Path(given, WEBHOOK_CREDENTIAL)] if given else []
+        for place in (*places, self.config.state / "secrets" / "controller" / "webhook"):
+            with contextlib.suppress(FileNotFoundError):
+                return place.read_bytes().strip()
+        return b""
 
     def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
         """The jobs that the controller is to have: name → config.xml.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import controller_home
+from byoci.cli.sites import config_if_any, controller_home, need_controller
+from byoci.config.paths import byoci_home
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +28,25 @@ _ADMINISTRATOR = "admin"
 @click.group()
 def controller() -> None:
     """The embedded controller."""
+
+
+@controller.command(short_help="Run the controller, until it is ended.")
+@click.pass_obj
+def serve(context: Context) -> None:
+    """Run the controller until SIGTERM or Ctrl-C, as a unit of systemd does. Its builds outlive it.
+
+    Agents of the definition are told to it by `byoci host update-agent-access`.
+    """
+    from byoci.cli.controller import serving_of
+    from byoci.controller import background
+    from byoci.host import secrets
+    from byoci.host.site_agent import prepare
+
+    need_controller()
+    home = controller_home(context)
+    prepare(byoci_home(os.environ) / context.namespace / secrets.FOLDER, home, context.namespace)
+    program = background.command(home, serving_of(config_if_any(context)))
+    os.execv(program[0], program)  # noqa: S606 - the same process, which systemd watches
 
 
 @controller.group()

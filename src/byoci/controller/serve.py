@@ -20,6 +20,7 @@ from byoci.controller.places import LOOPBACK
 from byoci.errors import UnavailableError
 from byoci.identity.access import Access
 from byoci.identity.people import People
+from byoci.web import systemd
 from byoci.web.serving import ADDRESS_FILE, listening
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ async def _answer(controller: Controller, app: App, listener: socket.socket) -> 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     restarting = asyncio.create_task(_end_for_restart(controller, server))
     try:
-        await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
+        async with systemd.answering():
+            await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
     except SystemExit as error:
         raise UnavailableError("the server could not be started") from error
     finally:
@@ -129,6 +131,8 @@ async def _end_for_restart(controller: Controller, server: uvicorn.Server) -> No
 
 def _end(controller: Controller, server: uvicorn.Server) -> None:
     """Answer nobody any more; who follows a log would otherwise be answered for as long as its build takes."""
+    if not controller.restart.is_set():
+        systemd.notify(systemd.STOPPING)
     server.should_exit = True
     controller.closing = True
     for running in controller.running.values():

@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from byoci.monitor.board import Board
 from byoci.monitor.brain import Brain
 from byoci.monitor.sight import Readers
 from byoci.monitor.state import State
+from byoci.web import systemd
 from byoci.web.serving import ADDRESS_FILE, hold, listening
 
 if TYPE_CHECKING:
@@ -144,17 +146,23 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
         loop = asyncio.get_running_loop()
         thinking.when_over = lambda: _end_soon(loop, server)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, thinking.end)
+            loop.add_signal_handler(number, _end, thinking)
         thinking.start()
         durable.replace(serving.folder / ADDRESS_FILE, f"{own}\n".encode())
         tell(f"the dashboard is at {serving.url or own}")
         try:
-            await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
+            async with systemd.answering(lambda: time.monotonic() - thinking.board.worked):
+                await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
         except SystemExit as error:
             raise UnavailableError("the server could not be started") from error
         finally:
             thinking.end()
             await asyncio.to_thread(thinking.join)
+
+
+def _end(thinking: _Thinking) -> None:
+    systemd.notify(systemd.STOPPING)
+    thinking.end()
 
 
 def _end_soon(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:
