@@ -36,6 +36,11 @@ TimeoutStopSec=60
 _CONTROLLER_OF_SYSTEM: Final = """
 Delegate=yes
 ProtectSystem=full
+PrivateMounts=yes
+SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
+"""
+_NO_CAPABILITY: Final = """
 CapabilityBoundingSet=
 """
 _MONITOR: Final = """
@@ -46,7 +51,7 @@ RestrictNamespaces=yes
 RestrictSUIDSGID=yes
 MemoryDenyWriteExecute=yes
 SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
+SystemCallFilter=~@privileged
 SystemCallErrorNumber=EPERM
 """
 _MONITOR_OF_SYSTEM: Final = """
@@ -63,9 +68,7 @@ ProtectControlGroups=yes
 ProtectClock=yes
 ProtectHostname=yes
 ProtectProc=invisible
-ProcSubset=pid
 RemoveIPC=yes
-CapabilityBoundingSet=
 """
 
 
@@ -89,35 +92,31 @@ class Installation:
         """A path as units have it: `%i` for the namespace's own folder, where it is in that."""
         own = self.home / self.namespace
         if path.is_relative_to(own):
-            return f"{_quoted(str(self.home))}/%i/{_quoted(str(path.relative_to(own)))}"
-        return _quoted(str(path))
+            return f"{_literal(str(self.home))}/%i/{_literal(str(path.relative_to(own)))}"
+        return _literal(str(path))
 
 
 def render(made: Installation) -> Mapping[str, str]:
     """The units: name of the file → text."""
     state = made.any_namespace(made.home / made.namespace / "x").removesuffix("/x")
-    hidden = " ".join(f"-{state}/secrets/{name}" for name in _HIDDEN)
+    hidden = " ".join(_word(f"-{state}/secrets/{name}") for name in _HIDDEN)
     credentials = f"LoadCredential={WEBHOOK_CREDENTIAL}:{state}/secrets/controller/webhook"
-    of_system = f"{_MONITOR_OF_SYSTEM}ReadWritePaths={state}\nInaccessiblePaths={hidden}\n"
+    folders = f"ReadWritePaths={_word(state)}\nInaccessiblePaths={hidden}"
+    # Builds on this machine that root runs are handed to another user, which takes capabilities.
+    builds = "" if made.user == "root" else _NO_CAPABILITY
+    controller = (_CONTROLLER, _ANY, *((_CONTROLLER_OF_SYSTEM, builds) if made.user else ()))
+    monitor = (credentials, _MONITOR, _ANY, *((_MONITOR_OF_SYSTEM, _NO_CAPABILITY, folders) if made.user else ()))
     return {
-        CONTROLLER: _unit(
-            made, "controller", "network-online.target", ("controller", "serve"), _CONTROLLER, _CONTROLLER_OF_SYSTEM
-        ),
-        MONITOR: _unit(
-            made,
-            "monitor",
-            "network-online.target byoci-controller@%i.service",
-            ("monitor", "serve"),
-            f"{credentials}{_MONITOR}",
-            of_system,
-        ),
+        CONTROLLER: _unit(made, "controller", "network-online.target", controller),
+        MONITOR: _unit(made, "monitor", "network-online.target byoci-controller@%i.service", monitor),
     }
 
 
-def _unit(made: Installation, what: str, after: str, command: Sequence[str], own: str, of_system: str) -> str:
-    start = [_quoted(str(made.byoci)), "--config", made.any_namespace(made.config), "--namespace", "%i", *command]
+def _unit(made: Installation, what: str, after: str, parts: Sequence[str]) -> str:
+    options = ("--config", made.any_namespace(made.config), "--namespace", "%i", what, "serve")
+    start = " ".join(_word(word).replace("$", "$$") for word in (_literal(str(made.byoci)), *options))
     user = f"User={made.user}\n" if made.user else ""
-    sandbox = "\n".join(part.strip() for part in (own, _ANY, of_system if made.user else "") if part)
+    sandbox = "\n".join(part.strip() for part in parts if part)
     return f"""\
 [Unit]
 Description=byoci {what} of %i
@@ -127,8 +126,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-{user}Environment="BYOCI_HOME={_quoted(str(made.home))}"
-ExecStart={" ".join(f'"{word}"' for word in start)}
+{user}Environment={_word(f"BYOCI_HOME={_literal(str(made.home))}")}
+ExecStart={start}
 Restart=on-failure
 RestartSec=5
 RestartPreventExitStatus=2
@@ -140,6 +139,12 @@ WantedBy={"multi-user.target" if made.user else "default.target"}
 """
 
 
-def _quoted(text: str) -> str:
-    """A path within quotation marks of a unit. Raises nothing: paths with line ends are no installation's."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+def _literal(text: str) -> str:
+    """A text in which systemd finds no specifier."""
+    return text.replace("%", "%%")
+
+
+def _word(text: str) -> str:
+    """A text as one word."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
