@@ -9,6 +9,7 @@ import threading
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -19,13 +20,14 @@ from byoci.gate.ballot import Policy
 from byoci.jenkins.client import Jenkins
 from byoci.model import Location, Outcome, Status, VoteValue
 from byoci.monitor import desk as desk_module
+from byoci.monitor import state as state_module
 from byoci.monitor.desk import Desk
 from byoci.monitor.line import Line
 from byoci.monitor.state import State
 from byoci.monitor.watched import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.monitor
@@ -36,7 +38,7 @@ POLL = 60.0
 
 
 class Clock:
-    """The desk's clock, which jumps when it is told to."""
+    """The monitor's clock, which jumps when it is told to."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -91,7 +93,14 @@ class Controller:
                 return 404, b""
             if request.command == "POST":
                 self.started.append(request.path)
+                token = parse_qs(urlsplit(request.path).query)["LANDING"][0]
+                parameters = [{"name": "LANDING", "value": token}]
+                number = len(self.started)
+                self.builds.append({"number": number, "building": True, "actions": [{"parameters": parameters}]})
                 return 201, b""
+            number = request.path.split("/")[3]
+            if number.isdigit():
+                return (200, json.dumps(self.builds[int(number) - 1]).encode()) if self.builds else (404, b"")
             return 200, json.dumps({"builds": self.builds}).encode()
         return 200, json.dumps({"items": [], "jobs": []}).encode()
 
@@ -124,11 +133,11 @@ class Story:
             raise UnavailableError("the controller does not run")
         return Jenkins(self.controller.url)
 
-    def work(self, seconds: float) -> int:
-        """Let so much time go by, in the desk's own steps; how often it worked."""
+    def work(self, seconds: float, until: Callable[[], object] = lambda: False) -> int:
+        """Let so much time go by at most, in the desk's own steps, if these are not too short; how many these were."""
         ends, count = self.clock.ahead + seconds, 0
-        while self.clock.ahead < ends:
-            self.clock.ahead += min(max(self.desk.work(), 0.05), seconds)
+        while self.clock.ahead < ends and not until():
+            self.clock.ahead += min(max(self.desk.work(), 2.0), seconds)
             count += 1
         return count
 
@@ -146,7 +155,8 @@ def controller() -> Iterator[Controller]:
 @pytest.fixture
 def story(tmp_path: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     clock = Clock()
-    monkeypatch.setattr(desk_module, "time", SimpleNamespace(monotonic=clock.monotonic, time=clock.time))
+    for module in (desk_module, state_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic, time=clock.time))
     made = Story(tmp_path, controller, clock)
     yield made
     made.state.close()
@@ -197,8 +207,9 @@ def test_a_controller_that_answers_nonsense_loses_no_landing(story: Story, kind:
     assert len([item for item in story.state.newest() if item.ended is None]) <= 1
     assert Outcome.LANDED not in story.outcomes()
     story.controller.healthy = True
-    story.work(2000)
+    story.work(4000, lambda: story.controller.started)
     assert story.controller.started  # and then its build was asked for
+    story.desk.work()
     assert story.desk.trouble == ""
 
 
@@ -216,7 +227,7 @@ def test_a_controller_that_is_down_is_waited_for_and_found_at_another_address(st
         other.healthy = True
         story.controller = other
         first.close()
-        story.work(300)
+        story.work(300, lambda: other.started)
         assert other.started  # of the first one's build the other knows nothing: it was lost, and asked for anew
         assert story.outcomes()[0] is Outcome.ERROR
     finally:
@@ -229,17 +240,18 @@ def test_a_job_that_is_deleted_under_a_landing_ends_it_and_is_told(story: Story)
     controller.healthy = True
     story.work(5)
     (landing,) = story.state.newest()
-    parameters = [{"name": "LANDING", "value": landing.token}]
-    controller.builds = [{"number": 1, "building": True, "actions": [{"parameters": parameters}]}]
-    story.work(5)
-    assert story.state.newest()[0].number == 1
+    assert landing.number == 1
     controller.builds, controller.knows_job = [], False
     story.work(30)
     assert story.outcomes()[0] is Outcome.ERROR
-    assert story.state.newest()[-1].reasons == ("The controller does not know its build, or does not any more.",)
-    story.work(120)
-    assert "byoci job update" in story.desk.trouble
+    assert story.state.newest()[0].reasons == ("The controller does not know its build, or does not any more.",)
+    for _ in range(4):
+        story.work(300)
+        assert "byoci job update" in story.desk.trouble  # all the time, and not only when it is tried again
+    assert len(story.state.newest()) == 1
+    assert [line for line in story.told if "no job" in line] == [f"hello: {story.desk.trouble}"]
     controller.knows_job = True
-    story.work(2000)
+    story.work(60, lambda: len(controller.started) > 1)
+    assert len(controller.started) == 2
+    story.desk.work()
     assert story.desk.trouble == ""
-    assert len(controller.started) > 1

@@ -20,6 +20,7 @@ pytest.importorskip("starlette", reason="missing: starlette")
 from byoci.identity.access import Access
 from byoci.identity.people import OPERATOR, READER, People
 from byoci.model import Location, Outcome, Proposal, Status
+from byoci.monitor import hooks as hooks_module
 from byoci.monitor.app import App, At
 from byoci.monitor.board import Board, Seen, Tile
 from byoci.monitor.hooks import LARGEST
@@ -141,9 +142,26 @@ def test_a_huge_one_is_not_read_to_its_end(site: Site) -> None:
     assert site.woken == []
 
 
+def test_one_that_does_not_come_to_its_end_is_not_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks_module, "_PATIENCE", 0.05)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/hooks/local", "query_string": b"", "scheme": "http"}
+    asyncio.run(site.app({**scope, "headers": [(b"host", b"127.0.0.1:8020")]}, receive, send))
+    assert sent[0]["status"] == 408
+    assert site.hook(b'{"after": "that"}') == 202
+
+
 @pytest.mark.parametrize("path", ["/hooks/github", "/hooks/", "/hooks/local/more", "/hooks/%2e%2e/local"])
 def test_other_forges_have_no_hook(site: Site, path: str) -> None:
     assert site.hook(b'{"other": 1}', path=path) in {404, 405}
+    assert site.hook(b'{"other": 1}', path=path, signature="guess") in {401, 405}  # who may not know is not told
     assert site.woken == []
 
 

@@ -11,7 +11,6 @@ from byoci.gate import ballot as ballots
 from byoci.gate import train
 from byoci.jenkins.client import NoJobError
 from byoci.jenkins.landing_job import LANDING, PROPOSAL, RESULT, job_name
-from byoci.model import Outcome
 from byoci.monitor import retries
 from byoci.monitor.board import Seen, Tile
 from byoci.monitor.fate import fate
@@ -178,7 +177,7 @@ class Desk:
         try:
             self._line.controller().start(self.job, {PROPOSAL: proposal.id, LANDING: landing.token})
         except NoJobError as error:
-            self._state.end(landing, Outcome.ERROR, (str(error),))
+            self._state.forget(landing)  # nothing was asked for, so its turn is not over
             self._start_at = time.monotonic() + _AGAIN
             self._say_trouble(error)
             return None

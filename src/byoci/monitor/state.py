@@ -162,6 +162,10 @@ class State:
             landing.id,
         )
 
+    def forget(self, landing: Started) -> None:
+        """It was not asked for after all."""
+        self._change("DELETE FROM landing WHERE id = ? AND number IS NULL", landing.id)
+
     def freeze(self, project: str, reason: str, person: str) -> None:
         """Have nothing but hotfixes land. A trunk that is frozen already has the new reason."""
         self._change(
