@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,6 +121,16 @@ def test_guessing_is_slowed_down_and_who_knows_is_not(
         assert sum(isinstance(one, TooManyTriesError) for one in told) == 15
 
     asyncio.run(story())
+
+
+def test_tokens_that_an_earlier_version_kept_elsewhere_are_taken_over_once(people: People, tmp_path: Path) -> None:
+    with contextlib.closing(State(tmp_path / "controller.sqlite")) as state:
+        state._database.execute("INSERT INTO token VALUES ('digest', 'ann', 'older')")
+        state.hand_over_tokens(people.tokens.add)
+        assert people.tokens.person_of("digest") == "ann"
+        people.tokens.drop_all("ann")
+        state.hand_over_tokens(people.tokens.add)
+    assert people.tokens.people() == []
 
 
 def test_waits_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,14 @@ from byoci.jenkins.client import Build
 from byoci.model import Location, Outcome, Proposal, Status
 from byoci.monitor import retries
 from byoci.monitor.fate import LOST, Fate, fate
-from byoci.monitor.sight import Readers
 from byoci.monitor.state import State
 from byoci.wiring import open_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from byoci.monitor.sight import Readers
 
 pytestmark = pytest.mark.monitor
 
