@@ -37,6 +37,13 @@ def check_label(text: str) -> str:
     return text
 
 
+def check_account(text: str) -> str:
+    """The name of an account on a server: what HTTP Basic can say."""
+    if ":" in text or not text.isascii():
+        raise ValueError('must be the name of an account there, such as "byoci"')
+    return text
+
+
 def check_agent(name: str) -> str:
     """The name of an agent."""
     if name == LOOPBACK_AGENT:
@@ -84,6 +91,13 @@ def check_not_in_clear(address: str, url: str | None, what: str) -> None:
     """
     if not is_loopback(address) and not (url or "").startswith("https://"):
         raise ValueError(f"listens beyond this machine, where {what}: set an https url")
+
+
+def check_asked_not_in_clear(url: str, what: str) -> None:
+    """That a server elsewhere is asked over https only; `what` would be open otherwise."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError(f"is asked beyond this machine over http, where {what}: set an https url")
 
 
 def is_loopback(host: str) -> bool:
