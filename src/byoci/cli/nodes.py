@@ -82,8 +82,8 @@ def update_agent(context: Context, names: tuple[str, ...], dry: bool) -> int:
         output.as_json(rows)
     elif not rows and not problems:
         output.say("All nodes are as they should be.")
-    for error in problems:
-        output.error(error)
+    for problem in problems:
+        output.error(problem)
     return 75 if problems else 0
 
 
