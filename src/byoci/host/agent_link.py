@@ -118,11 +118,10 @@ def explained(place: Place, user: str, key: Path, result: proc.Result) -> ByociE
             "byoci host update-agent-access; otherwise do not go on: somebody may be in its place.",
         )
     if "Permission denied" in said:
-        line = " ".join(keys.public_file(key).read_text(encoding="utf-8").split()[:2])
         return UnavailableError(
             f"{where} does not accept the key {key.name}",
             details=said,
-            resolution=f"Add this line to that user's authorized_keys:\n{line}",
+            resolution=f"Add this line to that user's authorized_keys:\n{keys.public_half(key)}",
         )
     if "ssh: " in said or result.status == 255:
         return UnavailableError(f"{where} cannot be reached", details=said)
