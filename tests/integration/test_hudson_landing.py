@@ -95,6 +95,8 @@ def assert_lands(site: Monitored, api: Hudson, node: str) -> None:
     for command in (("host", "update-agent-access"), ("monitor", "update-agent"), ("job", "update")):
         done = site.byoci(*command)
         assert done.returncode == 0, done.stdout + done.stderr
+    again = site.byoci("monitor", "update-agent")  # no Hudson tells a node's configuration
+    assert (again.returncode, f"node {node} is there, and this server does not tell" in again.stderr) == (75, True)
     assert site.byoci("job", "update").stdout == "All jobs are as they should be.\n"
     good = site.story.propose("good", {"good": "yes"})
     bad = site.story.propose("bad", {"broken": ""})

@@ -169,9 +169,12 @@ class Jenkins:
         return body, cookies
 
     def _refused(self, error: urllib.error.HTTPError, what: str) -> UnavailableError:
-        who = self._user or "who does not sign in"
+        if error.code in (401, 403) and not self._user:
+            brief = "the controller wants one to sign in"
+            return UnavailableError(brief, details=f"It answers {error.code} to {what}.", resolution=self._remedy)
         if error.code == 401:
-            return UnavailableError(f"the controller does not accept the token of {who}", resolution=self._remedy)
+            brief = f"the controller does not accept the token of {self._user}"
+            return UnavailableError(brief, resolution=self._remedy)
         if 300 <= error.code < 400:
             elsewhere = f"{self._url}{what} leads to {error.headers.get('Location', 'nowhere')}"
             return UnavailableError("the controller leads elsewhere", details=elsewhere, resolution=_NO_JENKINS)
@@ -179,7 +182,7 @@ class Jenkins:
         if error.code == 403:
             wanted = error.headers.get("X-Required-Permission")
             details = f"It needs {wanted}." if wanted else said
-            brief = f"the controller does not let {who} do that: {what}"
+            brief = f"the controller does not let {self._user} do that: {what}"
             return UnavailableError(brief, details=details, resolution=self._remedy)
         return UnavailableError(f"the controller answers {error.code} to {what}", details=said)
 
