@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = {
     "update-agent": "byoci.cli.nodes:update_agent",
+    "update-plugins": "byoci.cli.plugins:update_plugins",
 }
 
 

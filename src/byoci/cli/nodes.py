@@ -9,7 +9,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import dry_option, own_program
+from byoci.cli.sites import dry_option, need_jenkins, own_program
 from byoci.errors import ByociError, UsageError
 
 if TYPE_CHECKING:
@@ -41,11 +41,7 @@ def start_agent(context: Context, name: str) -> NoReturn:
 def _agent(context: Context, name: str) -> Agent:
     """An agent of the definition, for a controller that is a Jenkins."""
     config = context.site.config
-    if config.has_own_controller:
-        raise UsageError(
-            "the controller is byoci's own, which starts its agents itself",
-            resolution='This is for a Jenkins: controller.engine = "jenkins".',
-        )
+    need_jenkins(context)
     if name not in config.agents:
         known = ", ".join(config.agents) or "none"
         raise UsageError(f"there is no agent {name[:100]!a}", details=f"known: {known}", resolution="Add [agent.NAME].")
@@ -65,6 +61,7 @@ def update_agent(context: Context, names: tuple[str, ...], dry: bool) -> int:
     """
     from byoci.jenkins.nodes import carry_out, plan
 
+    need_jenkins(context)
     wanted = [_node(context, _agent(context, name)) for name in names or context.site.config.agents]
     jenkins = context.site.jenkins()
     rows, problems = [], []

@@ -62,6 +62,15 @@ def need_own_controller(context: Context) -> None:
         )
 
 
+def need_jenkins(context: Context) -> None:
+    """Raises `UsageError` where the controller is byoci's own."""
+    if context.site.config.has_own_controller:
+        raise UsageError(
+            "the controller is byoci's own, which sees to its agents itself and has no plugins",
+            resolution='This is for a Jenkins: controller.engine = "jenkins".',
+        )
+
+
 def need_monitor() -> None:
     """Raises `UsageError` where the monitor is not installed."""
     _need("the monitor", "monitor", ("starlette", "uvicorn", "jinja2"))

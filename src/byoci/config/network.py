@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 LOOPBACK_AGENT: Final = "loopback"
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_PLUGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?::[A-Za-z0-9][A-Za-z0-9._+-]{0,99})?")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_.+-]{1,100}")
 _KEY_KINDS: Final = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 
@@ -34,6 +35,13 @@ def check_label(text: str) -> str:
     """A label of an agent: what a label expression can say."""
     if not _LABEL.fullmatch(text):
         raise ValueError("must hold labels: letters, digits and . _ + -")
+    return text
+
+
+def check_plugin(text: str) -> str:
+    """A plugin of a Jenkins, by its short name, perhaps with a version."""
+    if not _PLUGIN.fullmatch(text):
+        raise ValueError('must hold plugins, such as "git" or "git:5.2.0"')
     return text
 
 

@@ -72,6 +72,13 @@ class Controller(Section):
         description="Of a Jenkins: how it calls byoci on its own machine to start an agent, the program and its "
         "options, each one word. Unset: this machine's own program, with this configuration.",
     )
+    plugins: Annotated[tuple[Annotated[str, AfterValidator(network.check_plugin)], ...], BeforeValidator(as_tuple)] = (
+        Field(
+            default=(),
+            description='Of a Jenkins: the plugins that `byoci monitor update-plugins` installs, each "NAME", or '
+            '"NAME:VERSION" with the oldest version that will do.',
+        )
+    )
     folder: FilePath | None = Field(
         default=None,
         description="Where its state is, in a folder for each namespace. Unset: `controller` in the namespace's.",

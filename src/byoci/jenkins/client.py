@@ -78,6 +78,10 @@ class Jenkins:
     def listed(self, path: str, name: str, fields: str) -> list[dict[str, Any]]:
         """A list of objects, of each these fields, that every server of the family has at this address; see `jobs`."""
         answer = self.get(f"{path}?{urlencode({'tree': f'{name}[{fields}]'})}")
+        if answer is None and path != "api/json":
+            self.jobs()  # it is a Jenkins, then
+            remedy = "Hudson and the oldest Jenkinses lack some."
+            raise UnavailableError(f"the server does not tell its {name}", details=path, resolution=remedy)
         try:
             told = _object(answer)
         except UnavailableError:
@@ -85,6 +89,10 @@ class Jenkins:
         if name not in told:  # not all of them have a header that tells what they are
             raise UnavailableError(f"no Jenkins answers at {self._url}", details=_words(answer), resolution=_NO_JENKINS)
         return _objects(told[name])
+
+    def told(self, path: str) -> dict[str, Any]:
+        """The JSON object at an address; an empty one where there is none."""
+        return _object(self.get(path))
 
     def start(self, job: str, parameters: Mapping[str, str]) -> None:
         """Have a build of the job queued. Raises `NoJobError`.
