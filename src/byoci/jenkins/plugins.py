@@ -212,7 +212,7 @@ def _older(version: str, than: str) -> bool:
 
 
 def _order(version: str) -> list[tuple[int, int, str]]:
-    """What versions are compared by: numbers by their value; below nothing what is not finished, above it other words."""
+    """What versions are compared by: numbers by their value, and before the end of a version what is unfinished."""
     parts = [(0, 0, "")]
     for one in reversed(_NUMBER.findall(version.lower())):
         part = (1, int(one), "") if one.isdigit() else (-1 if one in _UNFINISHED else 0, 1, one)
