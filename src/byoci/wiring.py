@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from byoci.errors import ConfigError, UnavailableError, UsageError
+from byoci.errors import ConfigError, UnavailableError, UsageError, of_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -155,7 +155,28 @@ class Site:
         )
 
     def jenkins(self) -> Jenkins:
-        """The controller's remote API. Raises `UnavailableError` where it does not run."""
+        """The controller's remote API. Raises `UnavailableError` where byoci's own does not run."""
+        from byoci.jenkins.client import Jenkins
+
+        config, settings = self.config, self.config.controller
+        if config.has_own_controller:
+            return self._own_jenkins()
+        assert settings.url is not None  # the schema wants it
+        if settings.user is None:
+            return Jenkins(settings.url, remedy="Name an account there: controller.user.")
+        file = config.jenkins_token_file
+        remedy = f"The token of {settings.user} is in {file}; docs/jenkins.md tells what he must be allowed to do."
+        return Jenkins(settings.url, settings.user, _token(file, settings.user), remedy)
+
+    def open_jenkins(self) -> Jenkins:
+        """A Jenkins as everybody sees it, who does not sign in."""
+        from byoci.jenkins.client import Jenkins
+
+        url = self.config.controller.url
+        assert url is not None  # the schema wants it of a Jenkins
+        return Jenkins(url)
+
+    def _own_jenkins(self) -> Jenkins:
         from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
         from byoci.jenkins.client import Jenkins
         from byoci.web.serving import ADDRESS_FILE
@@ -317,6 +338,20 @@ class Site:
             committer_email=landing.email,
             attempts=landing.attempts,
         )
+
+
+def _token(file: Path, user: str) -> str:
+    """The word in a file of secrets. Raises `ConfigError` where it holds none."""
+    remedy = f"Make an API token of {user} in the Jenkins, and put it into that file, for byoci's own user only."
+    try:
+        token = file.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError as error:
+        raise ConfigError(f"the token of {user} is missing", details=str(file), resolution=remedy) from error
+    except OSError as error:
+        raise of_system(error) from error
+    if not token.isascii() or len(token.split()) != 1:
+        raise ConfigError(f"{file} holds no token", resolution=remedy)
+    return token
 
 
 def policy_of(project: schema.Project) -> Policy:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from byoci.worker.base import ExitStatus
 
-_BY_HAND = {
+_ELSEWHERE = {
     "merge": "byoci.cli.byhand:merge",
     "commit": "byoci.cli.byhand:commit",
     "push": "byoci.cli.byhand:push",
+    "start-slave-via-ssh": "byoci.cli.nodes:start_agent",
 }
 _CREDENTIALS_PREFIX = "with-credentials "
 
@@ -31,7 +32,7 @@ _output_option = click.option(
 _folder = click.Path(path_type=Path, file_okay=False)
 
 
-@click.group(cls=LazyGroup, lazy=_BY_HAND)
+@click.group(cls=LazyGroup, lazy=_ELSEWHERE)
 def agent() -> None:
     """What jobs run on an agent: merge, test sealed off, publish.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from byoci.cli import complete, output
+from byoci.cli.main import LazyGroup
 from byoci.cli.sites import need_monitor
 from byoci.errors import NothingToDoError
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from byoci.monitor.state import State
 
 
-@click.group()
+_ELSEWHERE = {
+    "update-agent": "byoci.cli.nodes:update_agent",
+    "update-plugins": "byoci.cli.plugins:update_plugins",
+}
+
+
+@click.group(cls=LazyGroup, lazy=_ELSEWHERE)
 def monitor() -> None:
     """The monitor: looks at the forge, judges ballots, keeps each trunk's queue, and starts landings as builds."""
 

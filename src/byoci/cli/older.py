@@ -61,6 +61,11 @@ def slave() -> None:
     sys.exit(translate("byo-ci-slave", SLAVE_VERBS, sys.argv[1:]))
 
 
+def start_slave() -> None:
+    """Entry point of the program `start-slave-via-ssh`: what is `byoci agent start-slave-via-ssh` now."""
+    sys.exit(run(cli, ["agent", "start-slave-via-ssh", *sys.argv[1:]]))
+
+
 def translate(program: str, verbs: Mapping[str, Verb], arguments: Sequence[str]) -> int:
     """Run an older command line: its verb is the first word of `verbs` among the arguments. Gives the exit code."""
     at = next((index for index, word in enumerate(arguments) if word in verbs), None)

@@ -92,9 +92,19 @@ class Config:
 
     @property
     def controller_folder(self) -> Path:
-        """The state of the embedded controller."""
+        """The state of the embedded controller; for a Jenkins, its key for agents and their pinned host keys."""
         own = self.controller.folder
         return own / self.namespace if own else self.state / "controller"  # namespaces share nothing
+
+    @property
+    def has_own_controller(self) -> bool:
+        """Whether the controller is the one that byoci starts itself; otherwise it is a Jenkins."""
+        return self.controller.engine == "embedded"
+
+    @property
+    def jenkins_token_file(self) -> Path:
+        """Where the API token of `controller.user` is, for a Jenkins."""
+        return self.state / "secrets" / "controller" / "jenkins-token"
 
     @property
     def monitor(self) -> Monitor:

@@ -6,7 +6,9 @@ What they tell is used as far as it has the shape that it should: a server of an
 from __future__ import annotations
 
 import base64
+import http.client
 import json
+import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 20.0  # seconds for an answer
 _LARGEST: Final = 16 << 20  # bytes of an answer
+_WORDS: Final = 500  # characters of what it says where it refuses
+_UNSHOWN: Final = re.compile(r"(?is)<(script|style|head)\b.*?</\1>|<[^>]*>")
+_NO_JENKINS: Final = "See whether controller.url is the address of a Jenkins, with the whole path to it."
 _FACTS: Final = "number,url,building,result,timestamp,duration,actions[parameters[name,value]]"
 
 
@@ -46,23 +51,48 @@ class Build:
 class Jenkins:
     """See the module.
 
-    url    the server's address, with a slash at its end
-    user   whom to sign in as, with an API token; "": nobody
+    url     the server's address, with a slash at its end
+    user    whom to sign in as, with an API token; "": nobody
+    remedy  what to do where that is refused
 
     Order: calls stand alone. Concurrency: any number of threads may use one object. Errors: `UnavailableError` where
     the server does not answer, or refuses, with its own words.
     """
 
-    def __init__(self, url: str, user: str = "", token: str = "") -> None:
+    def __init__(self, url: str, user: str = "", token: str = "", remedy: str = "") -> None:
         self._url = url if url.endswith("/") else f"{url}/"
+        self._user = user
+        self._remedy = remedy or "See its log, and whether its user and token are right."
         encoded = base64.b64encode(f"{user}:{token}".encode()).decode()
         self._headers = {"Authorization": f"Basic {encoded}"} if user else {}
         self._crumb: dict[str, str] | None = None
 
     def jobs(self) -> dict[str, str]:
-        """The names of all jobs at the top, with their descriptions."""
-        told = _object(self.get("api/json?tree=jobs[name,description]"))
-        return {str(job.get("name")): str(job.get("description") or "") for job in _objects(told.get("jobs"))}
+        """The names of all jobs at the top, with their descriptions.
+
+        Raises `UnavailableError` where no server of the family answers.
+        """
+        jobs = self.listed("api/json", "jobs", "name,description")
+        return {str(job.get("name")): str(job.get("description") or "") for job in jobs}
+
+    def listed(self, path: str, name: str, fields: str) -> list[dict[str, Any]]:
+        """A list of objects, of each these fields, that every server of the family has at this address; see `jobs`."""
+        answer = self.get(f"{path}?{urlencode({'tree': f'{name}[{fields}]'})}")
+        if answer is None and path != "api/json":
+            self.jobs()  # it is a Jenkins, then
+            remedy = "Hudson and the oldest Jenkinses lack some."
+            raise UnavailableError(f"the server does not tell its {name}", details=path, resolution=remedy)
+        try:
+            told = _object(answer)
+        except UnavailableError:
+            told = {}
+        if name not in told:  # not all of them have a header that tells what they are
+            raise UnavailableError(f"no Jenkins answers at {self._url}", details=_words(answer), resolution=_NO_JENKINS)
+        return _objects(told[name])
+
+    def told(self, path: str) -> dict[str, Any]:
+        """The JSON object at an address; an empty one where there is none."""
+        return _object(self.get(path))
 
     def start(self, job: str, parameters: Mapping[str, str]) -> None:
         """Have a build of the job queued. Raises `NoJobError`.
@@ -71,6 +101,7 @@ class Jenkins:
         """
         path = f"{_job(job)}/buildWithParameters?{urlencode({**parameters, 'delay': '0sec'})}"
         if self.post(path) is None:
+            self.jobs()  # perhaps it is no Jenkins at all
             raise NoJobError(f"the controller has no job {job}", details=self._url, resolution="Type: byoci job update")
 
     def builds(self, job: str, newest: int = 50) -> list[Build]:
@@ -98,48 +129,70 @@ class Jenkins:
 
     def get(self, path: str) -> bytes | None:
         """What is at an address below the server's; None where that is not found."""
-        return self._ask(urllib.request.Request(self._url + path, headers=self._headers), path)  # noqa: S310 - configured
+        return self._answer(self._request(path), path)[0]
 
     def post(self, path: str, body: bytes = b"", kind: str = "") -> bytes | None:
         """Send something; what comes back, or None where the address is not found."""
         if self._crumb is None:
             self._crumb = self._new_crumb()
-        headers = {**self._headers, **self._crumb, **({"Content-Type": kind} if kind else {})}
-        request = urllib.request.Request(self._url + path, data=body, headers=headers)  # noqa: S310 - configured
+        headers = {**self._crumb, **({"Content-Type": kind} if kind else {})}
         try:
-            return self._ask(request, path)
+            return self._answer(self._request(path, headers, body), path)[0]
         except UnavailableError:
             self._crumb = None  # it ends with the session that it is of
             raise
 
     def _new_crumb(self) -> dict[str, str]:
-        told = _object(self.get("crumbIssuer/api/json"))
-        field_, crumb = told.get("crumbRequestField"), told.get("crumb")
-        return {str(field_): str(crumb)} if field_ and crumb else {}
+        """What a post has to bring along; a crumb may belong to a session, whose cookie is then among it."""
+        told, cookies = self._answer(self._request("crumbIssuer/api/json"), "crumbIssuer")
+        crumb = _object(told)
+        name, value = crumb.get("crumbRequestField"), crumb.get("crumb")
+        if not name or not value:
+            return {}
+        return {str(name): str(value), **({"Cookie": cookies} if cookies else {})}
 
-    def _ask(self, request: urllib.request.Request, path: str) -> bytes | None:
+    def _request(
+        self, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> urllib.request.Request:
+        return urllib.request.Request(self._url + path, body, {**self._headers, **(headers or {})})  # noqa: S310 - configured
+
+    def _answer(self, request: urllib.request.Request, path: str) -> tuple[bytes | None, str]:
+        """What comes back, None where that is not found; and the cookies with it."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
         try:
             with opener.open(request, timeout=_PATIENCE) as reply:
                 body = bytes(reply.read(_LARGEST + 1))
+                cookies = "; ".join(text.partition(";")[0] for text in reply.headers.get_all("Set-Cookie", ()))
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 404:
-                    return None
-                if error.code in (302, 303):
-                    return b""
-                words = error.read(2000).decode("utf-8", "replace").strip()
-            what = path.partition("?")[0]
-            raise UnavailableError(
-                f"the controller answers {error.code} to {what}",
-                details=words,
-                resolution="See its log, and whether its user and token are right." if error.code in (401, 403) else "",
-            ) from None
-        except (OSError, ValueError) as error:
+                    return None, ""
+                if error.code in (302, 303) and request.data is not None:
+                    return b"", ""
+                raise self._refused(error, path.partition("?")[0]) from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise UnavailableError("the controller does not answer", details=f"{self._url}: {error}") from error
         if len(body) > _LARGEST:
             raise UnavailableError("the controller's answer is too large", details=path)
-        return body
+        return body, cookies
+
+    def _refused(self, error: urllib.error.HTTPError, what: str) -> UnavailableError:
+        if error.code in (401, 403) and not self._user:
+            brief = "the controller wants one to sign in"
+            return UnavailableError(brief, details=f"It answers {error.code} to {what}.", resolution=self._remedy)
+        if error.code == 401:
+            brief = f"the controller does not accept the token of {self._user}"
+            return UnavailableError(brief, resolution=self._remedy)
+        if 300 <= error.code < 400:
+            elsewhere = f"{self._url}{what} leads to {error.headers.get('Location', 'nowhere')}"
+            return UnavailableError("the controller leads elsewhere", details=elsewhere, resolution=_NO_JENKINS)
+        said = _words(error.read(20_000))
+        if error.code == 403:
+            wanted = error.headers.get("X-Required-Permission")
+            details = f"It needs {wanted}." if wanted else said
+            brief = f"the controller does not let {self._user} do that: {what}"
+            return UnavailableError(brief, details=details, resolution=self._remedy)
+        return UnavailableError(f"the controller answers {error.code} to {what}", details=said)
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -147,6 +200,12 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+def _words(said: bytes | None) -> str:
+    """What a server says, without the page around it."""
+    text = _UNSHOWN.sub(" ", (said or b"").decode("utf-8", "replace"))
+    return " ".join(text.split())[:_WORDS]
 
 
 def _job(name: str) -> str:
