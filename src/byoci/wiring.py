@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from byoci.gate.ballot import Policy
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
     from byoci.jenkins.client import Jenkins
-    from byoci.monitor.sight import Readers
+    from byoci.monitor.sight import Permissions
     from byoci.monitor.watched import Watched
     from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
@@ -140,15 +140,15 @@ class Site:
             near=found.forge == "local",
         )
 
-    def readers(self) -> Readers:
+    def permissions(self) -> Permissions:
         """Who may see what at the dashboard."""
         from byoci.controller.client import ADMINISTRATOR
         from byoci.forge.local_people import expanded
-        from byoci.monitor.sight import Readers
+        from byoci.monitor.sight import Permissions
 
         teams = {name: team.members for name, team in self.config.teams.items()}
         projects = self.config.projects.items()
-        return Readers(
+        return Permissions(
             anonymous=self.config.monitor.open,
             of={name: expanded(teams, found.readers) for name, found in projects if found.readers is not None},
             administrators=(ADMINISTRATOR,),

@@ -21,7 +21,7 @@ from byoci.identity.people import OPERATOR, READER, People
 from byoci.model import Location, Outcome, Proposal, Status
 from byoci.monitor.app import App, At
 from byoci.monitor.board import Board, Seen, Tile
-from byoci.monitor.sight import Readers
+from byoci.monitor.sight import Permissions
 from byoci.monitor.state import State
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ class Site:
         self.board.show(Tile(name, f"/srv/{name}", f"forge-of-{name}", trouble, seen))
 
     def visitor(self, *, anonymous: bool = True, url: str = "http://127.0.0.1:8020/", **more: Any) -> Visitor:
-        readers = Readers(anonymous=anonymous, of={SECRET: frozenset({"ann"})}, administrators=("admin",))
+        permissions = Permissions(anonymous=anonymous, of={SECRET: frozenset({"ann"})}, administrators=("admin",))
         at = At(url, "http://127.0.0.1:8020/", b"5ec7e7", lambda _: None)
-        return Visitor(App(self.board, self.state, self.access, readers, at), **more)
+        return Visitor(App(self.board, self.state, self.access, permissions, at), **more)
 
     def signed_in(self, name: str, **more: Any) -> Visitor:
         visitor = self.visitor(**more)

@@ -24,7 +24,7 @@ from byoci.monitor import hooks as hooks_module
 from byoci.monitor.app import App, At
 from byoci.monitor.board import Board, Seen, Tile
 from byoci.monitor.hooks import LARGEST
-from byoci.monitor.sight import Readers
+from byoci.monitor.sight import Permissions
 from byoci.monitor.state import State
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Site:
         self.state = state
         at = At("http://127.0.0.1:8020/", "http://127.0.0.1:8020/", SECRET, self.woken.append)
         self.access = access
-        self.app = App(self.board, state, access, Readers(), at)
+        self.app = App(self.board, state, access, Permissions(), at)
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: list[bytes]) -> tuple[int, str]:
         parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
@@ -125,7 +125,7 @@ def test_a_signature_of_another_body_or_secret_is_refused(site: Site) -> None:
 
 def test_without_a_secret_nothing_is_taken(site: Site) -> None:
     at = At("http://127.0.0.1/", "http://127.0.0.1/", b"", site.woken.append)
-    site.app = App(site.board, site.state, site.access, Readers(), at)
+    site.app = App(site.board, site.state, site.access, Permissions(), at)
     assert site.hook(b"{}", signature="sha256=" + hmac.new(b"", b"{}", hashlib.sha256).hexdigest()) == 503
 
 

@@ -45,7 +45,7 @@ def serve(context: Context) -> None:
         longest=settings.poll,
         secret=site.webhook_secret(),
         people=site.config.controller_folder,
-        readers=site.readers(),
+        permissions=site.permissions(),
     )
     run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins, output.progress)
 

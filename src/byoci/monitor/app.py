@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from byoci.identity.access import Access
     from byoci.monitor.board import Board
-    from byoci.monitor.sight import Readers
+    from byoci.monitor.sight import Permissions
     from byoci.monitor.state import State
 
 _FRESH: Final = {**looks.HEADERS, "Cache-Control": "no-store"}
@@ -48,15 +48,15 @@ class At:
 class App:
     """See the module.
 
-    access   who may sign in
-    readers  and who may see what
+    access       who may sign in
+    permissions  and who may see what
     """
 
-    def __init__(self, board: Board, state: State, access: Access, readers: Readers, at: At) -> None:
+    def __init__(self, board: Board, state: State, access: Access, permissions: Permissions, at: At) -> None:
         self._board = board
         self._state = state
-        self._readers = readers
-        self._door = door.Door(access, at.url, anonymous=readers.anonymous)
+        self._permissions = permissions
+        self._door = door.Door(access, at.url, anonymous=permissions.anonymous)
         self._start = urlsplit(at.url).path or "/"
         # A page of somebody else's can have its own name mean this machine: a browser's request tells by that name.
         self._hosts = {"localhost", *(urlsplit(address).hostname or "" for address in (at.url, at.own))}
@@ -96,7 +96,7 @@ class App:
             return await self._door.sign(request, words[0], guest)
         if request.method not in ("GET", "HEAD"):
             return _plain(405, "Here is only to be read.", {"Allow": "GET, HEAD"})
-        sight = Sight(self._board, self._state, self._readers, guest.name)
+        sight = Sight(self._board, self._state, self._permissions, guest.name)
         if words == ["healthz"]:
             return self._health(sight)
         if not self._door.may_look(guest):

@@ -19,7 +19,7 @@ from byoci.identity.access import Access
 from byoci.identity.people import OPERATOR, READER, People
 from byoci.monitor.board import Board
 from byoci.monitor.brain import Brain
-from byoci.monitor.sight import Readers
+from byoci.monitor.sight import Permissions
 from byoci.monitor.state import State
 from byoci.web import systemd
 from byoci.web.serving import ADDRESS_FILE, hold, listening
@@ -47,7 +47,7 @@ class Serving:
     longest    seconds between two looks at a forge where nothing happens
     secret     what webhooks are signed with; b"" where there is none, and none is taken
     people     the folder with those who may sign in
-    readers    who may see what
+    permissions  who may see what at the dashboard
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class Serving:
     longest: float
     secret: bytes
     people: Path
-    readers: Readers = field(default_factory=Readers)
+    permissions: Permissions = field(default_factory=Permissions)
 
 
 def serve(
@@ -139,7 +139,7 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
     with contextlib.closing(State(serving.folder)) as state, contextlib.closing(People(serving.people)) as people:
         cookie = f"byoci-dashboard-{hashlib.sha256(bytes(serving.folder)).hexdigest()[:8]}"
         access = Access(people, state.sessions, secrets.token_hex(), cookie, (OPERATOR, READER))
-        app = App(thinking.board, state, access, serving.readers, at)
+        app = App(thinking.board, state, access, serving.permissions, at)
         options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
         config = uvicorn.Config(app, ws="none", limit_concurrency=200, timeout_graceful_shutdown=5, **options)
         server = uvicorn.Server(config)

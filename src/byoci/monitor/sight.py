@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Readers:
+class Permissions:
     """Who may read what.
 
     anonymous       whether who has not signed in may see the projects that have no readers of their own
@@ -40,10 +40,10 @@ class Sight:
     person  None for somebody who has not signed in
     """
 
-    def __init__(self, board: Board, state: State, readers: Readers, person: str | None) -> None:
+    def __init__(self, board: Board, state: State, permissions: Permissions, person: str | None) -> None:
         self._board = board
         self._state = state
-        self._readers = readers
+        self._permissions = permissions
         self._person = person
 
     @property
@@ -74,4 +74,4 @@ class Sight:
         return {key: count for key, count in self._state.counts().items() if key[0] in names}
 
     def _may(self, project: str) -> bool:
-        return self._readers.may(self._person, project)
+        return self._permissions.may(self._person, project)
