@@ -134,6 +134,24 @@ class Site:
             ) from error
         return Jenkins(url, ADMINISTRATOR, token)
 
+    def jenkins_at(self, url: str) -> Jenkins:
+        """The remote API at an address that a job names: the site's own controller, or another one.
+
+        To another one signs in whom the secret `agent/controller` (`USER:TOKEN`) names; without it, nobody.
+        """
+        from byoci.jenkins.client import Jenkins
+
+        with contextlib.suppress(UnavailableError):
+            own = self.jenkins()
+            if url in (own.url, self.config.controller.url):
+                return own
+        try:
+            word = (self.config.state / "secrets" / "agent" / "controller").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            word = ""
+        user, _, token = word.partition(":")
+        return Jenkins(url, user, token)
+
     def webhook_secret(self) -> bytes:
         """What the forges sign webhooks with; b"" where there is none yet."""
         try:
@@ -147,14 +165,14 @@ class Site:
         own_program  how this machine's own byoci is called, for a definition that does not say how agents do
         """
         from byoci.jenkins.jjb import render
-        from byoci.jenkins.landing_job import config_xml, job_name, land_command
+        from byoci.jenkins.landing_job import land_command
+        from byoci.jenkins.trunk_jobs import detect_command, tests_command
 
         wanted, projects = self.config.jobs, self.config.projects.items()
         byoci = wanted.byoci or own_program
-        made = {
-            job_name(name): config_xml(name, str(project.trunk), project.worker, byoci, wanted.label or "")
-            for name, project in projects
-        }
+        made = {}
+        for name, project in projects:
+            made |= self._own_jobs(name, project, byoci)
         folder = self.config.path.absolute().parent / "jobs"
         if folder.is_dir():
             values = [
@@ -164,11 +182,27 @@ class Site:
                     "trunk": str(project.trunk),
                     "worker": project.worker,
                     "land": land_command(str(project.trunk), project.worker, byoci),
+                    "test": tests_command(str(project.trunk), project.worker, byoci),
+                    "detect": detect_command(name, project.vcs, str(project.trunk), byoci),
                 }
                 for name, project in projects
             ]
             made |= render(folder, wanted.builder, wanted.templates, values)
         return made
+
+    def _own_jobs(self, name: str, project: schema.Project, byoci: Sequence[str]) -> dict[str, str]:
+        """The jobs of a project where the definition has no others of their names."""
+        from byoci.jenkins import landing_job, trunk_jobs
+
+        trunk, worker, label = str(project.trunk), project.worker, self.config.jobs.label or ""
+        land = landing_job.config_xml(name, trunk, worker, byoci, label)
+        tests = trunk_jobs.tests_xml(name, trunk, worker, byoci, label, project.tests.results)
+        trigger = trunk_jobs.trigger_xml(name, project.vcs, trunk, byoci, label)
+        return {
+            landing_job.job_name(name): land,
+            trunk_jobs.tests_name(name): tests,
+            trunk_jobs.trigger_name(name): trigger,
+        }
 
     def project_of_trunk(self, trunk: str) -> schema.Project:
         """The project whose trunk that is. Raises `UsageError` where there is none."""

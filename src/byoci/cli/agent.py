@@ -23,6 +23,7 @@ _BY_HAND = {
     "commit": "byoci.cli.byhand:commit",
     "push": "byoci.cli.byhand:push",
 }
+_LAZY = {**_BY_HAND, "detect-changes": "byoci.cli.changes:detect_changes"}
 _CREDENTIALS_PREFIX = "with-credentials "
 
 _output_option = click.option(
@@ -31,7 +32,7 @@ _output_option = click.option(
 _folder = click.Path(path_type=Path, file_okay=False)
 
 
-@click.group(cls=LazyGroup, lazy=_BY_HAND)
+@click.group(cls=LazyGroup, lazy=_LAZY)
 def agent() -> None:
     """What jobs run on an agent: merge, test sealed off, publish.
 
@@ -160,8 +161,11 @@ def run_in_worker(context: Context, form: str, container: str, commands: tuple[s
 )
 @click.argument("container", shell_complete=complete.workers, help="The kind of worker, as in [worker.NAME].")
 @click.option("--project", shell_complete=complete.projects, help="Default: the one that WORKDIR was made for.")
+@click.option("--subunit", type=click.File("wb"), metavar="FILE", help="Also keep what ran in FILE, as subunit.")
 @click.pass_obj
-def run_tests(context: Context, form: str, workdir: Path, container: str, project: str | None) -> int:
+def run_tests(
+    context: Context, form: str, workdir: Path, container: str, project: str | None, subunit: BinaryIO | None
+) -> int:
     """Run the project's setup and tests on the tree in WORKDIR, in a worker of the kind CONTAINER."""
     from byoci.cli import workdirs
     from byoci.gate import testing
@@ -179,7 +183,9 @@ def run_tests(context: Context, form: str, workdir: Path, container: str, projec
     by_hand = refresh(gate, site.config.state, workdir) if made and made.by_hand else None
     workdirs.check_given(site, workdir)
     plan = gate.project.tests
-    show = _shower(form, f"{name}.tests")
+    show: _Text | _Subunit | _Both = _shower(form, f"{name}.tests")
+    if subunit is not None:
+        show = _Both(show, _Subunit(subunit, f"{name}.tests"))
     worker, begun = gate.new_worker(), testing.Begun()
     try:
         setup = testing.setup_of(plan, lambda paths: workdirs.setup_inputs(gate, workdir, paths))
@@ -241,6 +247,21 @@ class _Subunit:
             self._writer.fail(reason)
         else:
             self._writer.finish(status)
+
+
+class _Both:
+    """Hands output on to two of them."""
+
+    def __init__(self, *parts: _Text | _Subunit) -> None:
+        self._parts = parts
+
+    def feed(self, chunk: bytes) -> None:
+        for part in self._parts:
+            part.feed(chunk)
+
+    def end(self, status: ExitStatus | None, reason: str) -> None:
+        for part in self._parts:
+            part.end(status, reason)
 
 
 def _shower(form: str, test_id: str) -> _Text | _Subunit:

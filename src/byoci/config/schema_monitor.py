@@ -52,8 +52,8 @@ class Jobs(Section):
     templates: Annotated[tuple[Line, ...], BeforeValidator(as_tuple)] = Field(
         default=(),
         description="Names of job templates in that folder that are made for each project: `{project}`, `{vcs}`, "
-        "`{trunk}`, `{worker}` and `{land}`, the command that lands, are filled in.",
+        "`{trunk}`, `{worker}` and the commands `{land}`, `{test}` and `{detect}` are filled in.",
     )
     label: Line | None = Field(
-        default=None, description="The expression of labels that chooses the agents of landings. Unset: any agent."
+        default=None, description="The expression of labels that chooses the agents of these jobs. Unset: any agent."
     )

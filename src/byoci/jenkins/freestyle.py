@@ -1,0 +1,92 @@
+"""The config.xml of a job with one shell step, as Jenkins and its kin have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_CONFIG: Final = """<?xml version="1.0" encoding="UTF-8"?>
+<project>
+  <description>{description}</description>
+  <keepDependencies>false</keepDependencies>
+  <properties>{parameters}</properties>
+  <scm class="hudson.scm.NullSCM"/>
+  {label}
+  <disabled>false</disabled>
+  <triggers class="vector">{timer}</triggers>
+  <concurrentBuild>false</concurrentBuild>
+  <builders>
+    <hudson.tasks.Shell>
+      <command>{script}</command>
+    </hudson.tasks.Shell>
+  </builders>
+  <publishers>{publishers}</publishers>
+  <buildWrappers/>
+</project>
+"""
+_PARAMETERS: Final = """
+    <hudson.model.ParametersDefinitionProperty>
+      <parameterDefinitions>{each}
+      </parameterDefinitions>
+    </hudson.model.ParametersDefinitionProperty>
+  """
+_PARAMETER: Final = """
+        <hudson.model.StringParameterDefinition>
+          <name>{name}</name>
+          <description>{meaning}</description>
+          <defaultValue></defaultValue>
+        </hudson.model.StringParameterDefinition>"""
+_TIMER: Final = """
+    <hudson.triggers.TimerTrigger>
+      <spec>{spec}</spec>
+    </hudson.triggers.TimerTrigger>
+  """
+_ARTIFACTS: Final = """
+    <hudson.tasks.ArtifactArchiver>
+      <artifacts>{patterns}</artifacts>
+      <latestOnly>false</latestOnly>
+    </hudson.tasks.ArtifactArchiver>
+  """
+_JUNIT: Final = """
+    <hudson.tasks.junit.JUnitResultArchiver>
+      <testResults>{patterns}</testResults>
+      <keepLongStdio>false</keepLongStdio>
+      <testDataPublishers/>
+    </hudson.tasks.junit.JUnitResultArchiver>
+  """
+
+
+def config(
+    *,
+    description: str,
+    script: str,
+    label: str = "",
+    parameters: Mapping[str, str] | None = None,
+    timer: str = "",
+    artifacts: Sequence[str] = (),
+    junit: Sequence[str] = (),
+) -> str:
+    """The job's config.xml.
+
+    script      of a shell; its first line may name another interpreter
+    label       the expression of labels that chooses the agent; "": any
+    parameters  texts that a build is given: name → meaning
+    timer       when it is built by itself, as cron has it with Jenkins' `H`; "": never
+    artifacts   patterns of the files in the workspace that are kept
+    junit       patterns of the JUnit XML files there that its test report is made of
+    """
+    each = "".join(_PARAMETER.format(name=name, meaning=escape(text)) for name, text in (parameters or {}).items())
+    where = f"<assignedNode>{escape(label)}</assignedNode>\n  <canRoam>false</canRoam>" if label else ""
+    publishers = _ARTIFACTS.format(patterns=escape(",".join(artifacts))) if artifacts else ""
+    publishers += _JUNIT.format(patterns=escape(",".join(junit))) if junit else ""
+    return _CONFIG.format(
+        description=escape(description),
+        parameters=_PARAMETERS.format(each=each) if each else "",
+        label=where or "<canRoam>true</canRoam>",
+        timer=_TIMER.format(spec=escape(timer)) if timer else "",
+        script=escape(script),
+        publishers=publishers,
+    )
