@@ -197,12 +197,11 @@ class Site:
         trunk, worker, label = str(project.trunk), project.worker, self.config.jobs.label or ""
         land = landing_job.config_xml(name, trunk, worker, byoci, label)
         tests = trunk_jobs.tests_xml(name, trunk, worker, byoci, label, project.tests.results)
-        trigger = trunk_jobs.trigger_xml(name, project.vcs, trunk, byoci, label)
-        return {
-            landing_job.job_name(name): land,
-            trunk_jobs.tests_name(name): tests,
-            trunk_jobs.trigger_name(name): trigger,
-        }
+        made = {landing_job.job_name(name): land, trunk_jobs.tests_name(name): tests}
+        if self.config.jobs.triggers:
+            trigger = trunk_jobs.trigger_xml(name, project.vcs, trunk, byoci, label)
+            made[trunk_jobs.trigger_name(name)] = trigger
+        return made
 
     def project_of_trunk(self, trunk: str) -> schema.Project:
         """The project whose trunk that is. Raises `UsageError` where there is none."""

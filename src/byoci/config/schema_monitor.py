@@ -54,6 +54,11 @@ class Jobs(Section):
         description="Names of job templates in that folder that are made for each project: `{project}`, `{vcs}`, "
         "`{trunk}`, `{worker}` and the commands `{land}`, `{test}` and `{detect}` are filled in.",
     )
+    triggers: bool = Field(
+        default=False,
+        description="Whether each project has the job `trigger-PROJECT-devs-test`, which looks every five minutes, and "
+        "has `test-PROJECT` built once the trunk has changed, also by a landing, whose tests that repeats.",
+    )
     label: Line | None = Field(
         default=None, description="The expression of labels that chooses the agents of these jobs. Unset: any agent."
     )

@@ -12,7 +12,7 @@ _CONFIG: Final = """<?xml version="1.0" encoding="UTF-8"?>
 <project>
   <description>{description}</description>
   <keepDependencies>false</keepDependencies>
-  <properties>{parameters}</properties>
+  <properties>{properties}</properties>
   <scm class="hudson.scm.NullSCM"/>
   {label}
   <disabled>false</disabled>
@@ -39,6 +39,16 @@ _PARAMETER: Final = """
           <description>{meaning}</description>
           <defaultValue></defaultValue>
         </hudson.model.StringParameterDefinition>"""
+_KEEP: Final = """
+    <jenkins.model.BuildDiscarderProperty>
+      <strategy class="hudson.tasks.LogRotator">
+        <daysToKeep>-1</daysToKeep>
+        <numToKeep>{number}</numToKeep>
+        <artifactDaysToKeep>-1</artifactDaysToKeep>
+        <artifactNumToKeep>-1</artifactNumToKeep>
+      </strategy>
+    </jenkins.model.BuildDiscarderProperty>
+  """
 _TIMER: Final = """
     <hudson.triggers.TimerTrigger>
       <spec>{spec}</spec>
@@ -66,6 +76,7 @@ def config(
     label: str = "",
     parameters: Mapping[str, str] | None = None,
     timer: str = "",
+    keep: int = 0,
     artifacts: Sequence[str] = (),
     junit: Sequence[str] = (),
 ) -> str:
@@ -75,6 +86,7 @@ def config(
     label       the expression of labels that chooses the agent; "": any
     parameters  texts that a build is given: name → meaning
     timer       when it is built by itself, as cron has it with Jenkins' `H`; "": never
+    keep        how many of its builds are kept at most; 0: all
     artifacts   patterns of the files in the workspace that are kept
     junit       patterns of the JUnit XML files there that its test report is made of
     """
@@ -84,7 +96,7 @@ def config(
     publishers += _JUNIT.format(patterns=escape(",".join(junit))) if junit else ""
     return _CONFIG.format(
         description=escape(description),
-        parameters=_PARAMETERS.format(each=each) if each else "",
+        properties=(_PARAMETERS.format(each=each) if each else "") + (_KEEP.format(number=keep) if keep else ""),
         label=where or "<canRoam>true</canRoam>",
         timer=_TIMER.format(spec=escape(timer)) if timer else "",
         script=escape(script),

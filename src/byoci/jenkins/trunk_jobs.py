@@ -15,6 +15,7 @@ VIEW: Final = "byoci"
 SUBUNIT: Final = "tests.subunit"
 """The artifact with the subunit stream of what ran."""
 _OFTEN: Final = "H/5 * * * *"
+_KEPT: Final = 50  # builds that only looked
 
 _TRIGGER: Final = """#!/bin/sh
 # 3 means that nothing has changed, which is no failure.
@@ -71,4 +72,5 @@ def trigger_xml(project: str, vcs: str, trunk: str, byoci: Sequence[str], label:
         script=_TRIGGER.format(detect=detect_command(project, vcs, trunk, byoci)),
         label=label,
         timer=_OFTEN,
+        keep=_KEPT,
     )
