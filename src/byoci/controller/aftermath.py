@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.discarding import expired
 from byoci.controller.job import Discarder, Result
-from byoci.controller.mail import ADDRESS, compose, send
+from byoci.controller.mail import compose
 from byoci.errors import ByociError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from byoci.controller.changes import Change
     from byoci.controller.job import Job
-    from byoci.controller.mail import Mail
+    from byoci.web.mail import Mail
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
     from byoci.controller.state import State

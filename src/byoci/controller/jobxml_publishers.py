@@ -8,7 +8,7 @@ from byoci.controller.job import Artifacts, Cleanup, Fingerprints, Mailing, Patt
 from byoci.controller.jobxml_after import read_flexible, read_post_build
 from byoci.controller.jobxml_downstream import read_parameterized, read_trigger
 from byoci.controller.jobxml_steps import job_names, read_sweep
-from byoci.controller.mail import ADDRESS
+from byoci.web.mail import ADDRESS
 
 if TYPE_CHECKING:
     from byoci.controller.jobxml import Part
