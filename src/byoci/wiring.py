@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from byoci.gate.ballot import Policy
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
     from byoci.jenkins.client import Jenkins
+    from byoci.monitor.notifying import Hook, Readers
     from byoci.monitor.watched import Watched
     from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
@@ -158,6 +159,38 @@ class Site:
             return (self.config.state / "secrets" / "controller" / "webhook").read_bytes().strip()
         except FileNotFoundError:
             return b""
+
+    def readers(self) -> Callable[[str], Readers]:
+        """Project → who is told its news. Raises `ConfigError` where a webhook lacks its secret or its address."""
+        from byoci.monitor.notifying import Readers
+
+        common, hooks = self.config.notify, {name: self._hook(name) for name in self.config.notify.webhook}
+        made = {}
+        for name, project in self.config.projects.items():
+            own = project.notify
+            made[name] = Readers(
+                common.mail if own.mail is None else own.mail,
+                tuple(hooks[hook] for hook in (hooks if own.webhooks is None else own.webhooks)),
+                frozenset(common.on if own.on is None else own.on),
+            )
+        return lambda project: made.get(project, Readers())
+
+    def _hook(self, name: str) -> Hook:
+        from byoci.config.network import check_hook_url
+        from byoci.monitor.notifying import Hook
+
+        folder = self.config.state / "secrets" / "notify"
+        try:
+            secret = (folder / name).read_bytes().strip()
+            url = self.config.notify.webhook[name].url or (folder / f"{name}.url").read_text(encoding="utf-8").strip()
+            return Hook(name, check_hook_url(url), secret)
+        except FileNotFoundError as error:
+            what, todo = f"there is no {error.filename}", "Type: byoci host secrets"
+            if error.filename.endswith(".url"):
+                todo = "Put its address there, or set its url."
+            raise ConfigError(f"the webhook {name} cannot be told anything", details=what, resolution=todo) from error
+        except ValueError as error:  # the address is not in what is told: it may be secret
+            raise ConfigError(f"the address of the webhook {name} {error}") from None
 
     def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
         """The jobs that the controller is to have: name → config.xml.

@@ -45,6 +45,7 @@ def serve(context: Context) -> None:
         url=settings.url or "",
         longest=settings.poll,
         secret=site.webhook_secret(),
+        readers=site.readers(),
     )
     run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins(), output.progress)
 

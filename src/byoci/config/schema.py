@@ -19,7 +19,7 @@ from pydantic import (
 
 from byoci.config import values
 from byoci.config.schema_controller import Agent, Controller
-from byoci.config.schema_monitor import Jobs, Monitor
+from byoci.config.schema_monitor import Jobs, Monitor, Notify, ProjectNotify
 from byoci.config.schema_types import (
     AgentName,
     Commands,
@@ -179,6 +179,7 @@ class Project(Named):
     )
     approve: Approve = Field(default_factory=Approve)
     certificates: Certificates = Field(default_factory=Certificates)
+    notify: ProjectNotify = Field(default_factory=ProjectNotify)
 
 
 class Worker(Named):
@@ -270,6 +271,7 @@ class Root(Section):
     agent: Mapping[AgentName, Agent] = Field(default_factory=dict)
     monitor: Monitor = Field(default_factory=Monitor)
     jobs: Jobs = Field(default_factory=Jobs)
+    notify: Notify = Field(default_factory=Notify)
     team: Mapping[Name, Team] = Field(default_factory=dict)
     forge: Forges = Field(default_factory=Forges)
     vcs: VcsSection = Field(default_factory=VcsSection)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from byoci.config import network
-from byoci.config.schema_types import Duration, Line, Section, as_tuple
+from byoci.config.schema_types import Duration, Line, Name, Section, as_tuple, one_of
 
 
 class Monitor(Section):
@@ -34,6 +35,44 @@ class Monitor(Section):
     def _not_in_clear(self) -> Self:
         network.check_not_in_clear(self.listen, self.url, "everybody could read its pages")
         return self
+
+
+KINDS: Final = ("landed", "failed", "conflict", "trouble", "well")
+_MailAddress = Annotated[str, AfterValidator(network.check_mail_address)]
+MailAddresses = Annotated[tuple[_MailAddress, ...], BeforeValidator(as_tuple)]
+Kinds = Annotated[tuple[Annotated[str, one_of(KINDS)], ...], BeforeValidator(as_tuple)]
+
+
+class Webhook(Section):
+    """A program that is told the news of all projects, signed with the secret `notify/NAME`."""
+
+    url: Annotated[str, AfterValidator(network.check_hook_url)] | None = Field(
+        default=None,
+        description="Its address, of this machine or https. Unset: what the secret `notify/NAME.url` holds, for one that "
+        "must not be known.",
+    )
+
+
+class Notify(Section):
+    """Who is told when something has changed. A project's own `notify` replaces what it sets."""
+
+    mail: MailAddresses = Field(default=(), description="Who gets mail, through this machine's `sendmail`.")
+    on: Kinds = Field(
+        default=KINDS,
+        description="What is told: a proposal has landed, failed its tests, or is in conflict; a trunk is in trouble, so "
+        "that nothing can land there, and is well again.",
+    )
+    webhook: Mapping[Name, Webhook] = Field(default_factory=dict)
+
+
+class ProjectNotify(Section):
+    """Who is told of this project."""
+
+    mail: MailAddresses | None = Field(default=None, description="As in `[notify]`. Unset: those of `[notify]`.")
+    on: Kinds | None = Field(default=None, description="As in `[notify]`. Unset: those of `[notify]`.")
+    webhooks: Annotated[tuple[Name, ...], BeforeValidator(as_tuple)] | None = Field(
+        default=None, description="Which webhooks are told, by their NAME of `[notify.webhook.NAME]`. Unset: all."
+    )
 
 
 class Jobs(Section):

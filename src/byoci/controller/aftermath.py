@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.controller.discarding import expired
 from byoci.controller.job import Discarder, Result
+from byoci.config.network import MAIL_ADDRESS
 from byoci.controller.mail import compose
 from byoci.errors import ByociError
 
@@ -46,7 +47,7 @@ def mails(state: State, job: Job, build: BuildRow, url: str, log: bytes) -> Iter
     before = state.before(build, (Result.SUCCESS, Result.UNSTABLE, Result.FAILURE))
     for mailing in job.mailings:
         people = (build.facts or {}).get("culprits", ()) if mailing.individuals else ()
-        to = dict.fromkeys([*mailing.to, *(email for _, email in people if ADDRESS.fullmatch(email))])
+        to = dict.fromkeys([*mailing.to, *(email for _, email in people if MAIL_ADDRESS.fullmatch(email))])
         told = compose(replace(mailing, to=tuple(to)), build, before.result if before else None, url, log)
         if told is not None and to:
             yield told

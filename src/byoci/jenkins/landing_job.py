@@ -26,6 +26,7 @@ cat {result}
 exit "$status"
 """
 
+
 def job_name(project: str) -> str:
     """The job that lands a project's proposals."""
     return f"land-{project}"

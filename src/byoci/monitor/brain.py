@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from byoci.monitor.watched import Watched
 
 from byoci.monitor.desk import Desk
+from byoci.monitor.health import Health
 
 _LONGEST: Final = 1.0  # seconds that nothing is done, at most
 
@@ -35,6 +36,7 @@ class Brain:
         tell: Callable[[str], None],
     ) -> None:
         self._desks = [Desk(watched, state, jenkins, longest, tell) for watched in projects]
+        self._healths = [Health(watched.project, state.outbox) for watched in projects]
         self._board = board
         for desk in self._desks:
             board.show(desk.tile())
@@ -46,6 +48,7 @@ class Brain:
         while self._due and self._due[0][0] <= now:
             _, index = heapq.heappop(self._due)
             pause = self._desks[index].work()
+            self._healths[index].note(self._desks[index].ill)
             self._board.show(self._desks[index].tile())
             heapq.heappush(self._due, (time.monotonic() + pause, index))
         self._board.tick()

@@ -58,6 +58,7 @@ class Desk:
         self._hotfixes: frozenset[str] = frozenset()
         self._freeze: Freeze | None = None
         self._held: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._failed = next((item for item in state.newest(watched.project, 2) if item.ended), None)
 
     @property
     def job(self) -> str:
@@ -77,6 +78,16 @@ class Desk:
             self._state.under_way(trunk),
             self._freeze,
         )
+
+    @property
+    def ill(self) -> str:
+        """Why nothing can land, for people: its trouble, or that byoci failed to land what may land; "" otherwise."""
+        failed = self._failed
+        if self.trouble or failed is None or failed.outcome is not Outcome.ERROR:
+            return self.trouble
+        if not any(item.proposal.id == failed.proposal and not item.reasons for item in self.seen):
+            return ""
+        return "\n".join((f"Proposal {failed.proposal} could not be landed.", *failed.reasons))
 
     def wake(self) -> None:
         """Something may have changed: look at the forge again, at once."""
@@ -201,6 +212,7 @@ class Desk:
 
     def _end(self, landing: Started, found: Fate) -> None:
         self._state.end(landing, found.outcome, found.reasons, found.revision)
+        self._failed = replace(landing, outcome=found.outcome, reasons=found.reasons)
         self._tell(f"{self.watched.project} {landing.proposal}: {found.outcome} {found.revision or ''}".rstrip())
         self.wake()
 

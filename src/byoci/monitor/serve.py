@@ -14,6 +14,7 @@ from byoci import durable
 from byoci.errors import UnavailableError
 from byoci.monitor.board import Board
 from byoci.monitor.brain import Brain
+from byoci.monitor.notifying import Notifier, NotifyingThread
 from byoci.monitor.state import State
 from byoci.web.serving import ADDRESS_FILE, hold, listening
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from byoci.jenkins.client import Jenkins
+    from byoci.monitor.notifying import Readers
     from byoci.monitor.watched import Watched
 
 _OTHER_PORT: Final = "Choose another in the configuration: monitor.port, monitor.listen."
@@ -39,6 +41,7 @@ class Serving:
     url        its address as people see it; "": the one that it listens at
     longest    seconds between two looks at a forge where nothing happens
     secret     what webhooks are signed with; b"" where there is none, and none is taken
+    readers    project → who is told its news
     """
 
     folder: Path
@@ -47,6 +50,7 @@ class Serving:
     url: str
     longest: float
     secret: bytes
+    readers: Callable[[str], Readers]
 
 
 def serve(
@@ -130,6 +134,8 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, thinking.end)
         thinking.start()
+        notifying = NotifyingThread(lambda ends: _notifier(serving, ends, serving.url or own, tell))
+        notifying.start()
         durable.replace(serving.folder / ADDRESS_FILE, f"{own}\n".encode())
         tell(f"the dashboard is at {serving.url or own}")
         try:
@@ -138,7 +144,13 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
             raise UnavailableError("the server could not be started") from error
         finally:
             thinking.end()
+            notifying.end()
             await asyncio.to_thread(thinking.join)
+
+
+def _notifier(serving: Serving, ends: contextlib.ExitStack, url: str, tell: Callable[[str], None]) -> Notifier:
+    state = ends.enter_context(contextlib.closing(State(serving.folder)))
+    return Notifier(state.outbox, serving.readers, url, tell)
 
 
 def _end_soon(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:

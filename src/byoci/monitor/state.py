@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.model import Outcome
+from byoci.monitor import told
+from byoci.monitor.news import OF_OUTCOME
+from byoci.monitor.outbox import MIGRATION, Outbox
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -63,6 +66,7 @@ MIGRATIONS: Final = (
         PRIMARY KEY (project, proposal)
     ) STRICT, WITHOUT ROWID;
     """,
+    MIGRATION,
 )
 _REMEMBERED: Final = 30 * 86400.0  # seconds that a webhook's delivery is known
 FILE: Final = "monitor.sqlite"
@@ -115,6 +119,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         self._database = open_database(folder / FILE, MIGRATIONS, kind="monitor", durable=True)
         self._database.row_factory = sqlite3.Row
+        self.outbox = Outbox(self._database)
 
     def close(self) -> None:
         """Close the file. Nothing else may be called after that."""
@@ -149,15 +154,15 @@ class State:
     def end(
         self, landing: Started, outcome: Outcome, reasons: tuple[str, ...] = (), revision: str | None = None
     ) -> None:
-        """Remember what became of it. One that has ended stays as it is."""
-        self._change(
-            "UPDATE landing SET ended = ?, outcome = ?, reasons = ?, revision = ? WHERE id = ? AND ended IS NULL",
-            time.time(),
-            outcome.value,
-            json.dumps(reasons),
-            revision,
-            landing.id,
-        )
+        """Remember what became of it, and have it told. One that has ended stays as it is."""
+        with self._database.writing():
+            row = self._database.execute(
+                "UPDATE landing SET ended = ?, outcome = ?, reasons = ?, revision = ? WHERE id = ? AND ended IS NULL"
+                " RETURNING *",
+                (time.time(), outcome.value, json.dumps(reasons), revision, landing.id),
+            ).fetchone()
+            if row is not None and outcome in OF_OUTCOME:
+                self.outbox.add(landing.project, OF_OUTCOME[outcome], {"landing": told.landing(_started(row))})
 
     def freeze(self, project: str, reason: str, person: str) -> None:
         """Have nothing but hotfixes land. A trunk that is frozen already has the new reason."""

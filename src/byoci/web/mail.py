@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -10,7 +9,6 @@ from typing import Final
 
 from byoci import proc
 
-ADDRESS: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*@[A-Za-z0-9][A-Za-z0-9.-]*")
 _PATIENCE: Final = 60.0  # seconds for sendmail to take a message
 _SUBJECT: Final = 250  # characters
 
