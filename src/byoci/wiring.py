@@ -199,11 +199,11 @@ class Site:
         """
         from byoci.jenkins.jjb import render
         from byoci.jenkins.landing_job import land_command
-        from byoci.jenkins.trunk_jobs import detect_command, tests_command
+        from byoci.jenkins.trunk_jobs import command_of_tests, command_of_trigger
 
         wanted, projects = self.config.jobs, self.config.projects.items()
         byoci = wanted.byoci or own_program
-        made = {}
+        made: dict[str, str] = {}
         for name, project in projects:
             made |= self._own_jobs(name, project, byoci)
         folder = self.config.path.absolute().parent / "jobs"
@@ -215,8 +215,8 @@ class Site:
                     "trunk": str(project.trunk),
                     "worker": project.worker,
                     "land": land_command(str(project.trunk), project.worker, byoci),
-                    "test": tests_command(str(project.trunk), project.worker, byoci),
-                    "detect": detect_command(name, project.vcs, str(project.trunk), byoci),
+                    "test": command_of_tests(str(project.trunk), project.worker, byoci),
+                    "detect": command_of_trigger(name, project.vcs, str(project.trunk), byoci),
                 }
                 for name, project in projects
             ]
@@ -229,11 +229,11 @@ class Site:
 
         trunk, worker, label = str(project.trunk), project.worker, self.config.jobs.label or ""
         land = landing_job.config_xml(name, trunk, worker, byoci, label)
-        tests = trunk_jobs.tests_xml(name, trunk, worker, byoci, label, project.tests.results)
-        made = {landing_job.job_name(name): land, trunk_jobs.tests_name(name): tests}
+        tests = trunk_jobs.xml_of_tests(name, trunk, worker, byoci, label, project.tests.results)
+        made = {landing_job.job_name(name): land, trunk_jobs.name_of_tests(name): tests}
         if self.config.jobs.triggers:
-            trigger = trunk_jobs.trigger_xml(name, project.vcs, trunk, byoci, label)
-            made[trunk_jobs.trigger_name(name)] = trigger
+            trigger = trunk_jobs.xml_of_trigger(name, project.vcs, trunk, byoci, label)
+            made[trunk_jobs.name_of_trigger(name)] = trigger
         return made
 
     def project_of_trunk(self, trunk: str) -> schema.Project:

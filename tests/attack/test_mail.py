@@ -13,9 +13,9 @@ from byoci.web.mail import Mail, encoded
 
 pytestmark = pytest.mark.monitor
 
-HEADERS = {
-    "Subject", "To", "Date", "Auto-Submitted", "Message-ID", "Content-Type", "Content-Transfer-Encoding", "MIME-Version",
-}  # fmt: skip
+HEADERS = set(
+    "Subject To Date Auto-Submitted Message-ID Content-Type Content-Transfer-Encoding MIME-Version".split()  # noqa: SIM905
+)
 INJECTED = "x\r\nBcc: eve@example.com\r\n\r\nfree text"
 HIDDEN = f"=?utf-8?b?{base64.b64encode(INJECTED.encode()).decode()}?="
 

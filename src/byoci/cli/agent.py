@@ -252,7 +252,7 @@ class _Subunit:
 class _Both:
     """Hands output on to two of them."""
 
-    def __init__(self, *parts: _Text | _Subunit) -> None:
+    def __init__(self, *parts: _Text | _Subunit | _Both) -> None:
         self._parts = parts
 
     def feed(self, chunk: bytes) -> None:

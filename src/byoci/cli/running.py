@@ -35,20 +35,25 @@ def run_job(context: Context, regex: str, dry: bool) -> int:
     if not names:
         raise NothingToDoError(f"the controller has no job that {regex} matches")
     if dry:
-        rows = [{"job": name, "build": None, "url": None, "result": None} for name in names]
+        rows = [_row(name) for name in names]
         output.as_json(rows) if context.json else output.say("\n".join(names))
         return 0
-    rows, show = [], _Log(silent=context.json)
+    show = _Log(silent=context.json)
+    rows = []
     for asked in [ask_for(jenkins, name) for name in names]:
         show.begin(asked.job)
         number, result = follow(jenkins, asked, show.feed, output.progress)
         show.end(f"{asked.job} #{number}: {result or 'is gone'}" if number else f"{asked.job}: was not built")
         url = f"{jenkins.url}job/{asked.job}/{number}/" if number else None
-        rows.append({"job": asked.job, "build": number, "url": url, "result": result or None})
+        rows.append(_row(asked.job, number, url, result or None))
     if context.json:
         output.as_json(rows)
     results = [str(row["result"] or "") for row in rows]
     return 75 if set(results) & set(OURS) else 0 if set(results) == {GOOD} else 1
+
+
+def _row(job: str, number: int | None = None, url: str | None = None, result: str | None = None) -> dict[str, object]:
+    return {"job": job, "build": number, "url": url, "result": result}
 
 
 class _Log:

@@ -48,8 +48,8 @@ class Webhook(Section):
 
     url: Annotated[str, AfterValidator(network.check_hook_url)] | None = Field(
         default=None,
-        description="Its address, of this machine or https. Unset: what the secret `notify/NAME.url` holds, for one that "
-        "must not be known.",
+        description="Its address, of this machine or https. Unset: what the secret `notify/NAME.url` holds, for one "
+        "that must not be known.",
     )
 
 
@@ -59,8 +59,8 @@ class Notify(Section):
     mail: MailAddresses = Field(default=(), description="Who gets mail, through this machine's `sendmail`.")
     on: Kinds = Field(
         default=KINDS,
-        description="What is told: a proposal has landed, failed its tests, or is in conflict; a trunk is in trouble, so "
-        "that nothing can land there, and is well again.",
+        description="What is told: a proposal has landed, failed its tests, or is in conflict; a trunk is in trouble, "
+        "so that nothing can land there, and is well again.",
     )
     webhook: Mapping[Name, Webhook] = Field(default_factory=dict)
 

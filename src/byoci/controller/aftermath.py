@@ -8,21 +8,22 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci.config.network import MAIL_ADDRESS
 from byoci.controller.discarding import expired
 from byoci.controller.job import Discarder, Result
-from byoci.config.network import MAIL_ADDRESS
 from byoci.controller.mail import compose
 from byoci.errors import ByociError
+from byoci.web.mail import send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from byoci.controller.changes import Change
     from byoci.controller.job import Job
-    from byoci.web.mail import Mail
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
     from byoci.controller.state import State
+    from byoci.web.mail import Mail
 
 _CULPRITS: Final = 100
 _log = logging.getLogger(__name__)

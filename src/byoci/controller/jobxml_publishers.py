@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci.config.network import MAIL_ADDRESS
 from byoci.controller.job import Artifacts, Cleanup, Fingerprints, Mailing, Patterns, Result, TestReports
 from byoci.controller.jobxml_after import read_flexible, read_post_build
 from byoci.controller.jobxml_downstream import read_parameterized, read_trigger
 from byoci.controller.jobxml_steps import job_names, read_sweep
-from byoci.config.network import MAIL_ADDRESS
 
 if TYPE_CHECKING:
     from byoci.controller.jobxml import Part

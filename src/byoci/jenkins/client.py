@@ -216,4 +216,5 @@ def as_object(told: object) -> dict[str, Any]:
 
 
 def as_objects(told: object) -> list[dict[str, Any]]:
+    """The objects in a list; none where it is no list."""
     return [item for item in told if isinstance(item, dict)] if isinstance(told, list) else []

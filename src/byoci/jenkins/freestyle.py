@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
@@ -69,18 +70,9 @@ _JUNIT: Final = """
   """
 
 
-def config(
-    *,
-    description: str,
-    script: str,
-    label: str = "",
-    parameters: Mapping[str, str] | None = None,
-    timer: str = "",
-    keep: int = 0,
-    artifacts: Sequence[str] = (),
-    junit: Sequence[str] = (),
-) -> str:
-    """The job's config.xml.
+@dataclass(frozen=True, slots=True)
+class Freestyle:
+    """Such a job.
 
     script      of a shell; its first line may name another interpreter
     label       the expression of labels that chooses the agent; "": any
@@ -90,15 +82,28 @@ def config(
     artifacts   patterns of the files in the workspace that are kept
     junit       patterns of the JUnit XML files there that its test report is made of
     """
-    each = "".join(_PARAMETER.format(name=name, meaning=escape(text)) for name, text in (parameters or {}).items())
-    where = f"<assignedNode>{escape(label)}</assignedNode>\n  <canRoam>false</canRoam>" if label else ""
-    publishers = _ARTIFACTS.format(patterns=escape(",".join(artifacts))) if artifacts else ""
-    publishers += _JUNIT.format(patterns=escape(",".join(junit))) if junit else ""
-    return _CONFIG.format(
-        description=escape(description),
-        properties=(_PARAMETERS.format(each=each) if each else "") + (_KEEP.format(number=keep) if keep else ""),
-        label=where or "<canRoam>true</canRoam>",
-        timer=_TIMER.format(spec=escape(timer)) if timer else "",
-        script=escape(script),
-        publishers=publishers,
-    )
+
+    description: str
+    script: str
+    label: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    timer: str = ""
+    keep: int = 0
+    artifacts: Sequence[str] = ()
+    junit: Sequence[str] = ()
+
+    def config_xml(self) -> str:
+        """Its config.xml."""
+        each = "".join(_PARAMETER.format(name=name, meaning=escape(text)) for name, text in self.parameters.items())
+        label = f"<assignedNode>{escape(self.label)}</assignedNode>\n  <canRoam>false</canRoam>" if self.label else ""
+        artifacts = _ARTIFACTS.format(patterns=escape(",".join(self.artifacts))) if self.artifacts else ""
+        junit = _JUNIT.format(patterns=escape(",".join(self.junit))) if self.junit else ""
+        keep = _KEEP.format(number=self.keep) if self.keep else ""
+        return _CONFIG.format(
+            description=escape(self.description),
+            properties=(_PARAMETERS.format(each=each) if each else "") + keep,
+            label=label or "<canRoam>true</canRoam>",
+            timer=_TIMER.format(spec=escape(self.timer)) if self.timer else "",
+            script=escape(self.script),
+            publishers=artifacts + junit,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final
 
-from byoci.jenkins.freestyle import config
+from byoci.jenkins.freestyle import Freestyle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +46,10 @@ def config_xml(project: str, trunk: str, worker: str, byoci: Sequence[str], labe
     byoci   how the agent calls byoci: program and options
     label   the expression of labels that chooses the agent; "": any
     """
-    return config(
+    return Freestyle(
         description=f"{MANAGED}: lands proposals into the trunk of {project}.",
         script=_SCRIPT.format(land=land_command(trunk, worker, byoci), result=RESULT),
         label=label,
         parameters={PROPOSAL: "The proposal to land.", LANDING: "By what the monitor finds this build again."},
         artifacts=(RESULT,),
-    )
+    ).config_xml()

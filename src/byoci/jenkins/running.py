@@ -1,7 +1,8 @@
-"""Builds that a person starts and waits for: started with their jobs' own parameters, found again, followed to their end."""
+"""Builds that a person starts and waits for: with their jobs' own parameters, found again, followed to their end."""
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -64,7 +65,7 @@ def follow(
         return None, ""
     start, more = 0, True
     while more:
-        told = patiently.ask(lambda: printed(jenkins, asked.job, number, start, _LOG))
+        told = patiently.ask(functools.partial(printed, jenkins, asked.job, number, start, _LOG))
         if told is None:
             return number, ""
         if told.data:
@@ -98,8 +99,8 @@ def _number(jenkins: Jenkins, asked: Asked, tell: Callable[[str], None], patient
             tell(f"{asked.job} waits: {why}")
             said = why
         if not item:
-            numbers = [build.number for build in patiently.ask(lambda: jenkins.builds(asked.job))]
-            mine = [number for number in numbers if number >= asked.least]
+            builds: list[Build] = patiently.ask(lambda: jenkins.builds(asked.job))
+            mine = [build.number for build in builds if build.number >= asked.least]
             if mine:
                 return min(mine)
         else:

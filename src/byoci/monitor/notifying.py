@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.errors import ByociError, UnavailableError
 from byoci.monitor import news as words
+from byoci.monitor.outbox import Tried
 from byoci.web.mail import send
 
 if TYPE_CHECKING:
@@ -85,27 +86,27 @@ class Notifier:
         for news in self._outbox.waiting():
             ways = self._ways(news)
             known = self._outbox.told(news) if ways else {}
-            over = [self._told(news, way, *known.get(way.name, (0, 0.0, False))) for way in ways]
+            over = [self._told(news, way, known.get(way.name, Tried())) for way in ways]
             if all(over):
                 self._outbox.settle(news)
 
-    def _told(self, news: News, way: _Way, tries: int, again: float, done: bool) -> bool:  # noqa: FBT001 - as it is noted
+    def _told(self, news: News, way: _Way, tried: Tried) -> bool:
         """Tell one reader, if it is time; whether that is over."""
         failures, until = self._rests.get(way.name, (0, 0.0))
-        if done or time.time() < again or time.monotonic() < until:
-            return done
+        if tried.done or time.time() < tried.again or time.monotonic() < until:
+            return tried.done
         try:
             way.tell()
         except ByociError as error:
             old = time.time() > news.at + _OLD
             self._rests[way.name] = failures + 1, time.monotonic() + _after(failures)
-            self._outbox.note(news, way.name, tries + 1, time.time() + _after(tries), done=old)
+            self._outbox.note(news, way.name, Tried(tried.tries + 1, time.time() + _after(tried.tries), old))
             if failures == 0 or old:
                 what = "is given up" if old else "is tried again"
                 self._say(f"{way.name} cannot be told that {news.project} {news.kind}, which {what}: {error.brief}")
             return old
         self._rests.pop(way.name, None)
-        self._outbox.note(news, way.name, tries, 0.0, done=True)
+        self._outbox.note(news, way.name, tried._replace(done=True))
         return True
 
     def _ways(self, news: News) -> list[_Way]:

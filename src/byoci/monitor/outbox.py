@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from byoci.monitor.news import Kind, News
 
@@ -44,6 +44,14 @@ MOST: Final = 10_000  # news that wait; the oldest ones are given up for newer o
 _REMEMBERED: Final = 30 * 86400.0  # seconds that what was told is kept
 
 
+class Tried(NamedTuple):
+    """What came of telling news to a reader: how often in vain, not before when again, and whether that is over."""
+
+    tries: int = 0
+    again: float = 0.0
+    done: bool = False
+
+
 class Outbox:
     """See the module. It belongs to the thread that opened the database.
 
@@ -54,7 +62,7 @@ class Outbox:
         self._database = database
 
     def add(self, project: str, kind: Kind, facts: Mapping[str, Any]) -> None:
-        """Write news down. Only within a transaction: that of what they are about, so that there are both or neither."""
+        """Write news down. Only within the transaction of what they are about, so that there are both or neither."""
         self._database.execute(
             "INSERT INTO news (token, project, kind, at, facts) VALUES (?, ?, ?, ?, ?)",
             (secrets.token_hex(16), project, kind.value, time.time(), json.dumps(facts)),
@@ -71,18 +79,18 @@ class Outbox:
             for number, token, project, kind, at, facts in rows
         ]
 
-    def told(self, news: News) -> dict[str, tuple[int, float, bool]]:
-        """To whom it was told or tried to: way → how often in vain, not before when, whether that is over."""
+    def told(self, news: News) -> dict[str, Tried]:
+        """To whom it was told, or tried to be: way → what came of it."""
         with self._database.reading():
             rows = self._database.execute("SELECT way, tries, again, done FROM telling WHERE news = ?", (news.number,))
-            return {way: (tries, again, bool(done)) for way, tries, again, done in rows}
+            return {way: Tried(tries, again, bool(done)) for way, tries, again, done in rows}
 
-    def note(self, news: News, way: str, tries: int, again: float, *, done: bool) -> None:
+    def note(self, news: News, way: str, tried: Tried) -> None:
         """Remember what came of telling it."""
         with self._database.writing():
             self._database.execute(
                 "INSERT OR REPLACE INTO telling (news, way, tries, again, done) VALUES (?, ?, ?, ?, ?)",
-                (news.number, way, tries, again, int(done)),
+                (news.number, way, tried.tries, tried.again, int(tried.done)),
             )
 
     def settle(self, news: News) -> None:
@@ -92,11 +100,12 @@ class Outbox:
 
     def tidy(self) -> None:
         """Forget what was told long ago, and give up what waits behind too much else."""
-        old = "settled = 1 AND at < ?"
         before = (time.time() - _REMEMBERED,)
         with self._database.writing():
-            self._database.execute(f"DELETE FROM telling WHERE news IN (SELECT id FROM news WHERE {old})", before)
-            self._database.execute(f"DELETE FROM news WHERE {old}", before)
+            self._database.execute(
+                "DELETE FROM telling WHERE news IN (SELECT id FROM news WHERE settled = 1 AND at < ?)", before
+            )
+            self._database.execute("DELETE FROM news WHERE settled = 1 AND at < ?", before)
             self._database.execute(
                 "UPDATE news SET settled = 1 WHERE settled = 0 AND id NOT IN"
                 " (SELECT id FROM news WHERE settled = 0 ORDER BY id DESC LIMIT ?)",
