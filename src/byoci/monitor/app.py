@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from byoci.monitor import hooks, pages, told
+from byoci.monitor import badges, feeds, hooks, pages, told
 from byoci.web import looks
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class App:
     ) -> None:
         self._board = board
         self._state = state
+        self._url = url
         self._start = urlsplit(url).path or "/"
         # A page of somebody else's can have its own name mean this machine: a browser's request tells by that name.
         self._hosts = {"localhost", *(urlsplit(address).hostname or "" for address in (url, own))}
@@ -76,15 +77,23 @@ class App:
             case ["healthz"]:
                 answer = self._health()
             case ["metrics"]:
-                text = told.metrics(self._board.tiles(), self._state.counts())
+                text = told.metrics(self._board.tiles(), self._state.counts(), self._board.agents)
                 answer = Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
             case ["static", edition, name]:
                 answer = looks.static(name, edition)
             case ["api", "projects"]:
-                answer = _json([told.project(tile) for tile in self._board.tiles()])
+                answer = _json([told.project(tile, time.time()) for tile in self._board.tiles()])
             case ["api", "projects", name] if tile := self._board.tile(name):
                 landings = [told.landing(item) for item in self._state.newest(name)]
-                answer = _json({**told.project(tile), "landings": landings})
+                more = {"log": told.log(tile.log), "landings": landings}
+                answer = _json({**told.project(tile, time.time()), **more})
+            case ["api", "agents"]:
+                answer = _json(told.agents(self._board.agents))
+            case ["badge", name] if tile := self._board.tile(name.removesuffix(".svg")):
+                answer = _picture(badges.badge(tile))
+            case ["feed", name] if tile := self._board.tile(name):
+                text = feeds.feed(tile, self._state.newest(name, 50), self._url)
+                answer = _text(text, "application/atom+xml")
             case [""] | ["project", _]:
                 answer = self._page(request, words)
         return answer or pages.missing(self._start)
@@ -94,7 +103,7 @@ class App:
         if looks.has(etag, request.headers.get("if-none-match", "")):
             return looks.unchanged(etag)
         if words == [""]:
-            return pages.overview(self._start, self._board.tiles(), self._state.newest(limit=15), etag)
+            return pages.overview(self._start, self._board, self._state.newest(limit=15), etag)
         tile = self._board.tile(words[1])
         if tile is None:
             return pages.missing(self._start)
@@ -119,6 +128,19 @@ def _plain(status: int, words: str, headers: dict[str, str] | None = None) -> Re
     return PlainTextResponse(
         f"{words}\n", status, headers={**looks.HEADERS, "Cache-Control": "no-store", **(headers or {})}
     )
+
+
+def _text(text: str, kind: str) -> Response:
+    return Response(
+        text.encode("utf-8", "replace"), headers={**looks.HEADERS, "Cache-Control": "no-cache"}, media_type=kind
+    )
+
+
+def _picture(text: str) -> Response:
+    """One that other sites' pages may show, too."""
+    answer = _text(text, "image/svg+xml")
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return answer
 
 
 def _json(value: Any, status: int = 200) -> Response:

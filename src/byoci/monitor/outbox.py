@@ -33,6 +33,7 @@ MIGRATION: Final = """
         done INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (news, way)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX landing_project ON landing (project, id);
     CREATE TABLE trouble (
         project TEXT PRIMARY KEY,
         reason TEXT NOT NULL,

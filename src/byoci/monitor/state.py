@@ -235,9 +235,8 @@ class State:
     def newest(self, project: str | None = None, limit: int = 100) -> list[Started]:
         """The newest landings, of one project or of all."""
         with self._database.reading():
-            rows = self._database.execute(
-                "SELECT * FROM landing WHERE ? IN (project, '') ORDER BY id DESC LIMIT ?", (project or "", limit)
-            )
+            which, values = ("WHERE project = ?", (project, limit)) if project else ("", (limit,))
+            rows = self._database.execute(f"SELECT * FROM landing {which} ORDER BY id DESC LIMIT ?", values)  # noqa: S608
             return [_started(row) for row in rows]
 
     def _under_way(self, trunk: str) -> Started | None:
