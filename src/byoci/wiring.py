@@ -81,11 +81,18 @@ class Site:
         return LandingStore(self.config.state / "lander.sqlite")
 
     def gate(
-        self, name: str, tell: Callable[[str], None], *, worker: str | None = None, workdir: Path | None = None
+        self,
+        name: str,
+        tell: Callable[[str], None],
+        *,
+        worker: str | None = None,
+        workdir: Path | None = None,
+        printed: Callable[[bytes], None] | None = None,
     ) -> Gate:
         """A project with its tools.
 
         worker, workdir  the kind of worker, where it is not the project's own, and where it is to test
+        printed          is given what setup and tests print
         """
         from byoci.gate.plan import Gate
 
@@ -103,6 +110,7 @@ class Site:
             logs=self.config.state / "logs" / name,
             tell=tell,
             workdir=workdir,
+            printed=printed,
         )
 
     def watched(self, name: str) -> Watched:

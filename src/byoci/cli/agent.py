@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -76,6 +77,7 @@ def land(context: Context, trunk: str, workdir: Path, container: str, only: str 
     """Land the first proposal into TRUNK that may, testing it in WORKDIR in a worker of the kind CONTAINER.
 
     WORKDIR is emptied first; afterwards it holds the tested tree with what the tests left, for the job to collect.
+    What setup and tests print is on standard error, as they print it.
     """
     from byoci.cli import workdirs
     from byoci.cli.land import show
@@ -84,7 +86,8 @@ def land(context: Context, trunk: str, workdir: Path, container: str, only: str 
     site = context.site
     project = site.project_of_trunk(trunk)
     workdirs.claim(site, workdir)
-    gate = site.gate(project.name, output.doing, worker=container, workdir=workdir.absolute())
+    show_output = _Text(sys.stderr.buffer).show
+    gate = site.gate(project.name, output.doing, worker=container, workdir=workdir.absolute(), printed=show_output)
     rows = land_first(gate, site.leases, only)
     if rows or context.json:
         show(context, rows)
@@ -217,7 +220,7 @@ def _kind(url: str, vcs: str | None) -> str:
 
 
 class _Text:
-    """Hands output on to standard output: as it is for programs, made harmless for a terminal."""
+    """Hands output on to a stream: as it is for programs, made harmless for a terminal."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -226,6 +229,11 @@ class _Text:
     def feed(self, chunk: bytes, *, final: bool = False) -> None:
         self._stream.write(self._harmless.feed(chunk, final=final).encode() if self._harmless else chunk)
         self._stream.flush()
+
+    def show(self, chunk: bytes) -> None:
+        """The same, where a landing must not end because nobody reads it."""
+        with contextlib.suppress(OSError):
+            self.feed(chunk)
 
     def end(self, _status: ExitStatus | None, reason: str) -> None:
         self.feed(b"", final=True)
