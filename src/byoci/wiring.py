@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from byoci.gate.ballot import Policy
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
     from byoci.jenkins.client import Jenkins
-    from byoci.monitor.notifying import Hook, Readers
+    from byoci.monitor.notifying import Readers
     from byoci.monitor.watched import Watched
     from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
@@ -170,79 +170,18 @@ class Site:
 
     def readers(self) -> Callable[[str], Readers]:
         """Project → who is told its news. Raises `ConfigError` where a webhook lacks its secret or its address."""
-        from byoci.monitor.notifying import Readers
+        from byoci.wiring_monitor import readers_of
 
-        common, hooks = self.config.notify, {name: self._hook(name) for name in self.config.notify.webhook}
-        made = {}
-        for name, project in self.config.projects.items():
-            own = project.notify
-            made[name] = Readers(
-                common.mail if own.mail is None else own.mail,
-                tuple(hooks[hook] for hook in (hooks if own.webhooks is None else own.webhooks)),
-                frozenset(common.on if own.on is None else own.on),
-            )
-        return lambda project: made.get(project, Readers())
-
-    def _hook(self, name: str) -> Hook:
-        from byoci.config.network import check_hook_url
-        from byoci.monitor.notifying import Hook
-
-        folder = self.config.state / "secrets" / "notify"
-        try:
-            secret = (folder / name).read_bytes().strip()
-            url = self.config.notify.webhook[name].url or (folder / f"{name}.url").read_text(encoding="utf-8").strip()
-            return Hook(name, check_hook_url(url), secret)
-        except FileNotFoundError as error:
-            what, todo = f"there is no {error.filename}", "Type: byoci host secrets"
-            if error.filename.endswith(".url"):
-                todo = "Put its address there, or set its url."
-            raise ConfigError(f"the webhook {name} cannot be told anything", details=what, resolution=todo) from error
-        except ValueError as error:  # the address is not in what is told: it may be secret
-            raise ConfigError(f"the address of the webhook {name} {error}") from None
+        return readers_of(self.config)
 
     def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
         """The jobs that the controller is to have: name → config.xml.
 
         own_program  how this machine's own byoci is called, for a definition that does not say how agents do
         """
-        from byoci.jenkins.jjb import render
-        from byoci.jenkins.landing_job import land_command
-        from byoci.jenkins.trunk_jobs import command_of_tests, command_of_trigger
+        from byoci.wiring_monitor import jobs_of
 
-        wanted, projects = self.config.jobs, self.config.projects.items()
-        byoci = wanted.byoci or own_program
-        made: dict[str, str] = {}
-        for name, project in projects:
-            made |= self._own_jobs(name, project, byoci)
-        folder = self.config.path.absolute().parent / "jobs"
-        if folder.is_dir():
-            values = [
-                {
-                    "project": name,
-                    "vcs": project.vcs,
-                    "trunk": str(project.trunk),
-                    "worker": project.worker,
-                    "land": land_command(str(project.trunk), project.worker, byoci),
-                    "test": command_of_tests(str(project.trunk), project.worker, byoci),
-                    "detect": command_of_trigger(name, project.vcs, str(project.trunk), byoci),
-                }
-                for name, project in projects
-            ]
-            made |= render(folder, wanted.builder, wanted.templates, values)
-        return made
-
-    def _own_jobs(self, name: str, project: schema.Project, byoci: Sequence[str]) -> dict[str, str]:
-        """The jobs of a project where the definition has no others of their names."""
-        from byoci.jenkins import landing_job, trunk_jobs
-
-        trunk, worker, label = str(project.trunk), project.worker, self.config.jobs.label or ""
-        land = landing_job.config_xml(name, trunk, worker, byoci, label)
-        tests = trunk_jobs.xml_of_tests(name, trunk, worker, byoci, label, project.tests.results)
-        made = {landing_job.job_name(name): land, trunk_jobs.name_of_tests(name): tests}
-        if self.config.jobs.triggers:
-            trigger = trunk_jobs.xml_of_trigger(name, project.vcs, trunk, byoci, label)
-            made[trunk_jobs.name_of_trigger(name)] = trigger
-        return made
+        return jobs_of(self.config, own_program)
 
     def project_of_trunk(self, trunk: str) -> schema.Project:
         """The project whose trunk that is. Raises `UsageError` where there is none."""

@@ -207,9 +207,8 @@ def test_one_news_that_is_refused_does_not_hold_up_the_next(
     assert sorted(kinds(receiver)) == ["conflict", "landed"]
 
 
-def test_mail_goes_to_each_reader_and_a_title_adds_none(
-    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def sendmail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a program of that name keep what it is given, and how it was called."""
     program = tmp_path / "bin/sendmail"
     program.parent.mkdir()
     program.write_text(
@@ -217,6 +216,12 @@ def test_mail_goes_to_each_reader_and_a_title_adds_none(
     )
     program.chmod(0o755)
     monkeypatch.setattr("byoci.proc.base_environment", lambda: {"PATH": f"{program.parent}:/usr/bin:/bin"})
+
+
+def test_mail_goes_to_each_reader_and_a_title_adds_none(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sendmail(tmp_path, monkeypatch)
     land(state, "1", Outcome.TESTS_FAILED, EVIL)
     readers = Readers(mail=("a@example.com", "b@example.com"), kinds=ALL)
     notifier(state, readers).work()
@@ -229,6 +234,24 @@ def test_mail_goes_to_each_reader_and_a_title_adds_none(
     assert "exit code 2" in message.get_content()
     assert "https://ci.example.com/project/hello" in message.get_content()
     assert message["Message-ID"] == message_from_bytes((tmp_path / "b@example.com.eml").read_bytes())["Message-ID"]
+
+
+def test_the_trouble_of_many_trunks_at_once_is_one_mail(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    sendmail(tmp_path, monkeypatch)
+    healths = [Health(f"project-{number}", state.outbox) for number in range(100)]
+    for _ in range(2):
+        for health in healths:
+            health.note("the controller does not answer")
+        clock[0] += 61
+    for _ in range(2):
+        notifier(state, Readers(mail=("a@example.com",), kinds=ALL)).work()
+    assert (tmp_path / "calls").read_text() == "-i -- a@example.com\n"
+    message = message_from_bytes((tmp_path / "a@example.com.eml").read_bytes(), policy=policy.default)
+    assert message["Subject"] == "nothing can land: 100 projects"
+    assert "project-7" in message.get_content()
+    assert state.outbox.waiting() == []
 
 
 def test_trouble_is_told_once_it_lasts_and_that_it_is_over(

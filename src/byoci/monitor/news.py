@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,10 +13,11 @@ from byoci.model import Outcome
 from byoci.web.mail import Mail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _LINES: Final = 40  # of reasons, in a mail
 _LONGEST: Final = 1000  # characters of such a line
+_PROJECTS: Final = 50  # in a mail about several
 
 
 class Kind(StrEnum):
@@ -75,20 +77,33 @@ def body(news: News, dashboard: str) -> bytes:
     return json.dumps(told).encode()
 
 
-def mail(news: News, address: str, dashboard: str) -> Mail:
-    """The message to one reader."""
+def mail(all_: Sequence[News], address: str, dashboard: str) -> Mail:
+    """The message to one reader, about news of one kind: one, or several trunks' state at once."""
+    first = all_[0]
+    if len(all_) == 1:
+        subject, lines = _subject(first), _lines(first, dashboard)
+    else:
+        subject = f"{_WORDS[first.kind]}: {len(all_)} projects"
+        lines = [line for news in all_[:_PROJECTS] for line in ("", *_lines(news, dashboard))]
+        lines += [f"and {len(all_) - _PROJECTS} more"] if len(all_) > _PROJECTS else []
+    told = hashlib.sha256(" ".join(news.id for news in all_).encode()).hexdigest()[:32]
+    return Mail((address,), subject, "\n".join((*lines, "")), first.id if len(all_) == 1 else told)
+
+
+def _subject(news: News) -> str:
+    landing = news.facts.get("landing")
+    return f"[{news.project}] {_WORDS[news.kind]}" + (f": {landing['proposal']} {landing['title']}" if landing else "")
+
+
+def _lines(news: News, dashboard: str) -> list[str]:
     landing = news.facts.get("landing") or {}
-    what = f"[{news.project}] {_WORDS[news.kind]}"
-    if landing:
-        what += f": {landing['proposal']} {landing['title']}"
-    lines = [f"{what}."]
+    lines = [f"{_subject(news)}."]
     if news.kind is Kind.LANDED:
         lines.append(f"It is revision {landing['revision']} of the trunk.")
-    told = [*(landing.get("reasons") or ()), str(news.facts.get("trouble") or "")]
-    if news.kind is not Kind.LANDED:
+    else:
+        told = [*(landing.get("reasons") or ()), str(news.facts.get("trouble") or "")]
         lines += ["", *(line[:_LONGEST] for line in "\n".join(told).splitlines()[:_LINES])]
-    lines += ["", _page(news, dashboard), ""]
-    return Mail((address,), what, "\n".join(lines), news.id)
+    return [*lines, "", _page(news, dashboard)]
 
 
 def _page(news: News, dashboard: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import logging
 import threading
 import time
 import urllib.error
@@ -18,11 +19,12 @@ from byoci.monitor.outbox import Tried
 from byoci.web.mail import send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from byoci.monitor.news import News
     from byoci.monitor.outbox import Outbox
 
+_log = logging.getLogger(__name__)
 _PATIENCE: Final = 10.0  # seconds for an answer
 _FIRST: Final = 5.0  # seconds after which what failed is tried again; then twice as long each time
 _LONGEST: Final = 3600.0
@@ -51,10 +53,16 @@ class Readers:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a reader is told. Errors: `tell` raises `ByociError`."""
+    """How a reader is told.
+
+    tell      tells news of one kind. Errors: raises `ByociError`
+    together  whether news of a trunk's state that are there at once are told at once: where a controller is away, all
+              trunks are in trouble
+    """
 
     name: str
-    tell: Callable[[], None]
+    tell: Callable[[Sequence[News]], None]
+    together: bool = False
 
 
 class Notifier:
@@ -83,45 +91,70 @@ class Notifier:
         if time.monotonic() >= self._tidy_at:
             self._outbox.tidy()
             self._tidy_at = time.monotonic() + _TIDY
+        bundles: dict[tuple[str, str], tuple[_Way, list[tuple[News, Tried]]]] = {}
         for news in self._outbox.waiting():
             ways = self._ways(news)
             known = self._outbox.told(news) if ways else {}
-            over = [self._told(news, way, known.get(way.name, Tried())) for way in ways]
+            over = []
+            for way in ways:
+                tried = known.get(way.name, Tried())
+                if self._is_due(way, tried):
+                    if way.together and news.kind in (words.Kind.TROUBLE, words.Kind.WELL):
+                        bundles.setdefault((way.name, news.kind), (way, []))[1].append((news, tried))
+                    else:
+                        tried = self._tell(way, [(news, tried)])
+                over.append(tried.done)
             if all(over):
                 self._outbox.settle(news)
+        for way, bundle in bundles.values():
+            if self._is_due(way, Tried()):
+                self._tell(way, bundle)
 
-    def _told(self, news: News, way: _Way, tried: Tried) -> bool:
-        """Tell one reader, if it is time; whether that is over."""
-        failures, until = self._rests.get(way.name, (0, 0.0))
-        if tried.done or time.time() < tried.again or time.monotonic() < until:
-            return tried.done
+    def _is_due(self, way: _Way, tried: Tried) -> bool:
+        _, until = self._rests.get(way.name, (0, 0.0))
+        return not tried.done and time.time() >= tried.again and time.monotonic() >= until
+
+    def _tell(self, way: _Way, bundle: Sequence[tuple[News, Tried]]) -> Tried:
+        """Tell one reader; what came of it, for the last of the news."""
+        failures, _ = self._rests.get(way.name, (0, 0.0))
+        after = Tried()
         try:
-            way.tell()
+            way.tell([news for news, _ in bundle])
         except ByociError as error:
-            old = time.time() > news.at + _OLD
             self._rests[way.name] = failures + 1, time.monotonic() + _after(failures)
-            self._outbox.note(news, way.name, Tried(tried.tries + 1, time.time() + _after(tried.tries), old))
-            if failures == 0 or old:
-                what = "is given up" if old else "is tried again"
-                self._say(f"{way.name} cannot be told that {news.project} {news.kind}, which {what}: {error.brief}")
-            return old
+            for news, tried in bundle:
+                old = time.time() > news.at + _OLD
+                after = Tried(tried.tries + 1, time.time() + _after(tried.tries), old)
+                self._outbox.note(news, way.name, after)
+                if failures == 0 or old:
+                    what = "is given up" if old else "is tried again"
+                    self._say(f"{way.name} cannot be told that {news.project} {news.kind}, which {what}: {error.brief}")
+            return after
         self._rests.pop(way.name, None)
-        self._outbox.note(news, way.name, tried._replace(done=True))
-        return True
+        for news, tried in bundle:
+            after = tried._replace(done=True)
+            self._outbox.note(news, way.name, after)
+        return after
 
     def _ways(self, news: News) -> list[_Way]:
         readers = self._readers(news.project)
         if news.kind not in readers.kinds:
             return []
+        dashboard = self._dashboard
         mail = [
-            _Way(f"mail {address}", lambda address=address: send(words.mail(news, address, self._dashboard)))  # type: ignore[misc]
-            for address in readers.mail
+            _Way(f"mail {to}", lambda all_, to=to: send(words.mail(all_, to, dashboard)), together=True)  # type: ignore[misc]
+            for to in readers.mail
         ]
         hooks = [
-            _Way(f"webhook {hook.name}", lambda hook=hook: post(hook, news.id, words.body(news, self._dashboard)))  # type: ignore[misc]
+            _Way(f"webhook {hook.name}", lambda all_, hook=hook: _post_each(hook, all_, dashboard))  # type: ignore[misc]
             for hook in readers.hooks
         ]
         return [*mail, *hooks]
+
+
+def _post_each(hook: Hook, all_: Sequence[News], dashboard: str) -> None:
+    for news in all_:
+        post(hook, news.id, words.body(news, dashboard))
 
 
 def post(hook: Hook, id_: str, body: bytes) -> None:
@@ -171,8 +204,10 @@ class NotifyingThread(threading.Thread):
         with contextlib.ExitStack() as ends:
             notifier = self._opened(ends)
             while not self._ending.wait(_PAUSE):
-                with contextlib.suppress(UnavailableError):  # the disk is full, for example
+                try:
                     notifier.work()
+                except Exception:  # noqa: BLE001 - a full disk, for example; what is not told yet is told later
+                    _log.exception("the news cannot be told")
 
     def end(self) -> None:
         """Have it end."""
