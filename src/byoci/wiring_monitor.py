@@ -19,7 +19,7 @@ def readers_of(config: Config) -> Callable[[str], Readers]:
     """See `Site.readers`."""
     from byoci.monitor.notifying import Readers
 
-    common, hooks = config.notify, {name: _hook(config, name) for name in config.notify.webhook}
+    common, hooks = config.notify, {name: _hook(config, name) for name in config.webhooks}
     made = {}
     for name, project in config.projects.items():
         own = project.notify
@@ -38,7 +38,7 @@ def _hook(config: Config, name: str) -> Hook:
     folder = config.state / "secrets" / "notify"
     try:
         secret = (folder / name).read_bytes().strip()
-        url = config.notify.webhook[name].url or (folder / f"{name}.url").read_text(encoding="utf-8").strip()
+        url = config.webhooks[name].url or (folder / f"{name}.url").read_text(encoding="utf-8").strip()
         return Hook(name, check_hook_url(url), secret)
     except FileNotFoundError as error:
         what, todo = f"there is no {error.filename}", "Type: byoci host secrets"

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.controller, pytest.mark.monitor, pytest.mark.git, pyte
 playwright = pytest.importorskip("playwright.sync_api", reason="missing: playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-STEPS = "i=0; while [ $i -lt 120 ]; do i=$((i+1)); echo step $i; sleep 0.07; done"
+STEPS = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo step $i; sleep 0.07; done"
 TESTS = f"test ! -e broken && {{ test ! -e slow || {{ {STEPS}; }}; }}"
 HOSTILE = "<script>alert(1)</script><b>bold</b> " + "long" * 40
 
@@ -68,10 +68,11 @@ def test_the_dashboard_follows_a_landing(tmp_path: Path, monkeypatch: pytest.Mon
         assert page.evaluate(
             "(log => log.scrollTop + log.clientHeight >= log.scrollHeight - 8)(document.querySelector('#log'))"
         )
-        for address in ("", "project/hello"):
+        for address in ("project/hello", ""):
             for scheme, width in (("light", 1280), ("dark", 1280), ("light", 360)):
                 other = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
                 other.goto(site.url + address)
+                assert "step 10" in other.content() or not address
                 assert barriers(other) == ""
                 assert other.evaluate("document.documentElement.scrollWidth") <= width
                 other.close()

@@ -124,8 +124,7 @@ def _leaves(value: object, path: Key = ()) -> Iterator[Key]:
 
 def cross_checks(tables: dict[str, Any]) -> Iterator[tuple[Key, str]]:
     """What no single key can be blamed for: names that nothing defines. `tables` may be wrong in any other way."""
-    common = tables.get("notify")
-    hooks = _tables(common if isinstance(common, dict) else {}, "webhook")
+    hooks = _tables(tables, "webhook")
     workers, images = ({**_tables(tables, "worker"), "default": {}}, _tables(tables, "image"))
     for name, project in _tables(tables, "project").items():
         worker = project.get("worker", "default")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from byoci.config import network
-from byoci.config.schema_types import Duration, Line, Name, Section, as_tuple, one_of
+from byoci.config.schema_types import Duration, Line, Name, Named, Section, as_tuple, one_of
 
 
 class Monitor(Section):
@@ -43,7 +42,7 @@ MailAddresses = Annotated[tuple[_MailAddress, ...], BeforeValidator(as_tuple)]
 Kinds = Annotated[tuple[Annotated[str, one_of(KINDS)], ...], BeforeValidator(as_tuple)]
 
 
-class Webhook(Section):
+class Webhook(Named):
     """A program that is told the news of all projects, signed with the secret `notify/NAME`."""
 
     url: Annotated[str, AfterValidator(network.check_hook_url)] | None = Field(
@@ -62,7 +61,6 @@ class Notify(Section):
         description="What is told: a proposal has landed, failed its tests, or is in conflict; a trunk is in trouble, "
         "so that nothing can land there, and is well again.",
     )
-    webhook: Mapping[Name, Webhook] = Field(default_factory=dict)
 
 
 class ProjectNotify(Section):
@@ -71,7 +69,7 @@ class ProjectNotify(Section):
     mail: MailAddresses | None = Field(default=None, description="As in `[notify]`. Unset: those of `[notify]`.")
     on: Kinds | None = Field(default=None, description="As in `[notify]`. Unset: those of `[notify]`.")
     webhooks: Annotated[tuple[Name, ...], BeforeValidator(as_tuple)] | None = Field(
-        default=None, description="Which webhooks are told, by their NAME of `[notify.webhook.NAME]`. Unset: all."
+        default=None, description="Which webhooks are told, by their NAME of `[webhook.NAME]`. Unset: all."
     )
 
 
