@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import http.server
 import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,62 +20,27 @@ from byoci.model import Location, Outcome, Proposal, Status
 from byoci.monitor import notifying, outbox
 from byoci.monitor.health import Health
 from byoci.monitor.news import Kind
-from byoci.monitor.notifying import Hook, Notifier, Readers
+from byoci.monitor.notifying import Notifier, Readers
 from byoci.monitor.state import State
+from receiver import SECRET, receiving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from receiver import Receiver
 
 pytestmark = pytest.mark.monitor
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SECRET = b"0ff1ce"
 ALL = frozenset(kind.value for kind in Kind)
 EVIL = "=?utf-8?q?=0ABcc:_eve@example.com?=\r\nBcc: eve@example.com\n\n<b>"
 
 
-class Receiver(http.server.ThreadingHTTPServer):
-    """A program that is told things: what it heard, and how it answers."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[dict[str, str], bytes]] = []
-        self.answer = 200
-        self.when_heard: Callable[[], None] = lambda: None
-        super().__init__(("127.0.0.1", 0), Hearing)
-
-    @property
-    def hook(self) -> Hook:
-        return Hook("chat", f"http://127.0.0.1:{self.server_port}/hook", SECRET)
-
-
-class Hearing(http.server.BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.heard.append((dict(self.headers), body))
-        self.server.when_heard()
-        self.send_response(self.server.answer)
-        self.send_header("Location", "/elsewhere")
-        self.end_headers()
-
-    def handle(self) -> None:
-        with contextlib.suppress(OSError):  # whoever told it was killed
-            super().handle()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with receiving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -140,7 +103,7 @@ TELLING = """
 import sys
 from pathlib import Path
 from byoci.monitor.news import Kind
-from byoci.monitor.notifying import Hook, Notifier, Readers
+from byoci.monitor.notifying import Notifier, Readers
 from byoci.monitor.state import State
 folder, url = sys.argv[1:]
 readers = Readers(hooks=(Hook("chat", url, b"0ff1ce"),), kinds=frozenset(Kind))
