@@ -103,7 +103,7 @@ TELLING = """
 import sys
 from pathlib import Path
 from byoci.monitor.news import Kind
-from byoci.monitor.notifying import Notifier, Readers
+from byoci.monitor.notifying import Hook, Notifier, Readers
 from byoci.monitor.state import State
 folder, url = sys.argv[1:]
 readers = Readers(hooks=(Hook("chat", url, b"0ff1ce"),), kinds=frozenset(Kind))

@@ -26,13 +26,6 @@ _HIDDEN: Final = (
     "agents",
     "setup",
 )
-    "landing_ed25519",
-    "administration_ed25519",
-    "controller/controller_ed25519",
-    "agent",
-    "agents",
-    "setup",
-)
 
 # These need no privilege, so that units of a person can have them as well.
 _ANY: Final = """

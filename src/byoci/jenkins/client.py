@@ -11,6 +11,7 @@ import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from http.client import HTTPException, IncompleteRead
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -124,7 +125,7 @@ class Jenkins:
             with self._answer(request, path) as reply:
                 if reply is None or isinstance(reply, bytes):
                     return None if reply is None else (reply, "")
-                return bytes(reply.read(_LARGEST)), reply.headers.get("Location") or ""
+                return _whole(reply), reply.headers.get("Location") or ""
         except UnavailableError:
             self._crumb = None  # it ends with the session that it is of
             raise
@@ -142,7 +143,7 @@ class Jenkins:
 
     def _ask(self, request: urllib.request.Request, path: str) -> bytes | None:
         with self._answer(request, path) as reply:
-            body = reply if reply is None or isinstance(reply, bytes) else bytes(reply.read(_LARGEST + 1))
+            body = reply if reply is None or isinstance(reply, bytes) else _whole(reply)
         if body is not None and len(body) > _LARGEST:
             raise UnavailableError("the controller's answer is too large", details=path)
         return body
@@ -169,8 +170,16 @@ class Jenkins:
                 details=words,
                 resolution="See its log, and whether its user and token are right." if error.code in (401, 403) else "",
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:  # the last one also where it ends amid an answer
             raise UnavailableError("the controller does not answer", details=f"{self.url}: {error}") from error
+
+
+def _whole(reply: HTTPResponse) -> bytes:
+    """What is answered, up to a little more than is taken. Raises `IncompleteRead` where it ends before that."""
+    body = bytes(reply.read(_LARGEST + 1))
+    if reply.length and len(body) <= _LARGEST:
+        raise IncompleteRead(body, reply.length)
+    return body
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):

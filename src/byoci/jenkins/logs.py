@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http.client import IncompleteRead
 from typing import TYPE_CHECKING, Final
 
 from byoci.jenkins.client import job_path
@@ -44,6 +45,8 @@ def printed(jenkins: Jenkins, job: str, number: int, start: int, wanted: int, mo
         while count <= most and (piece := reply.read(_PIECE)):
             kept = (kept + piece)[-wanted:]
             count += len(piece)
+        if count <= most and reply.length:
+            raise IncompleteRead(kept, reply.length)  # which whoever opened it takes for no answer
         if count > most:
             kept = b""
         size = reply.headers.get("X-Text-Size", "")

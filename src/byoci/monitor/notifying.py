@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.errors import ByociError, UnavailableError
@@ -173,7 +174,7 @@ def post(hook: Hook, id_: str, body: bytes) -> None:
     except urllib.error.HTTPError as error:
         error.close()
         raise UnavailableError(f"it answers {error.code}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise UnavailableError(f"it does not answer: {type(error).__name__}") from None
 
 
