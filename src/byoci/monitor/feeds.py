@@ -29,7 +29,7 @@ def feed(tile: Tile, landings: Sequence[Started], url: str) -> str:
 
     url  the dashboard's address, with a slash at its end; what names an entry begins with it
     """
-    name = quote(tile.project, safe="")
+    name = quote(xml_text(tile.project), safe="")
     over = [item for item in landings if item.ended and item.outcome]
     latest = max((item.ended or 0.0 for item in over), default=0.0)
     head = (
