@@ -124,19 +124,3 @@ def test_into_a_frozen_trunk_only_a_hotfix_lands(folder: Path) -> None:
     assert site.byoci("monitor", "thaw", "hello").returncode == 3
     assert site.byoci("monitor", "hotfix", usual.id, "--undo").returncode == 3
     assert site.byoci("monitor", "freeze", "none", "--reason", "x").returncode == 2
-
-
-@pytest.mark.git
-def test_a_job_that_is_deleted_under_its_landing_costs_time_only(folder: Path) -> None:
-    with monitored(folder, "git", tests="sleep 2; test ! -e broken") as site:
-        proposal = site.story.propose("first", {"first": "yes"})
-        site.start()
-        wait_for(lambda: [item for item in site.landings() if item.number])
-        assert site.controller.post("job/land-hello/doDelete").status == 302
-        site.ended(1)
-        wait_for(lambda: b"byoci job update" in site.get("project/hello") or not site.get("healthz"))
-        assert site.byoci("job", "update").returncode == 0
-        site.await_status(proposal.id, Status.MERGED)
-        outcomes = [item.outcome for item in site.ended(2)]
-        assert outcomes == [Outcome.ERROR, Outcome.LANDED]
-        assert len(site.story.forge.comments(proposal.id)) == 1
