@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from byoci.cli import complete, output
+from byoci.cli.main import LazyGroup
 from byoci.cli.sites import need_monitor
 from byoci.errors import NothingToDoError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from byoci.monitor.state import State
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy={"run-job": "byoci.cli.running:run_job"})
 def monitor() -> None:
     """The monitor: looks at the forge, judges ballots, keeps each trunk's queue, and starts landings as builds."""
 
@@ -46,6 +47,7 @@ def serve(context: Context) -> None:
         secret=site.webhook_secret(),
         people=site.config.controller_folder,
         permissions=site.permissions(),
+        readers=site.readers(),
     )
     run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins, output.progress)
 

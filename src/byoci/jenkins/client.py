@@ -6,17 +6,20 @@ What they tell is used as far as it has the shape that it should: a server of an
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from http.client import HTTPException, IncompleteRead
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from http.client import HTTPResponse
 
 _PATIENCE: Final = 20.0  # seconds for an answer
 _LARGEST: Final = 16 << 20  # bytes of an answer
@@ -54,80 +57,112 @@ class Jenkins:
     """
 
     def __init__(self, url: str, user: str = "", token: str = "") -> None:
-        self._url = url if url.endswith("/") else f"{url}/"
+        self.url = url if url.endswith("/") else f"{url}/"
         encoded = base64.b64encode(f"{user}:{token}".encode()).decode()
         self._headers = {"Authorization": f"Basic {encoded}"} if user else {}
         self._crumb: dict[str, str] | None = None
 
     def jobs(self) -> dict[str, str]:
         """The names of all jobs at the top, with their descriptions."""
-        told = _object(self.get("api/json?tree=jobs[name,description]"))
-        return {str(job.get("name")): str(job.get("description") or "") for job in _objects(told.get("jobs"))}
+        told = as_object(self.get("api/json?tree=jobs[name,description]"))
+        return {str(job.get("name")): str(job.get("description") or "") for job in as_objects(told.get("jobs"))}
 
     def start(self, job: str, parameters: Mapping[str, str]) -> None:
         """Have a build of the job queued. Raises `NoJobError`.
 
         Not idempotent: a parameter that nobody else gives lets one find it again, also when the answer was lost.
         """
-        path = f"{_job(job)}/buildWithParameters?{urlencode({**parameters, 'delay': '0sec'})}"
+        path = f"{job_path(job)}/buildWithParameters?{urlencode({**parameters, 'delay': '0sec'})}"
         if self.post(path) is None:
-            raise NoJobError(f"the controller has no job {job}", details=self._url, resolution="Type: byoci job update")
+            raise NoJobError(f"the controller has no job {job}", details=self.url, resolution="Type: byoci job update")
 
     def builds(self, job: str, newest: int = 50) -> list[Build]:
         """The job's newest builds, newest first; none where there is no such job."""
-        told = _object(self.get(f"{_job(job)}/api/json?{urlencode({'tree': f'builds[{_FACTS}]'})}"))
-        return [build for build in map(_build, _objects(told.get("builds"))[:newest]) if build is not None]
+        told = as_object(self.get(f"{job_path(job)}/api/json?{urlencode({'tree': f'builds[{_FACTS}]'})}"))
+        return [build for build in map(_build, as_objects(told.get("builds"))[:newest]) if build is not None]
 
     def build(self, job: str, number: int) -> Build | None:
         """One build; None where it is gone."""
-        told = self.get(f"{_job(job)}/{number}/api/json?{urlencode({'tree': _FACTS})}")
-        return None if told is None else _build(_object(told))
+        told = self.get(f"{job_path(job)}/{number}/api/json?{urlencode({'tree': _FACTS})}")
+        return None if told is None else _build(as_object(told))
 
     def is_queued(self, job: str, name: str, value: str) -> bool:
         """Whether a build of the job waits for its start that was given this value of a parameter."""
-        items = _objects(_object(self.get("queue/api/json?depth=0")).get("items"))
+        items = as_objects(as_object(self.get("queue/api/json?depth=0")).get("items"))
         return any(
-            _object(item.get("task")).get("name") == job
+            as_object(item.get("task")).get("name") == job
             and (_parameters(item).get(name) == value or f"{name}={value}" in str(item.get("params", "")).split())
             for item in items
         )
 
     def artifact(self, job: str, number: int, path: str) -> bytes | None:
         """A file that a build has kept; None where there is none."""
-        return self.get(f"{_job(job)}/{number}/artifact/{quote(path)}")
+        return self.get(f"{job_path(job)}/{number}/artifact/{quote(path)}")
 
     def get(self, path: str) -> bytes | None:
         """What is at an address below the server's; None where that is not found."""
-        return self._ask(urllib.request.Request(self._url + path, headers=self._headers), path)  # noqa: S310 - configured
+        return self._ask(urllib.request.Request(self.url + path, headers=self._headers), path)  # noqa: S310 - configured
 
     def post(self, path: str, body: bytes = b"", kind: str = "") -> bytes | None:
         """Send something; what comes back, or None where the address is not found."""
+        told = self._send(path, body, kind)
+        return told and told[0]
+
+    def submit(self, path: str) -> str | None:
+        """Ask for a build: its item in the queue; "" where the server is too old to tell, None where there is no such
+        address.
+        """
+        told = self._send(path, b"", "")
+        return told and told[1].rstrip("/").rpartition("/queue/item/")[2]
+
+    def _send(self, path: str, body: bytes, kind: str) -> tuple[bytes, str] | None:
+        """What a post is answered with, and the address that the answer names."""
         if self._crumb is None:
             self._crumb = self._new_crumb()
         headers = {**self._headers, **self._crumb, **({"Content-Type": kind} if kind else {})}
-        request = urllib.request.Request(self._url + path, data=body, headers=headers)  # noqa: S310 - configured
+        request = urllib.request.Request(self.url + path, data=body, headers=headers)  # noqa: S310 - configured
         try:
-            return self._ask(request, path)
+            with self._answer(request, path) as reply:
+                if reply is None or isinstance(reply, bytes):
+                    return None if reply is None else (reply, "")
+                return _whole(reply), reply.headers.get("Location") or ""
         except UnavailableError:
             self._crumb = None  # it ends with the session that it is of
             raise
 
     def _new_crumb(self) -> dict[str, str]:
-        told = _object(self.get("crumbIssuer/api/json"))
+        told = as_object(self.get("crumbIssuer/api/json"))
         field_, crumb = told.get("crumbRequestField"), told.get("crumb")
         return {str(field_): str(crumb)} if field_ and crumb else {}
 
+    @contextlib.contextmanager
+    def opened(self, path: str) -> Iterator[HTTPResponse | None]:
+        """The same as `get`, to be read bit by bit: what may be large."""
+        with self._answer(urllib.request.Request(self.url + path, headers=self._headers), path) as reply:  # noqa: S310 - configured
+            yield None if isinstance(reply, bytes) else reply
+
     def _ask(self, request: urllib.request.Request, path: str) -> bytes | None:
+        with self._answer(request, path) as reply:
+            body = reply if reply is None or isinstance(reply, bytes) else _whole(reply)
+        if body is not None and len(body) > _LARGEST:
+            raise UnavailableError("the controller's answer is too large", details=path)
+        return body
+
+    @contextlib.contextmanager
+    def _answer(self, request: urllib.request.Request, path: str) -> Iterator[HTTPResponse | bytes | None]:
+        """What the server answers: None where nothing is found, b"" where it leads elsewhere."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
         try:
             with opener.open(request, timeout=_PATIENCE) as reply:
-                body = bytes(reply.read(_LARGEST + 1))
+                yield reply
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 404:
-                    return None
+                    yield None
+                    return
                 if error.code in (302, 303):
-                    return b""
+                    yield b""
+                    return
                 words = error.read(2000).decode("utf-8", "replace").strip()
             what = path.partition("?")[0]
             raise UnavailableError(
@@ -135,11 +170,16 @@ class Jenkins:
                 details=words,
                 resolution="See its log, and whether its user and token are right." if error.code in (401, 403) else "",
             ) from None
-        except (OSError, ValueError) as error:
-            raise UnavailableError("the controller does not answer", details=f"{self._url}: {error}") from error
-        if len(body) > _LARGEST:
-            raise UnavailableError("the controller's answer is too large", details=path)
-        return body
+        except (OSError, ValueError, HTTPException) as error:  # the last one also where it ends amid an answer
+            raise UnavailableError("the controller does not answer", details=f"{self.url}: {error}") from error
+
+
+def _whole(reply: HTTPResponse) -> bytes:
+    """What is answered, up to a little more than is taken. Raises `IncompleteRead` where it ends before that."""
+    body = bytes(reply.read(_LARGEST + 1))
+    if reply.length and len(body) <= _LARGEST:
+        raise IncompleteRead(body, reply.length)
+    return body
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -149,7 +189,7 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _job(name: str) -> str:
+def job_path(name: str) -> str:
     """A job's address; those in folders are named with slashes between."""
     return "/".join(f"job/{quote(part, safe='')}" for part in name.split("/"))
 
@@ -170,11 +210,11 @@ def _build(told: Mapping[str, Any]) -> Build | None:
 
 
 def _parameters(told: Mapping[str, Any]) -> dict[str, str]:
-    pairs = (pair for action in _objects(told.get("actions")) for pair in _objects(action.get("parameters")))
+    pairs = (pair for action in as_objects(told.get("actions")) for pair in as_objects(action.get("parameters")))
     return {str(pair.get("name")): str(pair.get("value")) for pair in pairs}
 
 
-def _object(told: object) -> dict[str, Any]:
+def as_object(told: object) -> dict[str, Any]:
     """A JSON object: as it was parsed, or as text; an empty one where it is none."""
     if isinstance(told, bytes):
         try:
@@ -184,5 +224,6 @@ def _object(told: object) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _objects(told: object) -> list[dict[str, Any]]:
+def as_objects(told: object) -> list[dict[str, Any]]:
+    """The objects in a list; none where it is no list."""
     return [item for item in told if isinstance(item, dict)] if isinstance(told, list) else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from byoci.monitor.board import Board, Tile
+    from byoci.monitor.board import Agents, Board, Tile
     from byoci.monitor.state import Started, State
 
 
@@ -50,7 +50,12 @@ class Sight:
     def version(self) -> int:
         """Another number after every change of what he sees, and after no other."""
         versions = self._board.versions()
-        return max((number for name, number in versions.items() if self._may(name)), default=0)
+        return max((self._board.agents_version, *(number for name, number in versions.items() if self._may(name))))
+
+    @property
+    def agents(self) -> Agents:
+        """The controller's agents, which whoever may look at all may see."""
+        return self._board.agents
 
     def tiles(self) -> Sequence[Tile]:
         """The projects, in the definition's order."""
