@@ -83,7 +83,7 @@ class ProjectNotify(Section):
     on: Kinds | None = Field(default=None, description="As in `[notify]`. Unset: those of `[notify]`.")
     webhooks: Annotated[tuple[Name, ...], BeforeValidator(as_tuple)] | None = Field(
         default=None,
-        description="Which webhooks are told, by their NAME of `[webhook.NAME]`. Unset: all; none where it has `readers`.",
+        description="Which webhooks, by their NAME of `[webhook.NAME]`. Unset: all; none where it has `readers`.",
     )
 
 
