@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from byoci.gate.ballot import Policy
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
     from byoci.jenkins.client import Jenkins
-    from byoci.monitor.notifying import Readers
+    from byoci.monitor.notifying import Audience
     from byoci.monitor.sight import Permissions
     from byoci.monitor.watched import Watched
     from byoci.store.certificates import CertificateStore
@@ -175,11 +175,11 @@ class Site:
 
         return webhook_secret_of(self.config)
 
-    def readers(self) -> Callable[[str], Readers]:
+    def audience(self) -> Callable[[str], Audience]:
         """Project → who is told its news. Raises `ConfigError` where a webhook lacks its secret or its address."""
-        from byoci.wiring_monitor import readers_of
+        from byoci.wiring_monitor import audience_of
 
-        return readers_of(self.config)
+        return audience_of(self.config)
 
     def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
         """The jobs that the controller is to have: name → config.xml.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from byoci.config import schema
     from byoci.config.loading import Config
     from byoci.config.schema_monitor import Jobs
-    from byoci.monitor.notifying import Hook, Readers
+    from byoci.monitor.notifying import Audience, Hook
     from byoci.monitor.sight import Permissions
 
 WEBHOOK_CREDENTIAL: Final = "controller-webhook"
@@ -47,20 +47,19 @@ def webhook_secret_of(config: Config) -> bytes:
     return b""
 
 
-def readers_of(config: Config) -> Callable[[str], Readers]:
-    """See `Site.readers`."""
-    from byoci.monitor.notifying import Readers
+def audience_of(config: Config) -> Callable[[str], Audience]:
+    """See `Site.audience`. What only some may read is told to nobody, unless the project itself says whom."""
+    from byoci.monitor.notifying import Audience
 
     common, hooks = config.notify, {name: _hook(config, name) for name in config.webhooks}
     made = {}
     for name, project in config.projects.items():
-        own = project.notify
-        made[name] = Readers(
-            common.mail if own.mail is None else own.mail,
-            tuple(hooks[hook] for hook in (hooks if own.webhooks is None else own.webhooks)),
-            frozenset(common.on if own.on is None else own.on),
-        )
-    return lambda project: made.get(project, Readers())
+        own, everybody = project.notify, project.readers is None
+        mail = (common.mail if everybody else ()) if own.mail is None else own.mail
+        wanted = (tuple(hooks) if everybody else ()) if own.webhooks is None else own.webhooks
+        kinds = frozenset(common.on if own.on is None else own.on)
+        made[name] = Audience(mail, tuple(hooks[hook] for hook in wanted), kinds)
+    return lambda project: made.get(project, Audience())
 
 
 def _hook(config: Config, name: str) -> Hook:

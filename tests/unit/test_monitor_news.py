@@ -20,7 +20,7 @@ from byoci.model import Location, Outcome, Proposal, Status
 from byoci.monitor import notifying, outbox
 from byoci.monitor.health import Health
 from byoci.monitor.news import Kind
-from byoci.monitor.notifying import Notifier, Readers
+from byoci.monitor.notifying import Audience, Notifier
 from byoci.monitor.state import State
 from receiver import SECRET, receiving
 
@@ -69,8 +69,8 @@ def land(state: State, id_: str, outcome: Outcome, title: str = "Do good") -> No
     state.end(landing, Outcome.CONFLICT)
 
 
-def notifier(state: State, readers: Readers, said: list[str] | None = None) -> Notifier:
-    return Notifier(state.outbox, lambda _: readers, "https://ci.example.com/", ([] if said is None else said).append)
+def notifier(state: State, audience: Audience, said: list[str] | None = None) -> Notifier:
+    return Notifier(state.outbox, lambda _: audience, "https://ci.example.com/", ([] if said is None else said).append)
 
 
 def kinds(receiver: Receiver) -> list[str]:
@@ -78,7 +78,7 @@ def kinds(receiver: Receiver) -> list[str]:
 
 
 def test_each_end_is_told_once_and_signed(state: State, receiver: Receiver) -> None:
-    readers = Readers(hooks=(receiver.hook,), kinds=ALL)
+    audience = Audience(hooks=(receiver.hook,), kinds=ALL)
     for id_, outcome in (
         ("1", Outcome.LANDED),
         ("2", Outcome.TESTS_FAILED),
@@ -86,8 +86,8 @@ def test_each_end_is_told_once_and_signed(state: State, receiver: Receiver) -> N
         ("4", Outcome.ERROR),
     ):
         land(state, id_, outcome)
-    notifier(state, readers).work()
-    notifier(state, readers).work()
+    notifier(state, audience).work()
+    notifier(state, audience).work()
     assert kinds(receiver) == ["landed", "failed", "conflict"]
     headers, body = receiver.heard[0]
     assert headers["X-Hub-Signature-256"] == "sha256=" + hmac.new(SECRET, body, hashlib.sha256).hexdigest()
@@ -103,11 +103,11 @@ TELLING = """
 import sys
 from pathlib import Path
 from byoci.monitor.news import Kind
-from byoci.monitor.notifying import Hook, Notifier, Readers
+from byoci.monitor.notifying import Hook, Notifier, Audience
 from byoci.monitor.state import State
 folder, url = sys.argv[1:]
-readers = Readers(hooks=(Hook("chat", url, b"0ff1ce"),), kinds=frozenset(Kind))
-Notifier(State(Path(folder)).outbox, lambda _: readers, "https://ci.example.com/", print).work()
+audience = Audience(hooks=(Hook("chat", url, b"0ff1ce"),), kinds=frozenset(Kind))
+Notifier(State(Path(folder)).outbox, lambda _: audience, "https://ci.example.com/", print).work()
 """
 
 
@@ -122,7 +122,7 @@ def test_who_was_told_before_a_kill_is_told_once_more_with_the_same_id(
         assert process.wait(30) == -signal.SIGKILL
     receiver.when_heard = lambda: None
     for _ in range(2):
-        notifier(state, Readers(hooks=(receiver.hook,), kinds=ALL)).work()
+        notifier(state, Audience(hooks=(receiver.hook,), kinds=ALL)).work()
     assert len(receiver.heard) == 2
     assert receiver.heard[0][0]["X-Delivery"] == receiver.heard[1][0]["X-Delivery"]
     assert receiver.heard[0][1] == receiver.heard[1][1]
@@ -135,7 +135,7 @@ def test_who_does_not_take_it_is_asked_less_and_less_often_and_given_up(
     said: list[str] = []
     receiver.answer = answer
     land(state, "1", Outcome.LANDED)
-    telling, heard = notifier(state, Readers(hooks=(receiver.hook,), kinds=ALL), said), []
+    telling, heard = notifier(state, Audience(hooks=(receiver.hook,), kinds=ALL), said), []
     for _ in range(60):
         telling.work()
         heard.append(len(receiver.heard))
@@ -157,7 +157,7 @@ def test_one_news_that_is_refused_does_not_hold_up_the_next(
 ) -> None:
     receiver.answer = 400
     land(state, "1", Outcome.LANDED)
-    telling = notifier(state, Readers(hooks=(receiver.hook,), kinds=ALL))
+    telling = notifier(state, Audience(hooks=(receiver.hook,), kinds=ALL))
     for _ in range(4):
         telling.work()
         clock[0] += 60
@@ -186,9 +186,9 @@ def test_mail_goes_to_each_reader_and_a_title_adds_none(
 ) -> None:
     sendmail(tmp_path, monkeypatch)
     land(state, "1", Outcome.TESTS_FAILED, EVIL)
-    readers = Readers(mail=("a@example.com", "b@example.com"), kinds=ALL)
-    notifier(state, readers).work()
-    notifier(state, readers).work()
+    audience = Audience(mail=("a@example.com", "b@example.com"), kinds=ALL)
+    notifier(state, audience).work()
+    notifier(state, audience).work()
     assert (tmp_path / "calls").read_text() == "-i -- a@example.com\n-i -- b@example.com\n"
     message = message_from_bytes((tmp_path / "a@example.com.eml").read_bytes(), policy=policy.default)
     assert message["To"] == "a@example.com"
@@ -209,7 +209,7 @@ def test_the_trouble_of_many_trunks_at_once_is_one_mail(
             health.note("the controller does not answer")
         clock[0] += 61
     for _ in range(2):
-        notifier(state, Readers(mail=("a@example.com",), kinds=ALL)).work()
+        notifier(state, Audience(mail=("a@example.com",), kinds=ALL)).work()
     assert (tmp_path / "calls").read_text() == "-i -- a@example.com\n"
     message = message_from_bytes((tmp_path / "a@example.com.eml").read_bytes(), policy=policy.default)
     assert message["Subject"] == "nothing can land: 100 projects"
@@ -220,7 +220,7 @@ def test_the_trouble_of_many_trunks_at_once_is_one_mail(
 def test_trouble_is_told_once_it_lasts_and_that_it_is_over(
     state: State, receiver: Receiver, clock: list[float]
 ) -> None:
-    readers = Readers(hooks=(receiver.hook,), kinds=ALL)
+    audience = Audience(hooks=(receiver.hook,), kinds=ALL)
     health = Health("hello", state.outbox)
     health.note("")
     health.note("a restart")
@@ -234,7 +234,7 @@ def test_trouble_is_told_once_it_lasts_and_that_it_is_over(
     health.note("something else")
     health.note("")
     health.note("")
-    notifier(state, readers).work()
+    notifier(state, audience).work()
     assert kinds(receiver) == ["trouble", "well"]
     assert json.loads(receiver.heard[0][1])["trouble"] == "the controller does not answer"
 
@@ -246,11 +246,11 @@ def test_what_nobody_wants_to_know_is_settled_and_what_waits_is_bounded(
     for number in range(5):
         land(state, str(number), Outcome.LANDED)
     clock[0] += 1
-    notifier(state, Readers(hooks=(receiver.hook,), kinds=frozenset({"landed"}))).work()
+    notifier(state, Audience(hooks=(receiver.hook,), kinds=frozenset({"landed"}))).work()
     assert [json.loads(body)["landing"]["proposal"] for _, body in receiver.heard] == ["2", "3", "4"]
     land(state, "6", Outcome.CONFLICT)
-    notifier(state, Readers(hooks=(receiver.hook,), kinds=frozenset({"landed"}))).work()
+    notifier(state, Audience(hooks=(receiver.hook,), kinds=frozenset({"landed"}))).work()
     assert (len(receiver.heard), state.outbox.waiting()) == (3, [])
     clock[0] += 40 * 86400
-    notifier(state, Readers()).work()
+    notifier(state, Audience()).work()
     assert state.outbox.told(notifying.words.News(3, "", "hello", Kind.LANDED, 0.0, {})) == {}

@@ -54,7 +54,7 @@ def serve(context: Context) -> None:
         secret=site.webhook_secret(),
         people=site.config.controller_folder,
         permissions=site.permissions(),
-        readers=site.readers(),
+        audience=site.audience(),
     )
     run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins, output.progress)
 

@@ -76,10 +76,14 @@ class Notify(Section):
 class ProjectNotify(Section):
     """Who is told of this project."""
 
-    mail: MailAddresses | None = Field(default=None, description="As in `[notify]`. Unset: those of `[notify]`.")
+    mail: MailAddresses | None = Field(
+        default=None,
+        description="As in `[notify]`. Unset: those of `[notify]`; nobody where it has `readers`.",
+    )
     on: Kinds | None = Field(default=None, description="As in `[notify]`. Unset: those of `[notify]`.")
     webhooks: Annotated[tuple[Name, ...], BeforeValidator(as_tuple)] | None = Field(
-        default=None, description="Which webhooks are told, by their NAME of `[webhook.NAME]`. Unset: all."
+        default=None,
+        description="Which webhooks, by their NAME of `[webhook.NAME]`. Unset: all; none where it has `readers`.",
     )
 
 

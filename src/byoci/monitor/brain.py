@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from byoci.errors import UnavailableError
+from byoci.errors import ByociError
 from byoci.jenkins.computers import computers
 from byoci.monitor.board import Agents
 from byoci.monitor.desk import Desk
@@ -70,7 +70,7 @@ class Brain:
     def _look_at_agents(self) -> None:
         try:
             self._board.show_agents(Agents(computers(self._line.controller()), time.time()))
-        except UnavailableError as error:
+        except ByociError as error:
             self._line.lost()
             self._board.show_agents(replace(self._board.agents, trouble=error.brief))
 

@@ -44,7 +44,7 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
-class Readers:
+class Audience:
     """Who is to know of a project, and which kinds of news."""
 
     mail: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class _Way:
 class Notifier:
     """See the module. It belongs to the thread of its outbox.
 
-    readers    project → who is to know; a project that is not in the definition any more has none
+    audience   project → who is to know; a project that is not in the definition any more has none
     dashboard  its address as people see it
     say        is told what cannot be told
 
@@ -78,10 +78,10 @@ class Notifier:
     """
 
     def __init__(
-        self, outbox: Outbox, readers: Callable[[str], Readers], dashboard: str, say: Callable[[str], None]
+        self, outbox: Outbox, audience: Callable[[str], Audience], dashboard: str, say: Callable[[str], None]
     ) -> None:
         self._outbox = outbox
-        self._readers = readers
+        self._audience = audience
         self._dashboard = dashboard
         self._say = say
         self._rests: dict[str, tuple[int, float]] = {}  # of a reader: how often in vain, until when (monotonic)
@@ -138,17 +138,17 @@ class Notifier:
         return after
 
     def _ways(self, news: News) -> list[_Way]:
-        readers = self._readers(news.project)
-        if news.kind not in readers.kinds:
+        audience = self._audience(news.project)
+        if news.kind not in audience.kinds:
             return []
         dashboard = self._dashboard
         mail = [
             _Way(f"mail {to}", lambda all_, to=to: send(words.mail(all_, to, dashboard)), together=True)  # type: ignore[misc]
-            for to in readers.mail
+            for to in audience.mail
         ]
         hooks = [
             _Way(f"webhook {hook.name}", lambda all_, hook=hook: _post_each(hook, all_, dashboard))  # type: ignore[misc]
-            for hook in readers.hooks
+            for hook in audience.hooks
         ]
         return [*mail, *hooks]
 

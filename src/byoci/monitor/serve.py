@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from byoci.jenkins.client import Jenkins
-    from byoci.monitor.notifying import Readers
+    from byoci.monitor.notifying import Audience
     from byoci.monitor.watched import Watched
 
 _OTHER_PORT: Final = "Choose another in the configuration: monitor.port, monitor.listen."
@@ -48,7 +48,7 @@ class Serving:
     url        its address as people see it; "": the one that it listens at
     longest    seconds between two looks at a forge where nothing happens
     secret     what webhooks are signed with; b"" where there is none, and none is taken
-    readers    project → who is told its news
+    audience   project → who is told its news
     people     the folder with those who may sign in
     permissions  who may see what at the dashboard
     """
@@ -59,7 +59,7 @@ class Serving:
     url: str
     longest: float
     secret: bytes
-    readers: Callable[[str], Readers]
+    audience: Callable[[str], Audience]
     people: Path
     permissions: Permissions = field(default_factory=Permissions)
 
@@ -174,7 +174,7 @@ def _end(thinking: _Thinking) -> None:
 
 def _notifier(serving: Serving, ends: contextlib.ExitStack, url: str, tell: Callable[[str], None]) -> Notifier:
     state = ends.enter_context(contextlib.closing(State(serving.folder)))
-    return Notifier(state.outbox, serving.readers, url, tell)
+    return Notifier(state.outbox, serving.audience, url, tell)
 
 
 def _end_soon(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:
