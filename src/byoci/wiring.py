@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from byoci.errors import ConfigError, UnavailableError, UsageError, of_system
+from byoci.errors import ConfigError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,40 +156,13 @@ class Site:
 
     def jenkins(self) -> Jenkins:
         """The controller's remote API. Raises `UnavailableError` where byoci's own does not run."""
-        from byoci.jenkins.client import Jenkins
+        if self.config.has_own_controller:
+            from byoci.controller.client import as_administrator
 
-        config, settings = self.config, self.config.controller
-        if config.has_own_controller:
-            return self._own_jenkins()
-        assert settings.url is not None  # the schema wants it
-        if settings.user is None:
-            return Jenkins(settings.url, remedy="Name an account there: controller.user.")
-        file = config.jenkins_token_file
-        remedy = f"The token of {settings.user} is in {file}; docs/jenkins.md tells what he must be allowed to do."
-        return Jenkins(settings.url, settings.user, _token(file, settings.user), remedy)
+            return as_administrator(self.config.controller_folder)
+        from byoci.jenkins.account import signed_in
 
-    def open_jenkins(self) -> Jenkins:
-        """A Jenkins as everybody sees it, who does not sign in."""
-        from byoci.jenkins.client import Jenkins
-
-        url = self.config.controller.url
-        assert url is not None  # the schema wants it of a Jenkins
-        return Jenkins(url)
-
-    def _own_jenkins(self) -> Jenkins:
-        from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
-        from byoci.jenkins.client import Jenkins
-        from byoci.web.serving import ADDRESS_FILE
-
-        folder = self.config.controller_folder
-        try:
-            url = (folder / ADDRESS_FILE).read_text(encoding="utf-8").strip()
-            token = (folder / TOKEN_FILE).read_text(encoding="ascii").strip()
-        except FileNotFoundError as error:
-            raise UnavailableError(
-                "the controller does not run", details=f"{error.filename} is not there", resolution="Type: byoci up"
-            ) from error
-        return Jenkins(url, ADMINISTRATOR, token)
+        return signed_in(self.config)
 
     def webhook_secret(self) -> bytes:
         """What the forges sign webhooks with; b"" where there is none yet. A unit of systemd's is given it."""
@@ -338,20 +311,6 @@ class Site:
             committer_email=landing.email,
             attempts=landing.attempts,
         )
-
-
-def _token(file: Path, user: str) -> str:
-    """The word in a file of secrets. Raises `ConfigError` where it holds none."""
-    remedy = f"Make an API token of {user} in the Jenkins, and put it into that file, for byoci's own user only."
-    try:
-        token = file.read_text(encoding="utf-8", errors="replace").strip()
-    except FileNotFoundError as error:
-        raise ConfigError(f"the token of {user} is missing", details=str(file), resolution=remedy) from error
-    except OSError as error:
-        raise of_system(error) from error
-    if not token.isascii() or len(token.split()) != 1:
-        raise ConfigError(f"{file} holds no token", resolution=remedy)
-    return token
 
 
 def policy_of(project: schema.Project) -> Policy:
