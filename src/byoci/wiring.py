@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from byoci.errors import ConfigError, UsageError
+from byoci.errors import ConfigError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,21 +153,26 @@ class Site:
 
     def jenkins(self) -> Jenkins:
         """The controller's remote API. Raises `UnavailableError` where byoci's own does not run."""
-        from byoci.wiring_jenkins import jenkins_of
+        if self.config.has_own_controller:
+            from byoci.controller.client import as_administrator
 
-        return jenkins_of(self.config)
+            return as_administrator(self.config.controller_folder)
+        from byoci.jenkins.account import signed_in
 
-    def open_jenkins(self) -> Jenkins:
-        """A Jenkins as everybody sees it, who does not sign in."""
-        from byoci.wiring_jenkins import open_jenkins
-
-        return open_jenkins(self.config)
+        return signed_in(self.config)
 
     def jenkins_at(self, url: str) -> Jenkins:
-        """The remote API at an address that a job names; see `wiring_jenkins.jenkins_at`."""
-        from byoci.wiring_jenkins import jenkins_at
+        """The remote API at an address that a job names: the site's own controller, or another one.
 
-        return jenkins_at(self.config, url)
+        To another one signs in whom the secret `agent/controller` (`USER:TOKEN`) names; without it, nobody.
+        """
+        from byoci.jenkins.account import named
+
+        with contextlib.suppress(UnavailableError):
+            own = self.jenkins()
+            if url in (own.url, self.config.controller.url):
+                return own
+        return named(url, self.config.state / "secrets" / "agent" / "controller")
 
     def webhook_secret(self) -> bytes:
         """What the forges sign webhooks with; b"" where there is none yet. A unit of systemd's is given it."""

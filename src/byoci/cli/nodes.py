@@ -30,12 +30,13 @@ def start_agent(context: Context, name: str) -> NoReturn:
     """
     from byoci.host.agent_places import Place
     from byoci.host.agent_start import Launch, start
+    from byoci.jenkins.account import as_anybody
 
     config = context.site.config
     agent = _agent(context, name)
     place = Place(agent.host, agent.port, agent.user)
     launch = Launch(place, f"{agent.folder}/{context.namespace}", agent.java, config.controller_folder)
-    start(launch, context.site.open_jenkins(), output.progress)
+    start(launch, as_anybody(config), output.progress)
 
 
 def _agent(context: Context, name: str) -> Agent:
