@@ -79,3 +79,18 @@ def test_who_answers_nonsense_was_not_told(answer: bytes) -> None:
 def test_agents_that_cannot_be_read_are_none(told: bytes) -> None:
     with answering(JSON + told) as url:
         assert computers(Jenkins(url)) == ()
+
+
+@pytest.mark.parametrize(
+    ("location", "item"),
+    [
+        (b"http://ci/queue/item/12/", "12"),
+        (b"/queue/item/12", "12"),
+        (b"http://ci/job/x/", ""),
+        (b"http://ci/queue/item/../../job/other/1", ""),
+        (b"http://ci/queue/item/\xb2/", ""),
+    ],
+)
+def test_what_is_no_item_of_the_queue_is_not_asked_for(location: bytes, item: str) -> None:
+    with answering(b"HTTP/1.1 201 Created\r\nLocation: " + location + b"\r\nConnection: close\r\n\r\n{}") as url:
+        assert Jenkins(url).submit("job/x/build") == item
