@@ -10,6 +10,7 @@ import hmac
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -17,11 +18,18 @@ from hypothesis import strategies as st
 
 pytest.importorskip("starlette", reason="missing: starlette")
 
+from byoci.identity.access import Access
+from byoci.identity.people import OPERATOR, READER, People
+from byoci.jenkins.computers import Computer
 from byoci.model import Location, Outcome, Proposal, Status
-from byoci.monitor.app import App
-from byoci.monitor.board import Board, Seen, Tile
+from byoci.monitor import badges, feeds
+from byoci.monitor import hooks as hooks_module
+from byoci.monitor.app import App, At
+from byoci.monitor.board import Agents, Board, Seen, Tile
 from byoci.monitor.hooks import LARGEST
-from byoci.monitor.state import State
+from byoci.monitor.live import Tail
+from byoci.monitor.sight import Permissions
+from byoci.monitor.state import Started, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,17 +43,26 @@ PROPOSAL = Proposal(
     "local", "hello", "7", HOSTILE, HOSTILE, Location(HOSTILE), Location("/srv/trunk"), Status.APPROVED, NOW,
     approved_revision="abc", approved_at=NOW, url="javascript:alert(1)",
 )  # fmt: skip
+LANDED = Started(
+    1, "t", "hello", "7", "x", "a", 1.0, 2, "http://ci/2/", 1.5, 9.0, Outcome.LANDED, "abc", ("it did",)
+)  # fmt: skip
+
+
+def xml(text: str) -> ET.Element:
+    return ET.fromstring(text)
 
 
 class Site:
     """The application over a real state, asked as a server would."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, access: Access) -> None:
         self.board = Board()
         self.board.show(Tile("hello", "/srv/trunk", "local"))
         self.woken: list[str] = []
         self.state = state
-        self.app = App(self.board, state, "http://127.0.0.1:8020/", "http://127.0.0.1:8020/", SECRET, self.woken.append)
+        at = At("http://127.0.0.1:8020/", "http://127.0.0.1:8020/", SECRET, self.woken.append)
+        self.access = access
+        self.app = App(self.board, state, access, Permissions(), at)
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: list[bytes]) -> tuple[int, str]:
         parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
@@ -80,9 +97,15 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
         yield state
 
 
+@pytest.fixture(scope="module")
+def access(state: State, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    with contextlib.closing(People(tmp_path_factory.mktemp("people"))) as people:
+        yield Access(people, state.sessions, "secret", "cookie", (OPERATOR, READER))
+
+
 @pytest.fixture
-def site(state: State) -> Site:
-    return Site(state)
+def site(state: State, access: Access) -> Site:
+    return Site(state, access)
 
 
 def test_a_genuine_webhook_wakes_the_brain_once(site: Site) -> None:
@@ -112,7 +135,8 @@ def test_a_signature_of_another_body_or_secret_is_refused(site: Site) -> None:
 
 
 def test_without_a_secret_nothing_is_taken(site: Site) -> None:
-    site.app = App(site.board, site.state, "http://127.0.0.1/", "http://127.0.0.1/", b"", site.woken.append)
+    at = At("http://127.0.0.1/", "http://127.0.0.1/", b"", site.woken.append)
+    site.app = App(site.board, site.state, site.access, Permissions(), at)
     assert site.hook(b"{}", signature="sha256=" + hmac.new(b"", b"{}", hashlib.sha256).hexdigest()) == 503
 
 
@@ -129,15 +153,32 @@ def test_a_huge_one_is_not_read_to_its_end(site: Site) -> None:
     assert site.woken == []
 
 
+def test_one_that_does_not_come_to_its_end_is_not_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks_module, "_PATIENCE", 0.05)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/hooks/local", "query_string": b"", "scheme": "http"}
+    asyncio.run(site.app({**scope, "headers": [(b"host", b"127.0.0.1:8020")]}, receive, send))
+    assert sent[0]["status"] == 408
+    assert site.hook(b'{"after": "that"}') == 202
+
+
 @pytest.mark.parametrize("path", ["/hooks/github", "/hooks/", "/hooks/local/more", "/hooks/%2e%2e/local"])
 def test_other_forges_have_no_hook(site: Site, path: str) -> None:
     assert site.hook(b'{"other": 1}', path=path) in {404, 405}
+    assert site.hook(b'{"other": 1}', path=path, signature="guess") in {401, 405}  # who may not know is not told
     assert site.woken == []
 
 
 @given(st.binary(max_size=60), st.text(max_size=40), st.text(st.characters(codec="utf-8"), max_size=30))
-def test_no_request_takes_it_down(state: State, body: bytes, signature: str, path: str) -> None:
-    site = Site(state)
+def test_no_request_takes_it_down(state: State, access: Access, body: bytes, signature: str, path: str) -> None:
+    site = Site(state, access)
     clean = "".join(letter for letter in signature if letter.isprintable())
     assert site.ask("POST", f"/hooks/{path}", {"X-Hub-Signature-256": clean}, [body])[0] in {401, 404, 405}
     assert site.page(f"/{path}")[0] in {200, 404}
@@ -155,7 +196,10 @@ def test_hostile_names_stay_text(site: Site) -> None:
     assert landing is not None
     site.state.follow(landing, 3, "javascript:alert(1)", 12.0)
     seen = (Seen(PROPOSAL, (), HOSTILE), Seen(dataclasses.replace(PROPOSAL, id="8"), (HOSTILE,), HOSTILE))
-    site.board.show(Tile("hello", HOSTILE, "local", HOSTILE, seen, site.state.under_way("/srv/trunk")))
+    log = Tail(f"{HOSTILE}\x1b[31m{HOSTILE}\x1b]0;title\x07\x1b[2J".encode(), cut=False)
+    under_way = site.state.under_way("/srv/trunk")
+    site.board.show(Tile("hello", HOSTILE, "local", HOSTILE, seen, under_way, log=log))
+    site.board.show_agents(Agents((Computer(HOSTILE, True, False, HOSTILE, 2, True),), 1.0, HOSTILE))
     site.state.end(landing, Outcome.ERROR, (HOSTILE,))
     for path in ("/", "/project/hello"):
         status, text = site.page(path)
@@ -164,12 +208,25 @@ def test_hostile_names_stay_text(site: Site) -> None:
         assert "<script>alert" not in text
         assert "<b>" not in text
         assert 'href="javascript:' not in text
+        assert "\x1b" not in text
     told = json.loads(site.page("/api/projects/hello")[1])
     assert told["waiting"][0]["title"] == HOSTILE
+    assert "\x1b" not in told["log"]["text"]
+    titles = [one.text for one in xml(site.page("/feed/hello")[1]).iter("{http://www.w3.org/2005/Atom}title")]
+    assert titles == ["hello: landings", f"error: 7 {HOSTILE}"]
+    assert xml(site.page("/badge/hello.svg")[1]).findtext("{http://www.w3.org/2000/svg}title") == "hello: in trouble"
     site.board.show(Tile(HOSTILE, "x", "local"))
     sample = next(line for line in site.page("/metrics")[1].splitlines() if "script" in line)
     assert sample.count('\\"') == 2
     assert "\\n" in sample
+
+
+@given(st.text(st.characters(), max_size=40))
+def test_feeds_and_badges_are_xml_whatever_they_are_of(text: str) -> None:
+    landing = dataclasses.replace(LANDED, title=text, reasons=(text,), revision=text)
+    tile = Tile(text, text, "local")
+    for made in (feeds.feed(tile, [landing], f"http://ci/{text}"), badges.badge(tile)):
+        xml(made.encode("utf-8", "replace").decode())
 
 
 def test_only_webhooks_may_write(site: Site) -> None:

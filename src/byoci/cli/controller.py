@@ -10,7 +10,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import config_if_any, controller_home, need_controller, sync_nodes
+from byoci.cli.sites import config_if_any, controller_home, need_controller, need_own_controller, sync_nodes
 from byoci.config.paths import byoci_home
 from byoci.controller.places import LOOPBACK, NO_SSHD, sshd_program
 from byoci.errors import NothingToDoError
@@ -44,12 +44,13 @@ def up(context: Context, port: int | None) -> None:
     from byoci.host import secrets
     from byoci.host.site_agent import prepare
 
+    need_own_controller(context)
     need_controller()
     home, config = controller_home(context), config_if_any(context)
     found = background.find(home)
     if found is None:
         prepare(byoci_home(os.environ) / context.namespace / secrets.FOLDER, home, context.namespace)
-        found = background.start(home, _serving(config, port))
+        found = background.start(home, serving_of(config, port))
     for problem in sync_nodes(context):
         output.error(problem)
     reason = _await_agent(found.url, home)
@@ -62,7 +63,8 @@ def up(context: Context, port: int | None) -> None:
         output.say(f"Agent {LOOPBACK} over ssh: " + (f"offline. {reason}" if reason else "online"))
 
 
-def _serving(config: Config | None, port: int | None) -> Serving:
+def serving_of(config: Config | None, port: int | None = None) -> Serving:
+    """How the configuration has the controller serve; `port` counts for once."""
     from byoci.config.schema_controller import Controller
     from byoci.controller.background import Serving
     from byoci.controller.bounds import Bounds

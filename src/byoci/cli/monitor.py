@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from byoci.cli import complete, output
+from byoci.cli.main import LazyGroup
 from byoci.cli.sites import need_monitor
 from byoci.errors import NothingToDoError
 
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from byoci.monitor.state import State
 
 
-@click.group()
+_ELSEWHERE = {
+    "run-job": "byoci.cli.running:run_job",
+    "update-agent": "byoci.cli.nodes:update_agent",
+    "update-plugins": "byoci.cli.plugins:update_plugins",
+}
+
+
+@click.group(cls=LazyGroup, lazy=_ELSEWHERE)
 def monitor() -> None:
     """The monitor: looks at the forge, judges ballots, keeps each trunk's queue, and starts landings as builds."""
 
@@ -29,7 +37,7 @@ def monitor() -> None:
 def serve(context: Context) -> None:
     """Run the monitor until SIGTERM or Ctrl-C. Landings that are under way go on, and the next monitor follows them.
 
-    It needs a running controller with the jobs that `byoci job update` makes.
+    It needs a running controller with the jobs that `byoci job update` makes, and waits for one that does not run.
     """
     need_monitor()
     from byoci.monitor.serve import Serving
@@ -44,8 +52,11 @@ def serve(context: Context) -> None:
         url=settings.url or "",
         longest=settings.poll,
         secret=site.webhook_secret(),
+        people=site.config.controller_folder,
+        permissions=site.permissions(),
+        audience=site.audience(),
     )
-    run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins(), output.progress)
+    run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins, output.progress)
 
 
 @monitor.command(short_help="Let nothing but hotfixes land.")

@@ -15,14 +15,17 @@ from byoci.model import Outcome
 from byoci.monitor import retries
 from byoci.monitor.board import Seen, Tile
 from byoci.monitor.fate import fate
+from byoci.monitor.forecast import Record, record
+from byoci.monitor.live import LiveLog
 from byoci.monitor.state import approval_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from byoci.jenkins.client import Build, Jenkins
+    from byoci.jenkins.client import Build
     from byoci.model import Ballot, Proposal
     from byoci.monitor.fate import Fate
+    from byoci.monitor.line import Line
     from byoci.monitor.state import Freeze, Started, State
     from byoci.monitor.watched import Watched
 
@@ -31,6 +34,7 @@ _NEAR: Final = 2.0  # the longest time between two looks at a forge that costs n
 _SLOWER: Final = 1.5  # by what the time grows when nothing has changed
 _FOLLOWING: Final = 0.3  # seconds between two looks at a build
 _LOST: Final = 15.0  # seconds after which a build that nobody can find was never asked for
+_COUNTED: Final = 50  # landings that say how a project does
 _AGAIN: Final = 15.0  # seconds between two attempts to start something that the controller refuses
 
 
@@ -41,14 +45,12 @@ class Desk:
     trouble  why the forge or the controller could not be asked; "" where all is well
     """
 
-    def __init__(
-        self, watched: Watched, state: State, jenkins: Jenkins, longest: float, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, watched: Watched, state: State, line: Line, longest: float, tell: Callable[[str], None]) -> None:
         self.watched = watched
         self.seen: tuple[Seen, ...] = ()
         self.trouble = ""
         self._state = state
-        self._jenkins = jenkins
+        self._line = line
         self._longest = min(longest, _NEAR) if watched.near else longest
         self._tell = tell
         self._interval = _SHORTEST
@@ -58,6 +60,10 @@ class Desk:
         self._hotfixes: frozenset[str] = frozenset()
         self._freeze: Freeze | None = None
         self._held: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._log = LiveLog()
+        self._failed: Started | None = None
+        self._record = Record()
+        self._count()
 
     @property
     def job(self) -> str:
@@ -76,7 +82,19 @@ class Desk:
             self.seen,
             self._state.under_way(trunk),
             self._freeze,
+            self._log.tail,
+            self._record,
         )
+
+    @property
+    def ill(self) -> str:
+        """Why nothing can land, for people: its trouble, or that byoci failed to land what may land; "" otherwise."""
+        failed = self._failed
+        if self.trouble or failed is None:
+            return self.trouble
+        if not any(item.proposal.id == failed.proposal and not item.reasons for item in self.seen):
+            return ""
+        return "\n".join((f"Proposal {failed.proposal} could not be landed.", *failed.reasons))
 
     def wake(self) -> None:
         """Something may have changed: look at the forge again, at once."""
@@ -87,7 +105,9 @@ class Desk:
         try:
             return self._work()
         except ByociError as error:
+            self._line.lost()  # the controller, perhaps
             self._say_trouble(error)
+            self._log.lose()
             self._interval = min(max(self._interval, _SHORTEST) * 2, max(self._longest, _AGAIN))
             self._look_at = time.monotonic() + self._interval
             return self._interval
@@ -176,9 +196,9 @@ class Desk:
             return None
         self._since = time.monotonic()
         try:
-            self._jenkins.start(self.job, {PROPOSAL: proposal.id, LANDING: landing.token})
+            self._line.controller().start(self.job, {PROPOSAL: proposal.id, LANDING: landing.token})
         except NoJobError as error:
-            self._state.end(landing, Outcome.ERROR, (str(error),))
+            self._state.forget(landing)  # nothing was asked for, so its turn is not over
             self._start_at = time.monotonic() + _AGAIN
             self._say_trouble(error)
             return None
@@ -194,25 +214,34 @@ class Desk:
         if landing.number is None:
             self._state.follow(landing, build.number, build.url, build.started)
         if build.building:
+            self._log.read(self._line.controller(), self.job, replace(landing, number=build.number))
             return landing
-        told = self._jenkins.artifact(self.job, build.number, RESULT)
+        told = self._line.controller().artifact(self.job, build.number, RESULT)
         self._end(landing, fate(build, told, self.watched.forge.proposal(landing.proposal)))
         return None
 
     def _end(self, landing: Started, found: Fate) -> None:
         self._state.end(landing, found.outcome, found.reasons, found.revision)
+        self._log.end()
+        self._count()
         self._tell(f"{self.watched.project} {landing.proposal}: {found.outcome} {found.revision or ''}".rstrip())
         self.wake()
 
+    def _count(self) -> None:
+        """What the landings that have ended tell."""
+        newest = [item for item in self._state.newest(self.watched.project, _COUNTED + 1) if item.ended]
+        self._record = record(newest)
+        self._failed = newest[0] if newest and newest[0].outcome is Outcome.ERROR else None
+
     def _build(self, landing: Started) -> Build | None:
         if landing.number is not None:
-            return self._jenkins.build(self.job, landing.number)
-        found = self._jenkins.builds(self.job)
+            return self._line.controller().build(self.job, landing.number)
+        found = self._line.controller().builds(self.job)
         return next((build for build in found if build.parameters.get(LANDING) == landing.token), None)
 
     def _not_found(self, landing: Started) -> Started | None:
         """A build that waits, that is about to start, or that is gone for good."""
-        if landing.number is None and self._jenkins.is_queued(self.job, LANDING, landing.token):
+        if landing.number is None and self._line.controller().is_queued(self.job, LANDING, landing.token):
             self._since = time.monotonic()
         elif time.monotonic() > self._since + _LOST:
             self._end(landing, fate(None, None, self.watched.forge.proposal(landing.proposal)))

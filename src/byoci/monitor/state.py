@@ -13,7 +13,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci.identity import sessions
 from byoci.model import Outcome
+from byoci.monitor import told
+from byoci.monitor.news import OF_OUTCOME
+from byoci.monitor.outbox import MIGRATION, Outbox
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -63,6 +67,8 @@ MIGRATIONS: Final = (
         PRIMARY KEY (project, proposal)
     ) STRICT, WITHOUT ROWID;
     """,
+    MIGRATION,
+    sessions.TABLE,
 )
 _REMEMBERED: Final = 30 * 86400.0  # seconds that a webhook's delivery is known
 FILE: Final = "monitor.sqlite"
@@ -115,6 +121,8 @@ class State:
     def __init__(self, folder: Path) -> None:
         self._database = open_database(folder / FILE, MIGRATIONS, kind="monitor", durable=True)
         self._database.row_factory = sqlite3.Row
+        self.outbox = Outbox(self._database)
+        self.sessions = sessions.Sessions(self._database)
 
     def close(self) -> None:
         """Close the file. Nothing else may be called after that."""
@@ -149,15 +157,19 @@ class State:
     def end(
         self, landing: Started, outcome: Outcome, reasons: tuple[str, ...] = (), revision: str | None = None
     ) -> None:
-        """Remember what became of it. One that has ended stays as it is."""
-        self._change(
-            "UPDATE landing SET ended = ?, outcome = ?, reasons = ?, revision = ? WHERE id = ? AND ended IS NULL",
-            time.time(),
-            outcome.value,
-            json.dumps(reasons),
-            revision,
-            landing.id,
-        )
+        """Remember what became of it, and have it told. One that has ended stays as it is."""
+        with self._database.writing():
+            row = self._database.execute(
+                "UPDATE landing SET ended = ?, outcome = ?, reasons = ?, revision = ? WHERE id = ? AND ended IS NULL"
+                " RETURNING *",
+                (time.time(), outcome.value, json.dumps(reasons), revision, landing.id),
+            ).fetchone()
+            if row is not None and outcome in OF_OUTCOME:
+                self.outbox.add(landing.project, OF_OUTCOME[outcome], {"landing": told.landing(_started(row))})
+
+    def forget(self, landing: Started) -> None:
+        """It was not asked for after all."""
+        self._change("DELETE FROM landing WHERE id = ? AND number IS NULL", landing.id)
 
     def freeze(self, project: str, reason: str, person: str) -> None:
         """Have nothing but hotfixes land. A trunk that is frozen already has the new reason."""
@@ -230,10 +242,15 @@ class State:
     def newest(self, project: str | None = None, limit: int = 100) -> list[Started]:
         """The newest landings, of one project or of all."""
         with self._database.reading():
-            rows = self._database.execute(
-                "SELECT * FROM landing WHERE ? IN (project, '') ORDER BY id DESC LIMIT ?", (project or "", limit)
-            )
+            which, values = ("WHERE project = ?", (project, limit)) if project else ("", (limit,))
+            rows = self._database.execute(f"SELECT * FROM landing {which} ORDER BY id DESC LIMIT ?", values)  # noqa: S608
             return [_started(row) for row in rows]
+
+    def newest_of(self, projects: Sequence[str], limit: int) -> list[Started]:
+        """The newest landings of these projects."""
+        query = "SELECT * FROM landing WHERE project IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?"
+        with self._database.reading():
+            return [_started(row) for row in self._database.execute(query, (json.dumps(projects), limit))]
 
     def _under_way(self, trunk: str) -> Started | None:
         return self._one("SELECT * FROM landing WHERE trunk = ? AND ended IS NULL", trunk)
