@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from dataclasses import replace
@@ -87,7 +88,8 @@ class Controller:
             self.state.save_node(NodeRow(OWN, write_node(Node(OWN, root=str(self.places.home / "agent")))))
             rows = self.state.nodes()
         for build in self.state.running():
-            self.running[build.id] = Running(build, self.catalog.job(build.job), self.places, self.bounds)
+            turn = (self.state.plan(build.id) or {}).get("turn", 1)
+            self.running[build.id] = Running(build, self.catalog.job(build.job), self.places, self.bounds, turn)
         for row in rows:
             self._connect(row)
         self._spawn(self._keep_scheduling())
@@ -321,19 +323,28 @@ class Controller:
         """Start what can start; gives the seconds until a quiet period ends, None where nobody waits for that."""
         seats, wait = self.queue.turn()
         for seat in seats:
-            row = self.state.begin(seat.queued, seat.node, seat.executor)
-            running = Running(row, self.catalog.job(row.job), self.places, self.bounds)
+            turn = self._free_turn(seat.queued.job, seat.node)
+            row = self.state.begin(seat.queued, seat.node, seat.executor, functools.partial(self._plan, turn))
+            running = Running(row, self.catalog.job(row.job), self.places, self.bounds, turn)
             self.running[row.id] = running
             self._spawn(self._start(self.agents[seat.node], running))
         return wait
 
+    def _free_turn(self, job: str, node: str) -> int:
+        """The lowest number that none of the job's builds on that node has: each has a workspace of its own."""
+        taken = {other.turn for other in self.running.values() if (other.row.job, other.row.node) == (job, node)}
+        return min(set(range(1, len(taken) + 2)) - taken)
+
+    def _plan(self, turn: int, row: BuildRow) -> dict[str, Any]:
+        """What a build that begins has to do."""
+        job = self.catalog.job(row.job)
+        built = self.state.revisions(row.job) if job.scm else []
+        return make_plan(job, row, self.nodes[row.node], self.url, turn, built, self.bounds)
+
     async def _start(self, agent: Agent, running: Running) -> None:
         plan = self.state.plan(running.row.id)
-        if plan is None:
-            turns = [r for r in self.running.values() if (r.row.job, r.row.node) == (running.row.job, running.row.node)]
-            turn = running.take_turn(turns)
-            built = self.state.revisions(running.row.job) if running.job.scm else []
-            plan = make_plan(running.job, running.row, agent.node, self.url, turn, built, self.bounds)
+        if plan is None:  # it was begun by an earlier byoci
+            plan = self._plan(running.turn, running.row)
             self.state.save_plan(running.row.id, plan)
         await running.start(agent, plan)
         if running.stopping:  # somebody asked for it while there was no connection
@@ -360,7 +371,7 @@ class Controller:
                 outcome = await running.end(agent, ended)
                 running.result, facts = outcome or (Result.ABORTED, {"lost": True})
                 if not running.dropped:
-                    facts |= culprits(self.state.before(row, tuple(Result)), running.changes)
+                    facts |= culprits(self.state.previous(row), running.changes)
                     row = self.state.finish(row, running.result, facts)
                     self._follow_up(running, row, lost=outcome is None)
             except (UnavailableError, OSError) as error:  # a full disk, for example: the agent has it all still

@@ -103,6 +103,7 @@ def make_plan(
     return {
         "header": f"{build.request.cause}\nBuilding on {node.shown} in workspace {{workspace}}",
         "workspace": workspace + (f"@{turn}" if turn > 1 else ""),
+        "turn": turn,
         "clean": [sweep_dict(sweep) for sweep in job.clean_before],
         "environment": environment_of(build, node, url) | dict(job.secrets),
         "before": [inject.content for inject in job.environment],

@@ -19,7 +19,6 @@ from byoci.errors import UnavailableError, of_bug
 from byoci.log import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from byoci.controller.agents import Agent
@@ -40,25 +39,27 @@ class Running:
 
     The log here is a copy of the agent's: its length tells from where on the agent goes on, so a controller that was
     killed at any point leaves nothing out and writes nothing twice.
+
+    turn  of several builds of the job on one node at once
     """
 
-    def __init__(self, row: BuildRow, job: Job, places: Places, bounds: Bounds = USUAL) -> None:
+    def __init__(self, row: BuildRow, job: Job, places: Places, bounds: Bounds = USUAL, turn: int = 1) -> None:
         self.row = row
         self.job = job
+        self.turn = turn
         self.environment: dict[str, str] = {}
         self.texts: dict[str, str] = {}  # files of parameters for jobs downstream
         self.result = Result.NOT_BUILT  # until it has ended
-        self.turn = 1  # of several builds of the job on one node at once
         self.stopping = ""  # who asked for its end
         self.given_up = False  # its agent stayed away
         self.dropped = False  # its job was deleted meanwhile
         self.changes: list[Change] = []
-        self._log = places.log(row.job, row.number)
+        folder = places.build(row.job, row.number)
         self._changes = places.changes(row.job, row.number)
         self._files = places.files(row.job, row.number)
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(self._log, flags, 0o600)
+        self._descriptor = os.open(places.log(row.job, row.number), flags, 0o600)
         self.size = os.fstat(self._descriptor).st_size
         # The agent keeps to them, too, and adds words of its own to the log; but it is a machine of others.
         self._most = bounds.log + _WORDS
@@ -75,12 +76,6 @@ class Running:
             await agent.send(do="follow", build=name, offset=self.size)
         else:
             await agent.send(do="start", build=name, plan=plan)
-
-    def take_turn(self, builds: Iterable[Running]) -> int:
-        """The lowest number that no other one of `builds` has; they are those of the job on that node."""
-        others = {other.turn for other in builds if other is not self}
-        self.turn = min(set(range(1, len(others) + 2)) - others)
-        return self.turn
 
     @property
     def name(self) -> str:

@@ -21,7 +21,7 @@ from byoci.controller.tokens import Tokens
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -212,8 +212,10 @@ class State:
 
     # Builds
 
-    def begin(self, queued: Queued, node: str, executor: int) -> BuildRow:
-        """Turn a wish into a build, which is running from now on."""
+    def begin(
+        self, queued: Queued, node: str, executor: int, plan: Callable[[BuildRow], Mapping[str, Any] | None] | None = None
+    ) -> BuildRow:
+        """Turn a wish into a build, which is running from now on; `plan` tells what is saved of it as by `save_plan`."""
         with self._database.writing():
             query = "UPDATE item SET following = following + 1 WHERE path = ? RETURNING following - 1"
             (number,) = self._database.execute(query, (queued.job,)).fetchone()
@@ -224,9 +226,12 @@ class State:
             )
             assert cursor.lastrowid is not None
             self._database.execute("UPDATE queued SET build = ? WHERE id = ?", (cursor.lastrowid, queued.id))
+            row = BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
+            if plan is not None and (made := plan(row)) is not None:
+                self._database.execute("UPDATE build SET plan = ? WHERE id = ?", (json.dumps(made), row.id))
         self.recent.forget(queued.job)
         self._waiting.pop(queued.id, None)
-        return BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
+        return row
 
     def save_plan(self, build: int, plan: Mapping[str, Any]) -> None:
         """What the build does, so that another process of the controller can go on with it."""
@@ -350,6 +355,11 @@ class State:
         found = (self._database.execute(query, (build.job, result, build.number)).fetchone()[0] for result in results)
         newest = max((number for number in found if number is not None), default=None)
         return None if newest is None else self.build(build.job, newest)
+
+    def previous(self, build: BuildRow) -> BuildRow | None:
+        """The newest build before that one which ended, however it did."""
+        where = "job = ? AND number < ? AND ended IS NOT NULL ORDER BY number DESC LIMIT 1"
+        return next(iter(self._builds(where, build.job, build.number)), None)
 
     def following(self, job: str) -> int:
         """The number of the job's next build."""

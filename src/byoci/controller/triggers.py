@@ -100,7 +100,7 @@ class Relations:
 
     def kin_of(self, paths: Iterable[str]) -> dict[str, Kin]:
         """The jobs above and below those of `paths` that wait for others, all the way."""
-        wanted = {path for path in paths if _waits(self._catalog.jobs[path])}
+        wanted = {path for path in set(paths) if _waits(self._catalog.jobs[path])}
         if not wanted:
             return {}
         self._renew()
