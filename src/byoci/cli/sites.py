@@ -35,7 +35,7 @@ def controller_home(context: Context) -> Path:
 
 def need_controller() -> None:
     """Raises `UsageError` where the embedded controller is not installed."""
-    _need("the embedded controller", "controller", ("starlette", "uvicorn", "defusedxml"))
+    _need("the embedded controller", "controller", ("starlette", "uvicorn", "httptools", "defusedxml"))
 
 
 def need_monitor() -> None:

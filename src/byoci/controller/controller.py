@@ -22,7 +22,7 @@ from byoci.controller.plans import job_url, make_plan, parameters_of, secret_nam
 from byoci.controller.polling import has_news
 from byoci.controller.queueing import Queue
 from byoci.controller.rows import NodeRow, Request
-from byoci.controller.running import Running
+from byoci.controller.running import Running, free_turn
 from byoci.controller.state import State
 from byoci.controller.told import checked_end
 from byoci.controller.triggers import BY_CHANGE, BY_TIMER, Relations, Timers, started_by
@@ -323,17 +323,12 @@ class Controller:
         """Start what can start; gives the seconds until a quiet period ends, None where nobody waits for that."""
         seats, wait = self.queue.turn()
         for seat in seats:
-            turn = self._free_turn(seat.queued.job, seat.node)
+            turn = free_turn(self.running.values(), seat.queued.job, seat.node)
             row = self.state.begin(seat.queued, seat.node, seat.executor, functools.partial(self._plan, turn))
             running = Running(row, self.catalog.job(row.job), self.places, self.bounds, turn)
             self.running[row.id] = running
             self._spawn(self._start(self.agents[seat.node], running))
         return wait
-
-    def _free_turn(self, job: str, node: str) -> int:
-        """The lowest number that none of the job's builds on that node has: each has a workspace of its own."""
-        taken = {other.turn for other in self.running.values() if (other.row.job, other.row.node) == (job, node)}
-        return min(set(range(1, len(taken) + 2)) - taken)
 
     def _plan(self, turn: int, row: BuildRow) -> dict[str, Any]:
         """What a build that begins has to do."""

@@ -19,6 +19,7 @@ from byoci.errors import UnavailableError, of_bug
 from byoci.log import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from byoci.controller.agents import Agent
@@ -206,6 +207,12 @@ class Running:
             os.close(self._descriptor)
             self._descriptor = -1
         self.tell()
+
+
+def free_turn(builds: Iterable[Running], job: str, node: str) -> int:
+    """The lowest number that none of the job's builds on that node has: each has a workspace of its own."""
+    taken = {build.turn for build in builds if (build.row.job, build.row.node) == (job, node)}
+    return min(set(range(1, len(taken) + 2)) - taken)
 
 
 def log_size(path: Path) -> int:

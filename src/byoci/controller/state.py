@@ -213,7 +213,11 @@ class State:
     # Builds
 
     def begin(
-        self, queued: Queued, node: str, executor: int, plan: Callable[[BuildRow], Mapping[str, Any] | None] | None = None
+        self,
+        queued: Queued,
+        node: str,
+        executor: int,
+        plan: Callable[[BuildRow], Mapping[str, Any] | None] | None = None,
     ) -> BuildRow:
         """Turn a wish into a build, which is running from now on; `plan` tells what is saved of it as by `save_plan`."""
         with self._database.writing():

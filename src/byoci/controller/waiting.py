@@ -32,13 +32,12 @@ def at_once() -> int:
 
 
 class _Whole:
-    """A transport on which the head of an answer waits for what comes in the same moment: to send costs more than to
-    write the answer, and wakes the one who reads.
+    """A transport on which the head of an answer waits for what comes after it: to send costs more than to make an
+    answer, and wakes the one who reads. An answer in pieces must not be long about its first one.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._loop = loop
         self._head = b""
 
     def __getattr__(self, name: str) -> Any:
@@ -50,16 +49,16 @@ class _Whole:
             data, self._head = self._head + data, b""
         elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n"):
             self._head = data
-            self._loop.call_soon(self._flush)
             return
         self._transport.write(data)
 
     def close(self) -> None:
         """As the transport's."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what waits."""
         if self._head:
             self.write(b"")
 
@@ -73,7 +72,7 @@ class Waiting(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See `asyncio.Protocol`."""
-        super().connection_made(cast("asyncio.Transport", _Whole(transport, self.loop)))
+        super().connection_made(cast("asyncio.Transport", _Whole(transport)))
         self._wait()
         if len(self._all) > most():
             next(iter(self._all))._close()  # noqa: SLF001 - of this class
@@ -104,6 +103,7 @@ class Waiting(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """See `HttpToolsProtocol`."""
+        cast("_Whole", self.transport).flush()  # the answer to a HEAD is nothing else
         self._wait_no_more()
         self._wait()
         super().on_response_complete()
