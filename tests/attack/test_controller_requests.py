@@ -174,12 +174,14 @@ def test_what_surrounds_a_request_is_bounded(controller: ControllerProcess) -> N
     post = b"POST /job/target/build HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
     for data in (b"GET / HTTP/1.1\r\nX: ", b"GET /", b"GET / HTTP/1.1\r\n", post + b"0\r\nX: ", post + b"1;"):
         sent, answer = 0, b""
-        with socket.create_connection(("127.0.0.1", controller.port), timeout=10) as connection:
-            with contextlib.suppress(ConnectionError):
-                connection.sendall(data)
-                while sent < 10_000_000:
-                    sent += connection.send((b"X: y\r\n" if data.endswith(b"\n") else b"x") * 10_000)
-                answer = connection.recv(4096)
+        with (
+            contextlib.suppress(ConnectionError),
+            socket.create_connection(("127.0.0.1", controller.port), timeout=10) as connection,
+        ):
+            connection.sendall(data)
+            while sent < 10_000_000:
+                sent += connection.send((b"X: y\r\n" if data.endswith(b"\n") else b"x") * 10_000)
+            answer = connection.recv(4096)
         assert sent < 10_000_000, (data, answer)
     assert controller.get("api/json").status == 200
 

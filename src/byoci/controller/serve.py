@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from byoci import durable
-from byoci.controller.access import Access
+from byoci.controller.access import OWN_TOKEN, Access
 from byoci.controller.api.app import App
 from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
 from byoci.controller.connection import LocalLink
@@ -80,7 +80,7 @@ def _first_person(home: Path, access: Access) -> None:
     """Who administers, with a token that only this unix user can read; made again where it is gone or revoked."""
     path = home / TOKEN_FILE
     if not path.exists() or not access.is_token(ADMINISTRATOR, path.read_text(encoding="utf-8").strip()):
-        token, _ = access.make_token(ADMINISTRATOR, "made by the controller at its start")
+        token, _ = access.make_token(ADMINISTRATOR, OWN_TOKEN)
         _write(path, token)
 
 

@@ -219,7 +219,7 @@ class State:
         executor: int,
         plan: Callable[[BuildRow], Mapping[str, Any] | None] | None = None,
     ) -> BuildRow:
-        """Turn a wish into a build, which is running from now on; `plan` tells what is saved of it as by `save_plan`."""
+        """Turn a wish into a build, which is running from now on; `plan` tells what `save_plan` would be told."""
         with self._database.writing():
             query = "UPDATE item SET following = following + 1 WHERE path = ? RETURNING following - 1"
             (number,) = self._database.execute(query, (queued.job,)).fetchone()

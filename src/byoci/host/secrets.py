@@ -100,7 +100,7 @@ def rotate(folder: Path, namespace: str, name: str = "controller") -> str:
         path = {"controller": CONTROLLER_KEY, "administration": ADMINISTRATION_KEY}[name]
         if name == "administration":
             _keep_older(folder / path)
-            _keep_older(keys.public_file(folder / path))
+            keys.make_pair(older(folder / path), "")
         _replace_pair(folder / path, f"byoci {namespace} {Path(path).name}")
     return path
 

@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import sys
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
@@ -124,7 +125,7 @@ def _adopt(twin: Branch, folder: Path, branch: Location) -> None:
     twin.begin()
     if twin.has_revisions():
         for name in VCS_FOLDERS:
-            proc.run(("rm", "-rf", "--", str(folder / name)), env=proc.base_environment())
+            shutil.rmtree(folder / name, ignore_errors=True)
         raise UsageError(
             f"{folder} is no working copy of the secrets' branch",
             details=f"There are secrets in both of them; secrets.branch is {branch}.",
