@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from byoci.errors import ConfigError, UnavailableError, UsageError
@@ -134,12 +135,19 @@ class Site:
             ) from error
         return Jenkins(url, ADMINISTRATOR, token)
 
-    def webhook_secret(self) -> bytes:
-        """What the forges sign webhooks with; b"" where there is none yet."""
-        try:
-            return (self.config.state / "secrets" / "controller" / "webhook").read_bytes().strip()
-        except FileNotFoundError:
-            return b""
+    def webhook_secrets(self) -> list[bytes]:
+        """What the forges may sign webhooks with now; none where there is none yet.
+
+        The one before counts beside a new one until its last day, so that there is time to tell forges the new one.
+        """
+        folder = self.config.state / "secrets" / "controller"
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            found.append((folder / "webhook").read_bytes().strip())
+            last = (folder / "webhook.older.expires").read_text(encoding="ascii", errors="replace").strip()
+            if last >= datetime.now(UTC).date().isoformat():
+                found.append((folder / "webhook.older").read_bytes().strip())
+        return [secret for secret in found if secret]
 
     def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
         """The jobs that the controller is to have: name → config.xml.

@@ -45,7 +45,7 @@ class Site:
         self.board.show(Tile("hello", "/srv/trunk", "local"))
         self.woken: list[str] = []
         self.state = state
-        self.app = App(self.board, state, "http://127.0.0.1:8020/", "http://127.0.0.1:8020/", SECRET, self.woken.append)
+        self.app = App(self.board, state, "http://127.0.0.1:8020/", "http://127.0.0.1:8020/", lambda: [SECRET], self.woken.append)
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: list[bytes]) -> tuple[int, str]:
         parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
@@ -112,7 +112,7 @@ def test_a_signature_of_another_body_or_secret_is_refused(site: Site) -> None:
 
 
 def test_without_a_secret_nothing_is_taken(site: Site) -> None:
-    site.app = App(site.board, site.state, "http://127.0.0.1/", "http://127.0.0.1/", b"", site.woken.append)
+    site.app = App(site.board, site.state, "http://127.0.0.1/", "http://127.0.0.1/", list, site.woken.append)
     assert site.hook(b"{}", signature="sha256=" + hmac.new(b"", b"{}", hashlib.sha256).hexdigest()) == 503
 
 

@@ -43,7 +43,7 @@ def serve(context: Context) -> None:
         port=settings.port,
         url=settings.url or "",
         longest=settings.poll,
-        secret=site.webhook_secret(),
+        secrets=site.webhook_secrets,
     )
     run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins(), output.progress)
 

@@ -20,7 +20,7 @@ import hashlib
 import secrets
 import stat
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +48,7 @@ _PUBLIC: Final = (".pub", _EXPIRES, "ssh_config", "known_hosts", NAMESPACE)  # e
 _LARGEST: Final = 1 << 20  # bytes of a secret
 ROTATED: Final = ("controller", "administration", "webhook", "token")
 """The names of what can be made anew."""
+_WEBHOOK_STAYS: Final = timedelta(days=7)  # the older one beside the new one, for people to tell forges the new one
 OLDER: Final = ".older"
 """The end of the name of a secret in whose place another one was put, and which is good until that is known."""
 
@@ -73,6 +74,7 @@ def make(folder: Path, namespace: str) -> list[str]:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(folder):
+        _drop_expired(folder)
         made = [
             path for path in _PAIRS if keys.make_pair(_private(folder, path), f"byoci {namespace} {Path(path).name}")
         ]
@@ -88,13 +90,17 @@ def rotate(folder: Path, namespace: str, name: str = "controller") -> str:
 
     Nobody is locked out. The controller goes on with its own copy of its old key until `update-agent-access` has seen
     the new one work at every agent. Of the others the old one is kept beside the new one: the administration key until
-    `update-agent-access` has put the new one in its place, a webhook's until something was signed with the new one.
+    `update-agent-access` has put the new one in its place, a webhook's for a week.
     Done again before that, the oldest one stays, which is the one that others know. Killed at any moment it can be run
     again.
     """
     with locked(folder):
         if name == "webhook":
             _keep_older(folder / WEBHOOK)
+            last = datetime.now(UTC).date() + _WEBHOOK_STAYS
+            expires = folder / f"{WEBHOOK}{OLDER}{_EXPIRES}"
+            if not expires.exists():
+                replace(expires, f"{last}\n".encode())
             replace(folder / WEBHOOK, f"{secrets.token_hex(_RANDOM[WEBHOOK])}\n".encode())
             return WEBHOOK
         path = {"controller": CONTROLLER_KEY, "administration": ADMINISTRATION_KEY}[name]
@@ -103,6 +109,14 @@ def rotate(folder: Path, namespace: str, name: str = "controller") -> str:
             keys.make_pair(older(folder / path), "")
         _replace_pair(folder / path, f"byoci {namespace} {Path(path).name}")
     return path
+
+
+def _drop_expired(folder: Path) -> None:
+    """What was kept beside a newer one for a time that is over."""
+    for finding in _expired(folder):
+        if finding.kind == "expired" and finding.path.endswith(OLDER):
+            for left in (folder / finding.path, folder / f"{finding.path}{_EXPIRES}"):
+                left.unlink(missing_ok=True)
 
 
 def older(secret: Path) -> Path:

@@ -14,6 +14,7 @@ import re
 import shlex
 import shutil
 import sys
+import tempfile
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +37,7 @@ _NAME: Final = "byoci <byoci@localhost>"
 # What byoci makes there, and nobody else.
 _OWN: Final = re.compile(
     r"namespace|site|(landing|administration)_ed25519(\.older)?(\.pub)?"
-    r"|controller/(controller_ed25519(\.pub)?|webhook(\.older)?)"
+    r"|controller/(controller_ed25519(\.pub)?|webhook(\.older(\.expires)?)?)"
     r"|agents/[^/]+/(host_ed25519(\.pub)?|placed\.json|workers\.pub)"
 )
 
@@ -312,14 +313,12 @@ class BzrTwin(Branch):
     """A bzr branch."""
 
     def _brz(self, *arguments: str, ok: Sequence[int] = (0,)) -> str:
-        environment = proc.base_environment() | {
-            **{name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ},
-            "BRZ_EMAIL": _NAME,
-            "BRZ_HOME": os.devnull,
-            "BRZ_LOG": os.devnull,
-        }
+        given = {name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ}
         argv = (sys.executable, "-I", "-m", "breezy", "--no-plugins", "--no-aliases", *arguments)
-        return proc.run(argv, env=environment, cwd=self.folder, timeout=_SECONDS, ok=ok).text
+        with tempfile.TemporaryDirectory(prefix="byoci-bzr-") as home:
+            own = {"BRZ_EMAIL": _NAME, "BRZ_HOME": home, "BRZ_LOG": os.devnull}
+            environment = proc.base_environment() | given | own
+            return proc.run(argv, env=environment, cwd=self.folder, timeout=_SECONDS, ok=ok).text
 
     def begin(self) -> None:
         """See `Branch`."""
@@ -337,10 +336,11 @@ class BzrTwin(Branch):
 
     def origin(self) -> str | None:
         """See `Branch`."""
-        told = self._brz("config", "parent_location", ok=(0, 3)).strip() or self._brz(
-            "config", "push_location", ok=(0, 3)
-        )
-        return told.strip() or None
+        for name in ("push_location", "parent_location"):
+            told = self._brz("config", name, ok=(0, 3)).strip()
+            if told:
+                return str(self.folder / told) if is_local(told) else told  # it may be relative
+        return None
 
     def changed(self) -> list[str]:
         """See `Branch`."""

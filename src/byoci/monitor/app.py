@@ -14,7 +14,7 @@ from byoci.monitor import hooks, pages, told
 from byoci.web import looks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.types import Receive, Scope, Send
 
@@ -28,19 +28,25 @@ class App:
     """See the module.
 
     url     the monitor's address as people see it; `own` as this machine does
-    secret  what webhooks are signed with; b"" refuses all of them
+    secrets gives what webhooks may be signed with; nothing refuses all of them
     wake    is told the name of a forge of which something was heard
     """
 
     def __init__(
-        self, board: Board, state: State, url: str, own: str, secret: bytes, wake: Callable[[str], None]
+        self,
+        board: Board,
+        state: State,
+        url: str,
+        own: str,
+        secrets: Callable[[], Sequence[bytes]],
+        wake: Callable[[str], None],
     ) -> None:
         self._board = board
         self._state = state
         self._start = urlsplit(url).path or "/"
         # A page of somebody else's can have its own name mean this machine: a browser's request tells by that name.
         self._hosts = {"localhost", *(urlsplit(address).hostname or "" for address in (url, own))}
-        self._hooks = hooks.Hooks(state, secret, wake)
+        self._hooks = hooks.Hooks(state, secrets, wake)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.requests import Request
 
@@ -30,13 +30,13 @@ _MOST: Final = 20  # bodies that are being read at once
 class Hooks:
     """Takes webhooks. It belongs to one event loop.
 
-    secret  what they are signed with; b"" refuses all of them
+    secrets gives what they may be signed with; nothing refuses all of them
     wake    is told the name of a forge of which something was heard
     """
 
-    def __init__(self, state: State, secret: bytes, wake: Callable[[str], None]) -> None:
+    def __init__(self, state: State, secrets: Callable[[], Sequence[bytes]], wake: Callable[[str], None]) -> None:
         self._state = state
-        self._secret = secret
+        self._secrets = secrets
         self._wake = wake
         self._hearing = 0
 
@@ -46,11 +46,12 @@ class Hooks:
             return 405, "Webhooks are posted."
         if forge is None:
             return 404, "No project has that forge."
-        if not self._secret:
+        secrets = self._secrets()
+        if not secrets:
             return 503, "This site has no secret for webhooks: byoci host secrets makes it."
         try:
             body = await self._body(request)
-            _check(self._secret, request.headers, body)
+            _check(secrets, request.headers, body)
         except _RefusedError as error:
             return error.status, error.words
         if not _is_new(self._state, forge, request.headers, body):
@@ -93,13 +94,14 @@ async def _read(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _check(secret: bytes, headers: Mapping[str, str], body: bytes) -> None:
+def _check(secrets: Sequence[bytes], headers: Mapping[str, str], body: bytes) -> None:
     """Whether it is the forge's.
 
     The signature comes first, compared in constant time: who does not know the secret learns nothing else.
     """
-    wanted = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(headers.get(SIGNATURE, "").encode("utf-8", "replace"), wanted.encode()):
+    given = headers.get(SIGNATURE, "").encode("utf-8", "replace")
+    wanted = ("sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest() for secret in secrets)
+    if not any([hmac.compare_digest(given, one.encode()) for one in wanted]):  # all, so that time tells nothing
         raise _RefusedError(401, "The signature is not the forge's.")
     try:
         told = json.loads(body)

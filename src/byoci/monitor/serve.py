@@ -38,7 +38,7 @@ class Serving:
     port       0: any free one
     url        its address as people see it; "": the one that it listens at
     longest    seconds between two looks at a forge where nothing happens
-    secret     what webhooks are signed with; b"" where there is none, and none is taken
+    secrets    gives what webhooks may be signed with; where there is nothing, none is taken
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class Serving:
     port: int
     url: str
     longest: float
-    secret: bytes
+    secrets: Callable[[], Sequence[bytes]]
 
 
 def serve(
@@ -121,7 +121,7 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
     host, port = listener.getsockname()[:2]
     own = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     with contextlib.closing(State(serving.folder)) as state:
-        app = App(thinking.board, state, serving.url or own, own, serving.secret, thinking.wake)
+        app = App(thinking.board, state, serving.url or own, own, serving.secrets, thinking.wake)
         options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
         config = uvicorn.Config(app, ws="none", limit_concurrency=200, timeout_graceful_shutdown=5, **options)
         server = uvicorn.Server(config)
