@@ -45,7 +45,9 @@ class Site:
         self.board.show(Tile("hello", "/srv/trunk", "local"))
         self.woken: list[str] = []
         self.state = state
-        self.app = App(self.board, state, "http://127.0.0.1:8020/", "http://127.0.0.1:8020/", lambda: [SECRET], self.woken.append)
+        self.app = App(
+            self.board, state, "http://127.0.0.1:8020/", "http://127.0.0.1:8020/", lambda: [SECRET], self.woken.append
+        )
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: list[bytes]) -> tuple[int, str]:
         parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]

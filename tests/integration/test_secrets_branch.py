@@ -93,7 +93,7 @@ def test_machines_of_a_site_share_them(tmp_path: Path, vcs: str) -> None:
     assert second.contents() == before
 
 
-@pytest.mark.parametrize("vcs", ["git", "bzr"])
+@pytest.mark.parametrize("vcs", ["git"])
 def test_what_people_changed_and_did_not_commit_is_theirs(tmp_path: Path, vcs: str) -> None:
     place = private(tmp_path, vcs)
     host, other = Host(tmp_path / "one", place, vcs), Host(tmp_path / "two", place, vcs)

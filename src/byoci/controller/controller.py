@@ -14,7 +14,6 @@ from byoci.controller.aftermath import culprits, deliver, discard, drop_build, m
 from byoci.controller.agents import Agent, Gate
 from byoci.controller.bounds import USUAL, Bounds
 from byoci.controller.catalog import Catalog, DisabledError, MissingError
-from byoci.controller.checkout import MORE
 from byoci.controller.job import Result
 from byoci.controller.nodexml import OWN, Node, read_node, write_node
 from byoci.controller.places import Places
@@ -141,6 +140,7 @@ class Controller:
             request.user,
             request.again,
             secret_names(job),
+            request.times,
         )
         wait = (job.quiet or 0) if delay is None else delay
         queued = self.state.enqueue(path, wish, time.time() + wait, asked=asked)
@@ -385,15 +385,15 @@ class Controller:
         url = f"{self.url}{job_url(row.job)}{row.number}/"
         for mail in mails(self.state, running.job, row, url, running.end_of_log()):
             self._spawn(deliver(mail))
-        for path, given, request in started_by(self.catalog, running.job, row, running.environment, running.texts):
-            self._submit_quietly(path, given, request)
-        if MORE in running.environment:  # of the branches that its job builds, others have new revisions, too
-            self._submit_quietly(row.job, {}, BY_CHANGE)
+        for wish in started_by(self.catalog, running.job, row, running.environment, running.texts):
+            self._submit_quietly(*wish)
         discard(self.state, self.places, running.job.discarder, row.job)
 
-    def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> Queued | None:
+    def _submit_quietly(
+        self, path: str, given: Mapping[str, str], request: Request, delay: float | None = None
+    ) -> Queued | None:
         try:
-            return self.submit(path, given, request)
+            return self.submit(path, given, request, delay=delay)
         except ByociError as error:  # of a job that cannot be, or a full disk: the others are started all the same
             _log.warning("%s is not started: %s", path, error)
             return None

@@ -120,10 +120,7 @@ def make_plan(
             for after in job.after
         ],
         "conditions": [steps.condition(publishing.condition) for publishing in job.publishing],
-        "keep": [
-            *(_group(artifacts.files) for artifacts in job.artifacts),
-            *(_group(tests.files) for tests in job.tests),
-        ],
+        "keep": [_group(kept.files) for kept in job.kept],
         "prints": [_group(prints.files) for prints in job.fingerprints],
         "read": sorted({file.path for downstream in _all_downstream(job) for file in downstream.files}),
     }

@@ -14,7 +14,7 @@ from byoci.controller.asking import answer_to
 from byoci.controller.bounds import USUAL, Bounds
 from byoci.controller.changes import read_changes, save_changes
 from byoci.controller.job import Result
-from byoci.controller.results import judge, publishing, worse
+from byoci.controller.results import judge, worse
 from byoci.errors import UnavailableError, of_bug
 from byoci.log import shown
 
@@ -162,9 +162,8 @@ class Running:
             await self._fetched.wait()
         # A thread takes longer than to look at nothing.
         kept = any(ended["files"])
-        result, lines, facts = await asyncio.to_thread(self._judge, ended) if kept else self._judge(ended)
-        self.job, result, told = publishing(self.job, ended.get("conditions", ()), result)
-        lines += told
+        judged = await asyncio.to_thread(self._judge, ended) if kept else self._judge(ended)
+        self.job, result, lines, facts = judged
         if self._full:
             lines.append("Not all files were taken from the agent: they are too many or too large")
             result = worse(result, Result.FAILURE)
@@ -178,7 +177,7 @@ class Running:
         self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
         return result, facts
 
-    def _judge(self, ended: dict[str, Any]) -> tuple[Result, list[str], dict[str, Any]]:
+    def _judge(self, ended: dict[str, Any]) -> tuple[Job, Result, list[str], dict[str, Any]]:
         """As `judge`; what goes wrong there beyond what the system can help is the build's failure, and its end."""
         try:
             request = self.row.request
@@ -188,7 +187,7 @@ class Running:
             raise
         except Exception as error:  # noqa: BLE001 - a build must end, whatever its files make of us
             _log.exception("the end of %s #%s", self.row.job, self.row.number)
-            return Result.FAILURE, [str(of_bug(error))], {}
+            return self.job, Result.FAILURE, [str(of_bug(error))], {}
 
     def _say(self, text: str, offset: int) -> None:
         data = f"{shown(text) if chr(27) in text else text}\n".encode("utf-8", "backslashreplace")

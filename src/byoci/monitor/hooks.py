@@ -101,7 +101,7 @@ def _check(secrets: Sequence[bytes], headers: Mapping[str, str], body: bytes) ->
     """
     given = headers.get(SIGNATURE, "").encode("utf-8", "replace")
     wanted = ("sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest() for secret in secrets)
-    if not any([hmac.compare_digest(given, one.encode()) for one in wanted]):  # all, so that time tells nothing
+    if not sum(hmac.compare_digest(given, one.encode()) for one in wanted):  # with all, so that time tells nothing
         raise _RefusedError(401, "The signature is not the forge's.")
     try:
         told = json.loads(body)
