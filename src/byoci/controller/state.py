@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    PlanOf = Callable[[BuildRow], Mapping[str, Any] | None]
 
 KIND: Final = "controller"
 _REVISIONS: Final = 1000  # builds whose revisions are looked at
@@ -212,13 +213,7 @@ class State:
 
     # Builds
 
-    def begin(
-        self,
-        queued: Queued,
-        node: str,
-        executor: int,
-        plan: Callable[[BuildRow], Mapping[str, Any] | None] | None = None,
-    ) -> BuildRow:
+    def begin(self, queued: Queued, node: str, executor: int, plan: PlanOf = lambda _: None) -> BuildRow:
         """Turn a wish into a build, which is running from now on; `plan` tells what `save_plan` would be told."""
         with self._database.writing():
             query = "UPDATE item SET following = following + 1 WHERE path = ? RETURNING following - 1"
@@ -231,15 +226,14 @@ class State:
             assert cursor.lastrowid is not None
             self._database.execute("UPDATE queued SET build = ? WHERE id = ?", (cursor.lastrowid, queued.id))
             row = BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
-            if plan is not None and (made := plan(row)) is not None:
-                self._database.execute("UPDATE build SET plan = ? WHERE id = ?", (json.dumps(made), row.id))
+            self.save_plan(row.id, plan(row))
         self.recent.forget(queued.job)
         self._waiting.pop(queued.id, None)
         return row
 
-    def save_plan(self, build: int, plan: Mapping[str, Any]) -> None:
+    def save_plan(self, build: int, plan: Mapping[str, Any] | None) -> None:
         """What the build does, so that another process of the controller can go on with it."""
-        with self._database.writing():
+        if plan is not None:
             self._database.execute("UPDATE build SET plan = ? WHERE id = ?", (json.dumps(plan), build))
 
     def plan(self, build: int) -> dict[str, Any] | None:
