@@ -356,7 +356,7 @@ def test_the_last_builds_of_each_kind(tmp_path: Path) -> None:
     assert state.usual_seconds("k", 6) is None
     state.move_item("j", "k")
     assert [build.job for build in state.builds("k", 2)] == ["k", "k"]
-    assert state.following("k") == 6
+    assert next(item.following for item in state.items() if item.path == "k") == 6
 
 
 def test_a_queue_is_the_same_after_a_restart(tmp_path: Path) -> None:

@@ -359,11 +359,6 @@ class State:
         where = "job = ? AND number < ? AND ended IS NOT NULL ORDER BY number DESC LIMIT 1"
         return next(iter(self._builds(where, build.job, build.number)), None)
 
-    def following(self, job: str) -> int:
-        """The number of the job's next build."""
-        row = self._database.execute("SELECT following FROM item WHERE path = ?", (job,)).fetchone()
-        return int(row[0]) if row else 1
-
     def set_following(self, job: str, number: int) -> None:
         """The number of the job's next build; nothing happens where it had that number, or a higher one."""
         with self._database.writing():
