@@ -17,9 +17,9 @@ from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.nodexml import Node, Ssh, read_node, write_node
 from byoci.controller.places import Places, check_name
 from byoci.controller.plans import handed_on, make_plan, parameters_of
-from byoci.controller.rows import BuildRow, Item, Queued, Request
+from byoci.controller.rows import LAST, BuildRow, Item, Queued, Request
 from byoci.controller.schedule import Kin, Place, schedule, starting
-from byoci.controller.state import LAST, State
+from byoci.controller.state import State
 from byoci.controller.triggers import Relations, Timers
 from byoci.errors import UsageError
 
@@ -356,7 +356,7 @@ def test_the_last_builds_of_each_kind(tmp_path: Path) -> None:
     assert state.usual_seconds("k", 6) is None
     state.move_item("j", "k")
     assert [build.job for build in state.builds("k", 2)] == ["k", "k"]
-    assert next(item.following for item in state.items() if item.path == "k") == 6
+    assert state.following("k") == 6
 
 
 def test_a_queue_is_the_same_after_a_restart(tmp_path: Path) -> None:

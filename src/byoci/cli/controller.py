@@ -49,7 +49,7 @@ def up(context: Context, port: int | None) -> None:
     found = background.find(home)
     if found is None:
         prepare(byoci_home(os.environ) / context.namespace / secrets.FOLDER, home, context.namespace)
-        found = background.start(home, _serving(config, port))
+        found = background.start(home, serving_of(config, port))
     for problem in sync_nodes(context):
         output.error(problem)
     reason = _await_agent(found.url, home)
@@ -62,7 +62,8 @@ def up(context: Context, port: int | None) -> None:
         output.say(f"Agent {LOOPBACK} over ssh: " + (f"offline. {reason}" if reason else "online"))
 
 
-def _serving(config: Config | None, port: int | None) -> Serving:
+def serving_of(config: Config | None, port: int | None = None) -> Serving:
+    """How the configuration has the controller serve; `port` counts for once."""
     from byoci.config.schema_controller import Controller
     from byoci.controller.background import Serving
     from byoci.controller.bounds import Bounds

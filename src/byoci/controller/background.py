@@ -83,6 +83,12 @@ def hold(home: Path, held: int = -1) -> int:
     return held
 
 
+def command(home: Path, serving: Serving) -> tuple[str, ...]:
+    """The controller's program, which serves until it is ended."""
+    options = ("--listen", serving.listen, "--url", serving.url, "--most", *serving.bounds.words())
+    return (sys.executable, "-I", "-m", "byoci.controller", *options, str(home), str(serving.port))
+
+
 def start(home: Path, serving: Serving) -> Found:
     """Start it and wait until it answers. Raises `UnavailableError` with its own words where it does not."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,9 +96,8 @@ def start(home: Path, serving: Serving) -> Found:
     log = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-        options = ("--listen", serving.listen, "--url", serving.url, "--most", *serving.bounds.words())
         process = proc.start(
-            [sys.executable, "-I", "-m", "byoci.controller", *options, str(home), str(serving.port)],
+            command(home, serving),
             env={**proc.base_environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -117,3 +117,15 @@ def build_row(row: tuple[Any, ...]) -> BuildRow:
         json.loads(facts) if facts else None,
         description,
     )
+
+
+_ENDED: Final = tuple(Result)
+LAST: Final[Mapping[str, tuple[Result, ...] | None]] = {  # None: whatever the result is, and also without one
+    "lastBuild": None,
+    "lastCompletedBuild": _ENDED,
+    "lastSuccessfulBuild": (Result.SUCCESS, Result.UNSTABLE),
+    "lastStableBuild": (Result.SUCCESS,),
+    "lastUnstableBuild": (Result.UNSTABLE,),
+    "lastFailedBuild": (Result.FAILURE,),
+    "lastUnsuccessfulBuild": tuple(result for result in _ENDED if result is not Result.SUCCESS),
+}

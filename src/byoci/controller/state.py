@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from byoci.controller.job import Result
 from byoci.controller.migrations import MIGRATIONS
 from byoci.controller.recent import Recent
-from byoci.controller.rows import BUILD_COLUMNS, BuildRow, Item, NodeRow, Queued, Request, build_row
-from byoci.controller.sessions import Sessions
-from byoci.controller.tokens import Tokens
+from byoci.controller.rows import BUILD_COLUMNS, LAST, BuildRow, Item, NodeRow, Queued, Request, build_row
+from byoci.identity.sessions import Sessions
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     PlanOf = Callable[[BuildRow], Mapping[str, Any] | None]
 
+STATE_FILE: Final = "controller.sqlite"
 KIND: Final = "controller"
 _REVISIONS: Final = 1000  # builds whose revisions are looked at
 _QUEUED_KEPT: Final = 10_000  # items that left the queue, for clients that ask what became of theirs
@@ -42,7 +42,6 @@ class State:
         # lost with a killed process; a power failure can take the last moments with it, as it does the builds' own.
         self._database = open_database(path, MIGRATIONS, kind=KIND, cache=False)
         self._waiting = self._read_waiting()  # nobody else writes, and it is asked for at every turn
-        self.tokens = Tokens(self._database)
         self.sessions = Sessions(self._database)
         self.recent = Recent(self._database)
 
@@ -54,6 +53,12 @@ class State:
     def close(self) -> None:
         """Close the file. Nothing else may be called after that."""
         self._database.close()
+
+    def hand_over_tokens(self, add: Callable[[str, str, str], None]) -> None:
+        """Give away the API tokens (digest, person, label) that an earlier version kept here."""
+        for token in self._database.execute("SELECT digest, person, label FROM token").fetchall():
+            add(*token)
+        self._database.execute("DELETE FROM token")
 
     def own(self, name: str) -> str:
         """A random value of this controller's, made when it is first asked for."""
@@ -359,6 +364,11 @@ class State:
         where = "job = ? AND number < ? AND ended IS NOT NULL ORDER BY number DESC LIMIT 1"
         return next(iter(self._builds(where, build.job, build.number)), None)
 
+    def following(self, job: str) -> int:
+        """The number of the job's next build."""
+        row = self._database.execute("SELECT following FROM item WHERE path = ?", (job,)).fetchone()
+        return int(row[0]) if row else 1
+
     def set_following(self, job: str, number: int) -> None:
         """The number of the job's next build; nothing happens where it had that number, or a higher one."""
         with self._database.writing():
@@ -382,15 +392,3 @@ class State:
     def _builds(self, where: str, *values: object) -> list[BuildRow]:
         rows = self._database.execute(f"SELECT {BUILD_COLUMNS} FROM build WHERE {where}", values)  # noqa: S608
         return [build_row(row) for row in rows]
-
-
-_ENDED: Final = tuple(Result)
-LAST: Final[Mapping[str, tuple[Result, ...] | None]] = {  # None: whatever the result is, and also without one
-    "lastBuild": None,
-    "lastCompletedBuild": _ENDED,
-    "lastSuccessfulBuild": (Result.SUCCESS, Result.UNSTABLE),
-    "lastStableBuild": (Result.SUCCESS,),
-    "lastUnstableBuild": (Result.UNSTABLE,),
-    "lastFailedBuild": (Result.FAILURE,),
-    "lastUnsuccessfulBuild": tuple(result for result in _ENDED if result is not Result.SUCCESS),
-}

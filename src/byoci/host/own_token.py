@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from byoci.controller.access import OWN_TOKEN, new_token
 from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
-from byoci.controller.state import State
 from byoci.durable import locked, replace
 from byoci.errors import UsageError
+from byoci.identity.access import OWN_TOKEN, new_token
+from byoci.identity.people import FILE, People
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +21,10 @@ def rotate(home: Path) -> Path:
     It holds at once, also for a controller that runs. People's own tokens stay. Killed at any moment it can be run
     again. Raises `UsageError` where there is no controller yet.
     """
-    database = home / "controller.sqlite"
-    if not database.exists():
+    if not (home / FILE).exists():
         raise UsageError("there is no controller yet whose token could be made anew", resolution="Type: byoci up")
-    with locked(home), contextlib.closing(State(database)) as state:
-        token, id_ = new_token(state, ADMINISTRATOR, OWN_TOKEN)
+    with locked(home), contextlib.closing(People(home)) as people:
+        token, id_ = new_token(people, ADMINISTRATOR, OWN_TOKEN)
         replace(home / TOKEN_FILE, f"{token}\n".encode())
-        state.tokens.drop_labelled(ADMINISTRATOR, OWN_TOKEN, but=id_)
+        people.tokens.drop_labelled(ADMINISTRATOR, OWN_TOKEN, but=id_)
     return home / TOKEN_FILE

@@ -6,13 +6,16 @@ A webhook carries no decision. One that is genuine wakes the brain, which reads 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from starlette.requests import Request
 
@@ -40,12 +43,10 @@ class Hooks:
         self._wake = wake
         self._hearing = 0
 
-    async def hear(self, request: Request, forge: str | None) -> tuple[int, str]:
-        """A webhook of a forge, None for one that no project has: the answer, as a status of HTTP and in words."""
+    async def hear(self, request: Request, forge: str, known: bool) -> tuple[int, str]:
+        """A webhook of a forge, `known` if a project has it: the answer, as a status of HTTP and in words."""
         if request.method != "POST":
             return 405, "Webhooks are posted."
-        if forge is None:
-            return 404, "No project has that forge."
         secrets = self._secrets()
         if not secrets:
             return 503, "This site has no secret for webhooks: byoci host secrets makes it."
@@ -54,6 +55,8 @@ class Hooks:
             _check(secrets, request.headers, body)
         except _RefusedError as error:
             return error.status, error.words
+        if not known:  # and nobody else is told
+            return 404, "No project has that forge."
         if not _is_new(self._state, forge, request.headers, body):
             return 200, "This was heard before."
         self._wake(forge)
@@ -79,6 +82,26 @@ class _RefusedError(Exception):
         super().__init__(words)
         self.status = status
         self.words = words
+
+
+def secrets_of(file: Path, given: Path | None = None) -> list[bytes]:
+    """What webhooks may be signed with now; none where there is none yet.
+
+    file   holds it; the one before is in `FILE.older`, and counts too until the day in `FILE.older.expires`, so that
+           there is time to tell forges the new one
+    given  holds what counts in any case
+    """
+    older = file.with_name(f"{file.name}.older")
+    places = [*([given] if given else []), file]
+    found = []
+    with contextlib.suppress(OSError):  # there may be none, and a service may be kept from reading them
+        last = older.with_name(f"{older.name}.expires").read_text(encoding="ascii", errors="replace").strip()
+        if last >= datetime.now(UTC).date().isoformat():
+            places.append(older)
+    for place in places:
+        with contextlib.suppress(OSError):
+            found.append(place.read_bytes().strip())
+    return list(dict.fromkeys(filter(None, found)))
 
 
 async def _read(request: Request) -> bytes:
