@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from byoci.config.paths import byoci_home
 from byoci.durable import write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from byoci.cli.main import Context
     from byoci.host.agent_access import Row
@@ -34,18 +35,39 @@ def _secrets(context: Context) -> Path:
     return byoci_home(os.environ) / context.namespace / FOLDER
 
 
+@contextlib.contextmanager
+def _synchronized(context: Context) -> Iterator[None]:
+    """The secrets as their branch has them, and afterwards that one as they are; nothing where they have none."""
+    from byoci.host.secrets_branch import synchronized
+
+    config = config_if_any(context)
+    if config is None or config.secrets.branch is None:
+        yield
+        return
+    branch, vcs, definition = config.secrets.branch, config.secrets.vcs, config.path.parent
+    with synchronized(_secrets(context), branch, vcs, context.namespace, definition):
+        yield
+
+
 @host.command()
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; only tell what is missing or wrong.")
 @click.option(
-    "--rotate", is_flag=True, help="Make a new key for the controller; update-agent-access then changes over."
+    "--rotate",
+    is_flag=False,
+    flag_value="controller",
+    type=click.Choice(("controller", "administration", "webhook", "token")),
+    help="Make one anew: the controller's key (also without a name) or that of who sets agents up, both of which "
+    "update-agent-access then brings to the agents; what webhooks are signed with; the API token of this site's own "
+    "programs. The older one stays good as long as others know no other.",
 )
 @json_option
 @click.pass_obj
-def secrets(context: Context, only_check: bool, rotate: bool) -> int:
+def secrets(context: Context, only_check: bool, rotate: str | None) -> int:
     """Make the secrets of this namespace that are missing, and tell what is wrong with the others.
 
-    They are in $BYOCI_HOME/NAMESPACE/secrets. None that is there is ever overwritten, but for --rotate. The exit code
-    is 2 where something is missing or wrong; with --check also where the agents are not told yet.
+    They are in $BYOCI_HOME/NAMESPACE/secrets, which is a working copy of the private branch secrets.branch, where the
+    configuration has one. None that is there is ever overwritten, but for --rotate. The exit code is 2 where something
+    is missing or wrong; with --check also where the agents are not told yet.
     """
     from byoci.host import agent_access
     from byoci.host import secrets as kept
@@ -53,10 +75,16 @@ def secrets(context: Context, only_check: bool, rotate: bool) -> int:
     if only_check and rotate:
         raise click.UsageError("--check changes nothing, so it does not go with --rotate")
     folder, home, config = _secrets(context), controller_home(context), config_if_any(context)
-    made = [] if only_check else kept.make(folder, context.namespace, config.webhooks if config else ())
-    if rotate:
-        kept.rotate(folder, context.namespace)
-        made.append(kept.CONTROLLER_KEY)
+    made: list[str] = []
+    if not only_check:
+        with _synchronized(context):
+            made = kept.make(folder, context.namespace, config.webhooks if config else ())
+            if rotate in kept.ROTATED and rotate != "token":
+                made.append(kept.rotate(folder, context.namespace, rotate))
+    if rotate == "token":
+        from byoci.host import own_token
+
+        made.append(str(own_token.rotate(home)))
     found = [*kept.check(folder), *agent_access.check(folder, home, context.namespace, config.agents if config else {})]
     problems = [finding for finding in found if only_check or finding.kind != "pending"]
     if context.json:
@@ -96,9 +124,10 @@ def update_agent_access(context: Context, agents: tuple[str, ...]) -> int:
 
     folder, home, config = _secrets(context), controller_home(context), config_if_any(context)
     definition = config.agents if config else {}
-    prepare(folder, home, context.namespace)
-    access = AgentAccess(folder, home, context.namespace, definition)
-    rows = access.update(agents)
+    with _synchronized(context):
+        prepare(folder, home, context.namespace)
+        access = AgentAccess(folder, home, context.namespace, definition)
+        rows = access.update(agents)
     problems = [row.error for row in rows if row.error is not None] + sync_nodes(context)
     if context.json:
         output.as_json({"agents": [_as_json(row) for row in rows], "unfinished": access.unfinished})

@@ -48,7 +48,7 @@ def own_program(context: Context) -> tuple[str, ...]:
 
 def need_controller() -> None:
     """Raises `UsageError` where the embedded controller is not installed."""
-    _need("the embedded controller", "controller", ("starlette", "uvicorn", "defusedxml"))
+    _need("the embedded controller", "controller", ("starlette", "uvicorn", "httptools", "defusedxml"))
 
 
 def need_own_controller(context: Context) -> None:

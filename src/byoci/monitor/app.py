@@ -17,7 +17,7 @@ from byoci.monitor.sight import Sight
 from byoci.web import looks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.types import Receive, Scope, Send
 
@@ -35,13 +35,13 @@ class At:
     """Where the monitor answers.
 
     url     its address as people see it; `own` as this machine does
-    secret  what webhooks are signed with; b"" refuses all of them
+    secrets gives what webhooks may be signed with; nothing refuses all of them
     wake    is told the name of a forge of which something was heard
     """
 
     url: str
     own: str
-    secret: bytes
+    secrets: Callable[[], Sequence[bytes]]
     wake: Callable[[str], None]
 
 
@@ -61,7 +61,7 @@ class App:
         self._url = at.url
         # A page of somebody else's can have its own name mean this machine: a browser's request tells by that name.
         self._hosts = {"localhost", *(urlsplit(address).hostname or "" for address in (at.url, at.own))}
-        self._hooks = hooks.Hooks(state, at.secret, at.wake)
+        self._hooks = hooks.Hooks(state, at.secrets, at.wake)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

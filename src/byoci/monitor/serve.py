@@ -47,7 +47,7 @@ class Serving:
     port       0: any free one
     url        its address as people see it; "": the one that it listens at
     longest    seconds between two looks at a forge where nothing happens
-    secret     what webhooks are signed with; b"" where there is none, and none is taken
+    webhooks   gives what webhooks may be signed with; where there is nothing, none is taken
     audience   project → who is told its news
     people     the folder with those who may sign in
     permissions  who may see what at the dashboard
@@ -58,7 +58,7 @@ class Serving:
     port: int
     url: str
     longest: float
-    secret: bytes
+    webhooks: Callable[[], Sequence[bytes]]
     audience: Callable[[str], Audience]
     people: Path
     permissions: Permissions = field(default_factory=Permissions)
@@ -139,7 +139,7 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
 
     host, port = listener.getsockname()[:2]
     own = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    at = At(serving.url or own, own, serving.secret, thinking.wake)
+    at = At(serving.url or own, own, serving.webhooks, thinking.wake)
     with contextlib.closing(State(serving.folder)) as state, contextlib.closing(People(serving.people)) as people:
         cookie = f"byoci-dashboard-{hashlib.sha256(bytes(serving.folder)).hexdigest()[:8]}"
         access = Access(people, state.sessions, secrets.token_hex(), cookie, (OPERATOR, READER))
