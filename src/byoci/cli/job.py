@@ -36,7 +36,10 @@ _regex_argument = click.argument(
 @json_option
 @click.pass_obj
 def update(context: Context, regex: str, dry: bool) -> int:
-    """Make the controller's jobs what the definition says: `land-PROJECT` for each project. The differences are shown.
+    """Make the controller's jobs what the definition says. The differences are shown.
+
+    For each project these are `land-PROJECT`, `test-PROJECT` and, where `jobs.triggers` says so,
+    `trigger-PROJECT-devs-test`.
 
     A job that byoci did not make stays as it is, also where its name is wanted; that is told, and the exit code is 1.
     """

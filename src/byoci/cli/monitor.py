@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _ELSEWHERE = {
+    "run-job": "byoci.cli.running:run_job",
     "update-agent": "byoci.cli.nodes:update_agent",
     "update-plugins": "byoci.cli.plugins:update_plugins",
 }
@@ -52,7 +53,8 @@ def serve(context: Context) -> None:
         longest=settings.poll,
         secret=site.webhook_secret(),
         people=site.config.controller_folder,
-        readers=site.readers(),
+        permissions=site.permissions(),
+        audience=site.audience(),
     )
     run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins, output.progress)
 

@@ -42,6 +42,7 @@ SLAVE_VERBS: Final[Mapping[str, Verb]] = {
     "merge": Verb(("agent", "merge")),
     "commit": Verb(("agent", "commit")),
     "push": Verb(("agent", "push")),
+    "detect-changes": Verb(("agent", "detect-changes")),
 }
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from byoci.config.origins import Origin
     from byoci.config.schema import Image, LocalForge, Project, Root, Site, Team, VcsSection, Worker
     from byoci.config.schema_controller import Agent, Controller
-    from byoci.config.schema_monitor import Jobs, Monitor
+    from byoci.config.schema_monitor import Jobs, Monitor, Notify, Webhook
 
 DEFAULT_NAMESPACE: Final = "testing"
 _T = TypeVar("_T")
@@ -120,6 +120,16 @@ class Config:
     def jobs(self) -> Jobs:
         """What holds for the jobs that byoci makes."""
         return self.root.jobs
+
+    @property
+    def notify(self) -> Notify:
+        """Who is told the news."""
+        return self.root.notify
+
+    @property
+    def webhooks(self) -> Mapping[str, Webhook]:
+        """The programs that are told the news."""
+        return self.root.webhook
 
     @property
     def agents(self) -> Mapping[str, Agent]:

@@ -13,6 +13,7 @@ LOOPBACK_AGENT: Final = "loopback"
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _PLUGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?::[A-Za-z0-9][A-Za-z0-9._+-]{0,99})?")
+MAIL_ADDRESS: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*@[A-Za-z0-9][A-Za-z0-9.-]*")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_.+-]{1,100}")
 _KEY_KINDS: Final = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 
@@ -90,6 +91,26 @@ def check_web_url(text: str) -> str:
     if not good or parts.query or parts.fragment or parts.username is not None or not text.isascii() or " " in text:
         raise ValueError('must be an address such as "https://ci.example.com/"')
     return text.rstrip("/") + "/"
+
+
+def check_hook_url(text: str) -> str:
+    """The address of a program that is told something: of this machine, or over https."""
+    try:
+        parts = urlsplit(text)
+        good = parts.hostname and (parts.port or 1) and parts.username is None
+        safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    except ValueError:
+        good = safe = False
+    if not good or not safe or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError('must be an address such as "https://chat.example.com/hook"')
+    return text
+
+
+def check_mail_address(text: str) -> str:
+    """Where mail is sent to."""
+    if not MAIL_ADDRESS.fullmatch(text) or len(text) > 254:
+        raise ValueError('must be an address such as "team@example.com"')
+    return text
 
 
 def check_not_in_clear(address: str, url: str | None, what: str) -> None:

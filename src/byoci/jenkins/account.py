@@ -28,6 +28,16 @@ def as_anybody(config: Config) -> Jenkins:
     return Jenkins(_url(config))
 
 
+def named(url: str, file: Path) -> Jenkins:
+    """One at an address, signed in as whom a file of secrets names, as `USER:TOKEN`; without that file, as nobody."""
+    try:
+        word = file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        word = ""
+    user, _, token = word.partition(":")
+    return Jenkins(url, user, token)
+
+
 def _url(config: Config) -> str:
     assert config.controller.url is not None  # the schema wants it of a Jenkins
     return config.controller.url

@@ -6,19 +6,22 @@ What they tell is used as far as it has the shape that it should: a server of an
 from __future__ import annotations
 
 import base64
-import http.client
+import contextlib
 import json
 import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from email.message import Message
+from http.client import HTTPException, IncompleteRead
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from byoci.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from http.client import HTTPResponse
 
 _PATIENCE: Final = 20.0  # seconds for an answer
 _LARGEST: Final = 16 << 20  # bytes of an answer
@@ -60,7 +63,7 @@ class Jenkins:
     """
 
     def __init__(self, url: str, user: str = "", token: str = "", remedy: str = "") -> None:
-        self._url = url if url.endswith("/") else f"{url}/"
+        self.url = url if url.endswith("/") else f"{url}/"
         self._user = user
         self._remedy = remedy or "See its log, and whether its user and token are right."
         encoded = base64.b64encode(f"{user}:{token}".encode()).decode()
@@ -83,70 +86,84 @@ class Jenkins:
             remedy = "Hudson and the oldest Jenkinses lack some."
             raise UnavailableError(f"the server does not tell its {name}", details=path, resolution=remedy)
         try:
-            told = _object(answer)
+            told = as_object(answer)
         except UnavailableError:
             told = {}
         if name not in told:  # not all of them have a header that tells what they are
-            raise UnavailableError(f"no Jenkins answers at {self._url}", details=_words(answer), resolution=_NO_JENKINS)
-        return _objects(told[name])
+            raise UnavailableError(f"no Jenkins answers at {self.url}", details=_words(answer), resolution=_NO_JENKINS)
+        return as_objects(told[name])
 
     def told(self, path: str) -> dict[str, Any]:
         """The JSON object at an address; an empty one where there is none."""
-        return _object(self.get(path))
+        return as_object(self.get(path))
 
     def start(self, job: str, parameters: Mapping[str, str]) -> None:
         """Have a build of the job queued. Raises `NoJobError`.
 
         Not idempotent: a parameter that nobody else gives lets one find it again, also when the answer was lost.
         """
-        path = f"{_job(job)}/buildWithParameters?{urlencode({**parameters, 'delay': '0sec'})}"
+        path = f"{job_path(job)}/buildWithParameters?{urlencode({**parameters, 'delay': '0sec'})}"
         if self.post(path) is None:
             self.jobs()  # perhaps it is no Jenkins at all
-            raise NoJobError(f"the controller has no job {job}", details=self._url, resolution="Type: byoci job update")
+            raise NoJobError(f"the controller has no job {job}", details=self.url, resolution="Type: byoci job update")
 
     def builds(self, job: str, newest: int = 50) -> list[Build]:
         """The job's newest builds, newest first; none where there is no such job."""
-        told = _object(self.get(f"{_job(job)}/api/json?{urlencode({'tree': f'builds[{_FACTS}]'})}"))
-        return [build for build in map(_build, _objects(told.get("builds"))[:newest]) if build is not None]
+        told = as_object(self.get(f"{job_path(job)}/api/json?{urlencode({'tree': f'builds[{_FACTS}]'})}"))
+        return [build for build in map(_build, as_objects(told.get("builds"))[:newest]) if build is not None]
 
     def build(self, job: str, number: int) -> Build | None:
         """One build; None where it is gone."""
-        told = self.get(f"{_job(job)}/{number}/api/json?{urlencode({'tree': _FACTS})}")
-        return None if told is None else _build(_object(told))
+        told = self.get(f"{job_path(job)}/{number}/api/json?{urlencode({'tree': _FACTS})}")
+        return None if told is None else _build(as_object(told))
 
     def is_queued(self, job: str, name: str, value: str) -> bool:
         """Whether a build of the job waits for its start that was given this value of a parameter."""
-        items = _objects(_object(self.get("queue/api/json?depth=0")).get("items"))
+        items = as_objects(as_object(self.get("queue/api/json?depth=0")).get("items"))
         return any(
-            _object(item.get("task")).get("name") == job
+            as_object(item.get("task")).get("name") == job
             and (_parameters(item).get(name) == value or f"{name}={value}" in str(item.get("params", "")).split())
             for item in items
         )
 
     def artifact(self, job: str, number: int, path: str) -> bytes | None:
         """A file that a build has kept; None where there is none."""
-        return self.get(f"{_job(job)}/{number}/artifact/{quote(path)}")
+        return self.get(f"{job_path(job)}/{number}/artifact/{quote(path)}")
 
     def get(self, path: str) -> bytes | None:
         """What is at an address below the server's; None where that is not found."""
-        return self._answer(self._request(path), path)[0]
+        return self._ask(self._request(path), path)[0]
 
     def post(self, path: str, body: bytes = b"", kind: str = "") -> bytes | None:
         """Send something; what comes back, or None where the address is not found."""
+        told = self._send(path, body, kind)
+        return told and told[0]
+
+    def submit(self, path: str) -> str | None:
+        """Ask for a build: its item in the queue; "" where the server is too old to tell, None where there is no such
+        address.
+        """
+        told = self._send(path, b"", "")
+        return told and told[1].rstrip("/").rpartition("/queue/item/")[2]
+
+    def _send(self, path: str, body: bytes, kind: str) -> tuple[bytes, str] | None:
+        """What a post is answered with, and the address that the answer names."""
         if self._crumb is None:
             self._crumb = self._new_crumb()
         headers = {**self._crumb, **({"Content-Type": kind} if kind else {})}
         try:
-            return self._answer(self._request(path, headers, body), path)[0]
+            answer, told = self._ask(self._request(path, headers, body), path)
         except UnavailableError:
             self._crumb = None  # it ends with the session that it is of
             raise
+        return None if answer is None else (answer, told.get("Location") or "")
 
     def _new_crumb(self) -> dict[str, str]:
         """What a post has to bring along; a crumb may belong to a session, whose cookie is then among it."""
-        told, cookies = self._answer(self._request("crumbIssuer/api/json"), "crumbIssuer")
-        crumb = _object(told)
+        answer, told = self._ask(self._request("crumbIssuer/api/json"), "crumbIssuer")
+        crumb = as_object(answer)
         name, value = crumb.get("crumbRequestField"), crumb.get("crumb")
+        cookies = "; ".join(text.partition(";")[0] for text in told.get_all("Set-Cookie", ()))
         if not name or not value:
             return {}
         return {str(name): str(value), **({"Cookie": cookies} if cookies else {})}
@@ -154,27 +171,42 @@ class Jenkins:
     def _request(
         self, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> urllib.request.Request:
-        return urllib.request.Request(self._url + path, body, {**self._headers, **(headers or {})})  # noqa: S310 - configured
+        return urllib.request.Request(self.url + path, body, {**self._headers, **(headers or {})})  # noqa: S310 - configured
 
-    def _answer(self, request: urllib.request.Request, path: str) -> tuple[bytes | None, str]:
-        """What comes back, None where that is not found; and the cookies with it."""
+    @contextlib.contextmanager
+    def opened(self, path: str) -> Iterator[HTTPResponse | None]:
+        """The same as `get`, to be read bit by bit: what may be large."""
+        with self._answer(self._request(path), path) as reply:
+            yield None if isinstance(reply, bytes) else reply
+
+    def _ask(self, request: urllib.request.Request, path: str) -> tuple[bytes | None, Message]:
+        """What comes back, None where that is not found; and the headers with it."""
+        with self._answer(request, path) as reply:
+            if reply is None or isinstance(reply, bytes):
+                return reply, Message()
+            body, headers = _whole(reply), reply.headers
+        if len(body) > _LARGEST:
+            raise UnavailableError("the controller's answer is too large", details=path)
+        return body, headers
+
+    @contextlib.contextmanager
+    def _answer(self, request: urllib.request.Request, path: str) -> Iterator[HTTPResponse | bytes | None]:
+        """What the server answers: None where nothing is found, b"" where a post leads elsewhere."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
         try:
             with opener.open(request, timeout=_PATIENCE) as reply:
-                body = bytes(reply.read(_LARGEST + 1))
-                cookies = "; ".join(text.partition(";")[0] for text in reply.headers.get_all("Set-Cookie", ()))
+                yield reply
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 404:
-                    return None, ""
+                    yield None
+                    return
                 if error.code in (302, 303) and request.data is not None:
-                    return b"", ""
+                    yield b""
+                    return
                 raise self._refused(error, path.partition("?")[0]) from None
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise UnavailableError("the controller does not answer", details=f"{self._url}: {error}") from error
-        if len(body) > _LARGEST:
-            raise UnavailableError("the controller's answer is too large", details=path)
-        return body, cookies
+        except (OSError, ValueError, HTTPException) as error:  # the last one also where it ends amid an answer
+            raise UnavailableError("the controller does not answer", details=f"{self.url}: {error}") from error
 
     def _refused(self, error: urllib.error.HTTPError, what: str) -> UnavailableError:
         if error.code in (401, 403) and not self._user:
@@ -184,7 +216,7 @@ class Jenkins:
             brief = f"the controller does not accept the token of {self._user}"
             return UnavailableError(brief, resolution=self._remedy)
         if 300 <= error.code < 400:
-            elsewhere = f"{self._url}{what} leads to {error.headers.get('Location', 'nowhere')}"
+            elsewhere = f"{self.url}{what} leads to {error.headers.get('Location', 'nowhere')}"
             return UnavailableError("the controller leads elsewhere", details=elsewhere, resolution=_NO_JENKINS)
         said = _words(error.read(20_000))
         if error.code == 403:
@@ -193,6 +225,14 @@ class Jenkins:
             brief = f"the controller does not let {self._user} do that: {what}"
             return UnavailableError(brief, details=details, resolution=self._remedy)
         return UnavailableError(f"the controller answers {error.code} to {what}", details=said)
+
+
+def _whole(reply: HTTPResponse) -> bytes:
+    """What is answered, up to a little more than is taken. Raises `IncompleteRead` where it ends before that."""
+    body = bytes(reply.read(_LARGEST + 1))
+    if reply.length and len(body) <= _LARGEST:
+        raise IncompleteRead(body, reply.length)
+    return body
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -208,7 +248,7 @@ def _words(said: bytes | None) -> str:
     return " ".join(text.split())[:_WORDS]
 
 
-def _job(name: str) -> str:
+def job_path(name: str) -> str:
     """A job's address; those in folders are named with slashes between."""
     return "/".join(f"job/{quote(part, safe='')}" for part in name.split("/"))
 
@@ -229,11 +269,11 @@ def _build(told: Mapping[str, Any]) -> Build | None:
 
 
 def _parameters(told: Mapping[str, Any]) -> dict[str, str]:
-    pairs = (pair for action in _objects(told.get("actions")) for pair in _objects(action.get("parameters")))
+    pairs = (pair for action in as_objects(told.get("actions")) for pair in as_objects(action.get("parameters")))
     return {str(pair.get("name")): str(pair.get("value")) for pair in pairs}
 
 
-def _object(told: object) -> dict[str, Any]:
+def as_object(told: object) -> dict[str, Any]:
     """A JSON object: as it was parsed, or as text; an empty one where it is none."""
     if isinstance(told, bytes):
         try:
@@ -243,5 +283,6 @@ def _object(told: object) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _objects(told: object) -> list[dict[str, Any]]:
+def as_objects(told: object) -> list[dict[str, Any]]:
+    """The objects in a list; none where it is no list."""
     return [item for item in told if isinstance(item, dict)] if isinstance(told, list) else []
