@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from byoci.config.paths import NAMESPACES, byoci_home
-from byoci.errors import NothingToDoError, UsageError
+from byoci.errors import UsageError
 
 if TYPE_CHECKING:
     from byoci.cli.main import Context
@@ -52,10 +52,10 @@ def need_controller() -> None:
 
 
 def need_own_controller(context: Context) -> None:
-    """Raises `NothingToDoError` where the controller is a Jenkins, which byoci neither starts nor ends."""
+    """Raises `UsageError` where the controller is a Jenkins, which byoci neither starts nor ends."""
     config = config_if_any(context)
     if config and not config.has_own_controller:
-        raise NothingToDoError(
+        raise UsageError(
             "the controller is not byoci's own",
             details=f'It is the Jenkins at {config.controller.url}: controller.engine = "jenkins"',
             resolution="Type: byoci monitor serve",
