@@ -10,7 +10,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import config_if_any, controller_home, need_controller, sync_nodes
+from byoci.cli.sites import config_if_any, controller_home, need_controller, need_own_controller, sync_nodes
 from byoci.config.paths import byoci_home
 from byoci.controller.places import LOOPBACK, NO_SSHD, sshd_program
 from byoci.errors import NothingToDoError
@@ -44,6 +44,7 @@ def up(context: Context, port: int | None) -> None:
     from byoci.host import secrets
     from byoci.host.site_agent import prepare
 
+    need_own_controller(context)
     need_controller()
     home, config = controller_home(context), config_if_any(context)
     found = background.find(home)

@@ -78,7 +78,7 @@ def secrets(context: Context, only_check: bool, rotate: str | None) -> int:
     made: list[str] = []
     if not only_check:
         with _synchronized(context):
-            made = kept.make(folder, context.namespace)
+            made = kept.make(folder, context.namespace, config.webhooks if config else ())
             if rotate in kept.ROTATED and rotate != "token":
                 made.append(kept.rotate(folder, context.namespace, rotate))
     if rotate == "token":
