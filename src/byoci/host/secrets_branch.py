@@ -38,6 +38,7 @@ _NAME: Final = "byoci <byoci@localhost>"
 _OWN: Final = re.compile(
     r"namespace|site|(landing|administration)_ed25519(\.older)?(\.pub)?"
     r"|controller/(controller_ed25519(\.pub)?|webhook(\.older(\.expires)?)?)"
+    r"|notify/(?![^/]*\.url$)[^/]+"
     r"|agents/[^/]+/(host_ed25519(\.pub)?|placed\.json|workers\.pub)"
 )
 
