@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,11 +60,9 @@ def delete(context: Context, regex: str, dry: bool) -> int:
 
 
 def _own_program(context: Context) -> tuple[str, ...]:
-    """How somebody else on this machine calls this byoci with this configuration."""
-    path, namespace = context.site.config.path, context.namespace
-    program = str(Path(sys.executable).with_name("byoci"))
-    home = f"BYOCI_HOME={context.site.config.home}"  # an agent's environment is not this one
-    return ("env", home, program, "--config", str(path.absolute()), "--namespace", namespace)
+    from byoci.host.running import own_program
+
+    return own_program(context.site.config)
 
 
 def _carry_out(context: Context, plan: Plan, *, dry: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from byoci.config.paths import NAMESPACES, byoci_home
 from byoci.errors import UsageError
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from byoci.cli.main import Context
     from byoci.config.loading import Config
     from byoci.errors import ByociError
+
+_MONITOR: Final = ("starlette", "uvicorn", "jinja2")
 
 
 def config_if_any(context: Context) -> Config | None:
@@ -40,7 +42,12 @@ def need_controller() -> None:
 
 def need_monitor() -> None:
     """Raises `UsageError` where the monitor is not installed."""
-    _need("the monitor", "monitor", ("starlette", "uvicorn", "jinja2"))
+    _need("the monitor", "monitor", _MONITOR)
+
+
+def has_monitor() -> bool:
+    """Whether the monitor is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in _MONITOR)
 
 
 def _need(what: str, extra: str, modules: tuple[str, ...]) -> None:
