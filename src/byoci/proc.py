@@ -79,11 +79,8 @@ def start(
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
     pass_fds: Sequence[int] = (),
-    session: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a program as the leader of its own process group; the caller talks to it and ends it.
-
-    session  have it lead a session as well, so that it goes on when the caller's terminal is closed
 
     Raises `ProgramMissingError` where there is no such program.
     """
@@ -97,8 +94,7 @@ def start(
             stdout=stdout,
             stderr=stderr,
             pass_fds=pass_fds,
-            start_new_session=session,
-            process_group=None if session else 0,
+            process_group=0,
         )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():

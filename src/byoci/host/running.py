@@ -153,7 +153,7 @@ def _monitor(place: Place, site: Site, controller: Found) -> tuple[Found, bool]:
     config = site.config
     home = config.monitor_folder
     token = (place.controller / TOKEN_FILE).read_text(encoding="ascii")
-    made_of = "\0".join((config.root.model_dump_json(), controller.url, token, site.webhook_secret().hex()))
+    made_of = "\0".join((repr(config.root), controller.url, token, site.webhook_secret().hex()))
     argv = (_byoci(), *_options(config), "monitor", "serve")
     program = Program(MONITOR, argv, {"BYOCI_HOME": str(config.home)}, made_of)
     found = background.find(home)

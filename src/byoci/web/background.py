@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -98,7 +99,6 @@ def start(home: Path, program: Program, mark: str = "") -> Found:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            session=True,
         )
     finally:
         os.close(log)
@@ -106,6 +106,7 @@ def start(home: Path, program: Program, mark: str = "") -> Found:
     while process.poll() is None and time.monotonic() < deadline:
         found = find(home)
         if found and found.url:
+            process.returncode = 0  # it is not ours to wait for any more
             return found
         time.sleep(_LOOK)
     proc.kill(process)
@@ -136,6 +137,8 @@ def stop(home: Path, what: str) -> bool:
             if time.monotonic() > deadline:
                 raise UnavailableError(f"the {what}, process {found.pid}, does not end", resolution="Kill it.")
         ended.poll(_PATIENCE * 1000)
+        with contextlib.suppress(ChildProcessError):  # another process than this one may have started it
+            os.waitid(os.P_PIDFD, process, os.WEXITED | os.WNOHANG)
     finally:
         os.close(process)
     return True
