@@ -51,7 +51,10 @@ def set_up(home: Path, namespace: str = "testing", *, run: bool = False) -> tupl
 def define(home: Path, more: str) -> None:
     """Write the definition before the program does, as it would, with something more."""
     seeds = home / "testing/seeds"
-    trunks = {"hello-git": Location(str(seeds / "hello-git"), "main"), "hello-bzr": Location(f"{seeds}/hello-bzr/trunk")}
+    trunks = {
+        "hello-git": Location(str(seeds / "hello-git"), "main"),
+        "hello-bzr": Location(f"{seeds}/hello-bzr/trunk"),
+    }
     definition.write(home / "testing/definition", definition.render("testing", trunks) + more)
 
 

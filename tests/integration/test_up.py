@@ -216,7 +216,8 @@ def test_the_monitor_and_its_jobs_and_only_what_is_dead_or_changed_is_started_ag
     site.root.mkdir()
 
     def write(*projects: str) -> None:
-        tables = "".join(f'[project.{name}]\nvcs = "git"\ntrunk = "{site.root}/{name};main"\n' for name in projects)
+        table = '[project.{0}]\nvcs = "git"\ntrunk = "{1}/{0};main"\ntests.command = "true"\n'
+        tables = "".join(table.format(name, site.root) for name in projects)
         file.write_text(
             '[site]\nlanding.fullname = "L"\nlanding.email = "l@example.com"\n'
             f"[controller]\nport = 0\n[monitor]\nport = {port}\n{tables}"

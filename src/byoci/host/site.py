@@ -50,7 +50,7 @@ class Installed:
     dashboard: str = ""
 
 
-def install(  # noqa: PLR0913 - what is to be done, and whom to tell
+def install(
     home: Path,
     namespace: str,
     checkout: Path | None,
@@ -277,8 +277,10 @@ def _land(
 
 def _fresh(site: Site, row: Told | None, tried: set[str]) -> Landing | None:
     """A row of a round, without the word that it is old where it is not."""
-    if row is None or row.new or row.landing.proposal not in tried:
-        return row and row.landing
+    if row is None:
+        return None
+    if row.new or row.landing.proposal not in tried:
+        return row.landing
     attempt = site.store.last_attempt(row.landing.project, row.landing.proposal)
     news = attempt is not None and attempt.outcome is row.landing.outcome
     return dataclasses.replace(row.landing, reasons=attempt.reasons) if attempt and news else row.landing
