@@ -80,6 +80,7 @@ def test_an_end_that_is_too_much_to_be_told(controller: ControllerProcess) -> No
     assert "too much to be told" in text
 
 
+@pytest.mark.slow
 def test_an_agent_that_heeds_no_bounds(tmp_path: Path) -> None:
     row = BuildRow(1, "j", 1, 1, Request({}, "somebody"), "", 0, 1.0)
     running_ = Running(row, Job(), Places(tmp_path), Bounds(10, 10, 2))

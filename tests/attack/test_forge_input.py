@@ -126,6 +126,7 @@ def test_sql_is_text(forge: LocalForge) -> None:
         forge.proposal("1 OR 1=1")
 
 
+@pytest.mark.slow
 def test_a_landers_comment_with_a_hostile_log_is_kept_harmless(forge: LocalForge) -> None:
     """It cannot be refused: then the proposal's fate would never be told."""
     proposal = forge.proposal("1")

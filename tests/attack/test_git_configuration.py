@@ -154,6 +154,7 @@ def test_a_users_settings_change_nothing_and_run_nothing(
     assert play.tip(trunk) == made.id
 
 
+@pytest.mark.slow
 def test_a_local_sources_own_settings_and_hooks_run_nothing(play: GitPlayground, vcs: GitVcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -245,6 +246,7 @@ def test_a_bundle_is_no_source_because_git_would_not_check_it(play: GitPlaygroun
     assert play.try_git(tmp_path / "private" / "objects.git", "cat-file", "-e", bad).returncode
 
 
+@pytest.mark.slow
 def test_replacements_grafts_and_notes_of_a_source_are_not_taken(play: GitPlayground, vcs: GitVcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -321,6 +323,7 @@ def test_a_server_that_never_stops_talking_is_left(vcs: GitVcs, monkeypatch: pyt
         assert not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_names_that_would_draw_on_a_terminal_are_shown_harmless(play: GitPlayground, vcs: GitVcs) -> None:
     trunk = play.trunk({"\x1b[2Jx": File(b"1\n")})
     source = play.branch(trunk)

@@ -117,6 +117,7 @@ def test_a_link_and_a_folder_of_one_name_write_nothing_through_the_link(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_link_that_becomes_a_folder_in_a_merge_writes_nothing_through_it(
     play: GitPlayground, vcs: GitVcs, tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def old_padded_trunk(play: GitPlayground) -> tuple[Location, str]:
     return trunk, padded
 
 
+@pytest.mark.slow
 def test_trunks_own_old_objects_are_exempt_and_a_proposals_are_not(
     play: GitPlayground, vcs: GitVcs, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_what_is_not_utf8_is_told_with_its_line(team: Path, raw: bytes) -> None:
     assert refusal(team).startswith(f"{team}/byov.conf.d/raw.conf:{line}: the byte 0x")
 
 
+@pytest.mark.slow
 def test_huge_files_and_many_of_them_are_refused(team: Path) -> None:
     huge = team / "byov.conf.d/huge.conf"
     huge.write_bytes(b"#" * (1024 * 1024 + 1))
@@ -118,6 +119,7 @@ def test_huge_files_and_many_of_them_are_refused(team: Path) -> None:
     assert f"there are more than {files.MAX_FILES} files" in refusal(team)
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_each_trick_is_read_in_one_pass(team: Path) -> None:
     for line in ("http://", "a.token=x\t", " " * 99, "{" * 99, "# byoci migrate moved a to ", "[x", "a", "a.-", "@:/"):
         write(team, {"byov.conf.d/zz.conf": f"x = 1\n# {line * (1024 * 1000 // len(line))}\n"})

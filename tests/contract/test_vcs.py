@@ -83,6 +83,7 @@ def test_a_url_that_is_none_is_rejected(play: Playground, vcs: Vcs, url: str) ->
             ask(Location(url))
 
 
+@pytest.mark.slow
 def test_every_url_is_rewritten_first(play: Playground, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -113,6 +114,7 @@ def test_fetch_brings_the_tip_or_an_older_revision(play: Playground, vcs: Vcs) -
     assert vcs.fetch(trunk, trusted=True) == play.tip(trunk), "again"
 
 
+@pytest.mark.slow
 def test_fetch_after_tip_sees_what_was_published_since(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     vcs.fetch(trunk, trusted=True)
@@ -126,6 +128,7 @@ def test_fetch_after_tip_sees_what_was_published_since(play: Playground, vcs: Vc
     assert vcs.fetch(trunk, trusted=True) == newest
 
 
+@pytest.mark.slow
 def test_a_revision_of_another_branch_is_gone(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source, other = play.branch(trunk), play.branch(trunk)
@@ -220,6 +223,7 @@ def test_a_whole_landing_through_a_server(play: Playground, tmp_path: Path) -> N
             ask(served_trunk)
 
 
+@pytest.mark.slow
 def test_a_private_folder_serves_several_readers(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -232,6 +236,7 @@ def test_a_private_folder_serves_several_readers(play: Playground, vcs: Vcs, tmp
     assert [found.revision for found in reader.landings(trunk)] == [made.id]
 
 
+@pytest.mark.slow
 def test_a_private_folder_that_was_lost_is_made_again(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

@@ -50,6 +50,7 @@ def test_a_candidate_has_both_parents_both_changes_and_the_approvals_date(play: 
     }
 
 
+@pytest.mark.slow
 def test_the_same_merge_is_the_same_candidate_anywhere(
     play: Playground, vcs: Vcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +67,7 @@ def test_the_same_merge_is_the_same_candidate_anywhere(
     assert candidate(elsewhere, trunk, source, revision) == made, "on another agent"
 
 
+@pytest.mark.slow
 def test_each_part_of_a_candidate_is_in_its_id(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -101,6 +103,7 @@ def test_a_conflict_names_its_paths(play: Playground, vcs: Vcs) -> None:
     assert play.tip(trunk) == base
 
 
+@pytest.mark.slow
 def test_what_a_person_merged_already_is_told_with_the_revision_that_brought_it(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -111,6 +114,7 @@ def test_what_a_person_merged_already_is_told_with_the_revision_that_brought_it(
     assert merge(vcs, trunk, source, revision) == AlreadyMerged(play.tip(trunk), revision, MergedHow.BY_OTHERS, by)
 
 
+@pytest.mark.slow
 def test_what_came_in_through_another_branch_is_merged_by_others(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -122,6 +126,7 @@ def test_what_came_in_through_another_branch_is_merged_by_others(play: Playgroun
     assert merge(vcs, trunk, source, revision) == AlreadyMerged(play.tip(trunk), revision, MergedHow.BY_OTHERS, by)
 
 
+@pytest.mark.slow
 def test_trunks_own_revisions_are_merged_already(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     older = play.commit(trunk, {"b": File(b"b\n")})
@@ -145,6 +150,7 @@ def test_what_was_landed_and_taken_out_again_is_reverted(play: Playground, vcs: 
     assert merge(vcs, trunk, source, revision) == AlreadyMerged(play.tip(trunk), revision, MergedHow.BY_OTHERS, by.id)
 
 
+@pytest.mark.slow
 def test_a_reverted_source_that_was_taken_up_again_lands_only_what_is_new(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -196,6 +202,7 @@ def test_any_message_makes_a_landing(play: Playground, vcs: Vcs, message: str) -
     assert not set("\x00\x1b\r") & set(stored)
 
 
+@pytest.mark.slow
 def test_sources_with_odd_messages_and_names_are_merged(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

@@ -37,6 +37,7 @@ def test_publishing_moves_trunk_to_the_candidate(play: Playground, vcs: Vcs) -> 
     assert play.tree(trunk) == {**TEXT, "b": File(b"b\n")}
 
 
+@pytest.mark.slow
 def test_the_default_branch_can_be_published_to(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -58,6 +59,7 @@ def test_a_trunk_that_moved_keeps_what_a_person_pushed(play: Playground, vcs: Vc
     assert play.parents(trunk, again.id) == (pushed, made.revision)
 
 
+@pytest.mark.slow
 def test_another_process_checks_a_candidates_base_too(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -70,6 +72,7 @@ def test_another_process_checks_a_candidates_base_too(play: Playground, vcs: Vcs
     assert play.tip(trunk) == pushed
 
 
+@pytest.mark.slow
 def test_a_trunk_that_was_rewritten_is_not_put_back(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     first = play.tip(trunk)
@@ -82,6 +85,7 @@ def test_a_trunk_that_was_rewritten_is_not_put_back(play: Playground, vcs: Vcs) 
     assert play.tip(trunk) == first
 
 
+@pytest.mark.slow
 def test_publishing_twice_is_a_trunk_that_moved(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -116,6 +120,7 @@ def test_a_trunk_that_is_gone_is_unreachable(play: Playground, vcs: Vcs) -> None
     assert play.tip(trunk) == made.id
 
 
+@pytest.mark.slow
 def test_nothing_else_is_published(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source, other = play.branch(trunk), play.branch(trunk)
@@ -202,6 +207,7 @@ def test_landings_come_newest_first_down_to_a_known_one(play: Playground, vcs: V
     assert list(other.landings(trunk)) == landed
 
 
+@pytest.mark.slow
 def test_landings_are_as_of_the_last_fetch(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -215,6 +221,7 @@ def test_landings_are_as_of_the_last_fetch(play: Playground, vcs: Vcs, tmp_path:
     assert len(list(other.landings(trunk))) == 1
 
 
+@pytest.mark.slow
 def test_a_generator_of_landings_may_be_left(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     for number in range(2):
@@ -274,6 +281,7 @@ def test_a_landing_whose_id_is_not_its_digest_does_not_count(play: Playground, v
 # history
 
 
+@pytest.mark.slow
 def test_history_is_trunks_own_newest_first_with_parents(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     first = play.tip(trunk)

@@ -85,6 +85,7 @@ def test_what_takes_too_much_fails(home: Path, tmp_path: Path, command: str, lim
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.slow
 @pytest.mark.git
 def test_names_that_are_not_utf8_land_and_are_told(home: Path, tmp_path: Path) -> None:
     story = Story(tmp_path, "git", tests="true")
@@ -272,6 +273,7 @@ def test_a_private_repository_that_was_damaged_is_told(home: Path, tmp_path: Pat
         assert len(story.forge.comments(proposal.id)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.git
 def test_what_nobody_foresaw_stops_one_proposal_only(home: Path, tmp_path: Path) -> None:
     story = Story(tmp_path, "git")

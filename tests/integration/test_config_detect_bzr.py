@@ -45,6 +45,7 @@ def hello(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "hello"))
 
 
+@pytest.mark.slow
 def test_a_branch_from_any_folder_of_it(hello: Path, tmp_path: Path) -> None:
     (hello / "src").mkdir()
     for place in (hello, hello / "src", hello / "run-tests"):

@@ -122,6 +122,7 @@ def test_the_branch_is_the_only_one_or_the_current_one_or_asked_for(hello: Path,
     assert "develop, stable" in caught.value.details
 
 
+@pytest.mark.slow
 def test_the_person_knows_better(hello: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(hello, "switch", "--quiet", "--create", "devel")
     commit(hello, "conftest.py")

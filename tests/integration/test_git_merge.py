@@ -157,6 +157,7 @@ def about(revision: str) -> MergeMeta:
     )
 
 
+@pytest.mark.slow
 def test_some_merges_are_git_merges(tmp_path: Path) -> None:
     seen = compare(GitPlayground(tmp_path / "play"), tmp_path, seed=1, cases=20)
     assert seen["clean"]

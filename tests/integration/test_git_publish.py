@@ -59,6 +59,7 @@ def test_a_branch_that_is_not_checked_out_is_pushed_to(play: GitPlayground, vcs:
     assert read_folder(play.folder(trunk)) == TEXT
 
 
+@pytest.mark.slow
 def test_a_linked_working_tree_follows(play: GitPlayground, vcs: Vcs, tmp_path: Path) -> None:
     bare = play.trunk(TEXT)
     source = play.branch(bare)
@@ -107,6 +108,7 @@ def test_a_persons_notes_beside_the_files_do_not_matter(play: GitPlayground, vcs
     assert read_folder(play.folder(trunk)) == {"b": File(b"b\n"), "notes": File(b"mine\n")}
 
 
+@pytest.mark.slow
 def test_the_persons_own_filters_apply_to_his_files(
     play: GitPlayground, vcs: Vcs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_veto_of_trunks_hook_leaves_everything(play: GitPlayground, vcs: Vcs, 
     assert play.tip(trunk) == made.id
 
 
+@pytest.mark.slow
 def test_a_lock_that_a_person_holds_is_waited_for_by_him_only(play: GitPlayground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT, checked_out=True)
     source = play.branch(trunk)
@@ -277,6 +280,7 @@ GitVcs(private, UrlPolicy(local=True), {}, committer_email="bot@example.com").pu
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_lander_left_is_taken_up(play: GitPlayground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT, checked_out=True)
     source = play.branch(trunk)

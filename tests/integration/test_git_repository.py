@@ -106,6 +106,7 @@ def test_a_repository_of_the_other_kind_of_ids_is_no_source(play: GitPlayground,
         vcs.fetch(Location(str(tmp_path / "other")))
 
 
+@pytest.mark.slow
 def test_a_shallow_clone_is_no_source(play: GitPlayground, vcs: GitVcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     for number in range(3):
@@ -127,6 +128,7 @@ def test_histories_that_have_nothing_in_common_are_rejected(play: GitPlayground,
         vcs.merge(base, revision, "x", meta(revision))
 
 
+@pytest.mark.slow
 def test_a_revision_that_its_server_offers_elsewhere_is_taken(play: GitPlayground, vcs: GitVcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -201,6 +203,7 @@ def test_a_trunk_with_a_detached_head_needs_a_branch(play: GitPlayground, vcs: G
     assert play.tip(trunk) == made.base
 
 
+@pytest.mark.slow
 def test_a_default_branch_that_is_renamed_is_found_again(play: GitPlayground, vcs: GitVcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -226,6 +229,7 @@ def test_another_working_tree_of_a_repository_is_a_source(play: GitPlayground, v
     land(vcs, trunk, source, revision)
 
 
+@pytest.mark.slow
 def test_submodules_are_empty_folders(play: GitPlayground, vcs: GitVcs, tmp_path: Path) -> None:
     library, trunk = play.trunk({"lib": File(b"l\n")}), play.trunk(TEXT, checked_out=True)
     folder = play.folder(trunk)
@@ -246,6 +250,7 @@ def test_the_users_ssh_agent_is_for_remotes_only(tmp_path: Path, monkeypatch: py
     assert "SSH_AUTH_SOCK" not in Git(tmp_path).environment()
 
 
+@pytest.mark.slow
 def test_the_callers_git_environment_takes_no_part(
     play: GitPlayground, vcs: GitVcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

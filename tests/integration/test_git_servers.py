@@ -151,6 +151,7 @@ def test_a_login_is_not_carried_to_where_a_server_sends(play: GitPlayground, tmp
         assert set(elsewhere.logins) == {""}
 
 
+@pytest.mark.slow
 def test_a_server_that_offers_plain_files_is_no_source(play: GitPlayground, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

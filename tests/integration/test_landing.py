@@ -99,6 +99,7 @@ def test_a_source_that_moved_on_after_its_approval_waits(story: Story) -> None:
     assert any("moved on" in reason for reason in row.reasons)
 
 
+@pytest.mark.slow
 def test_a_prerequisite_lands_first_though_it_was_proposed_later(story: Story) -> None:
     first = story.propose("one", {"one": "1\n"}, approve=False)
     second = story.propose("two", {"two": "2\n"}, origin="one", after=first.id)

@@ -22,6 +22,7 @@ TESTS = "cat greeting n*; ls; rm README; echo broken >greeting; echo left >n0"
 RESULT = '<testsuite><testcase name="{}"/></testsuite>'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vcs", VCS)
 @pytest.mark.parametrize("kind", ["shared", "copied"])
 def test_each_landing_tests_exactly_its_files(

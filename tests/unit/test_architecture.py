@@ -71,6 +71,7 @@ def test_help_is_quick_to_load() -> None:
     assert loaded_by(code) & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_programs_start_in_one_place() -> None:
     starting = {"subprocess": {"run", "Popen", "call", "check_call", "check_output", "getoutput"}}
     starting["os"] = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp"}
@@ -103,6 +104,7 @@ def test_files_stay_readable() -> None:
     assert {name: size for name, size in sizes.items() if size > 400} == {}
 
 
+@pytest.mark.slow
 def test_functions_fit_on_a_screen() -> None:
     long = {}
     for path in SOURCES:

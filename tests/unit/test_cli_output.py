@@ -59,6 +59,7 @@ def test_a_table_that_no_terminal_bounds_has_a_line_a_row(capsys: pytest.Capture
     assert "T" * 90 in lines[3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [40, 80, 120])
 def test_in_a_terminal_no_line_is_wider_than_it(columns: int) -> None:
     shown = in_terminal(SHOW, columns)

@@ -29,6 +29,7 @@ def test_a_small_log_is_there_whole(tmp_path: Path) -> None:
         assert log.before(0).lines == []
 
 
+@pytest.mark.slow
 def test_a_large_log_is_told_in_parts_that_fit_together(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(numbered(300_000))  # three and a half megabytes: more than two chunks

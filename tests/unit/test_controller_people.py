@@ -59,6 +59,7 @@ def test_a_password_is_kept_as_what_cannot_be_turned_back(people: People, tmp_pa
     assert not fits("", people.stored("nobody"))
 
 
+@pytest.mark.slow
 def test_names_and_passwords_that_cannot_be(people: People) -> None:
     people.add("ann", WORD)
     for name in ("", "a:b", "../x", "a b", "-x", "x" * 101, "ann"):

@@ -45,6 +45,7 @@ def test_suites_may_nest_and_errors_are_failures(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "saved").read_text()) == report.suites
 
 
+@pytest.mark.slow
 def test_a_trace_in_very_many_pieces_takes_no_longer_for_that(tmp_path: Path) -> None:
     """Looking through what is kept at each piece would take minutes."""
     pieces = b"x<b/>" * 200_000

@@ -116,6 +116,7 @@ def test_namespaces_share_nothing(folder: Path) -> None:
     assert kinds(folder) == {("controller/webhook", "shared")}
 
 
+@pytest.mark.slow
 def test_a_rotated_key_is_another_one_and_whole(folder: Path) -> None:
     before = contents(folder)
     secrets.rotate(folder, "testing")

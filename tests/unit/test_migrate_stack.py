@@ -148,6 +148,7 @@ FILE = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(FILE, max_size=3))
 @settings(max_examples=50)
 def test_every_evaluation_ends_in_a_value_or_a_reason(files: list[dict[str, dict[str, str]]]) -> None:

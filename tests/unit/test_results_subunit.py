@@ -107,6 +107,7 @@ def real_stream(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 class TestOutputSummary:
+    @pytest.mark.slow
     def test_a_real_run(self, real_stream: bytes) -> None:
         summary = summarise([real_stream])
         assert summary is not None

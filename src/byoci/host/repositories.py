@@ -99,12 +99,26 @@ class GitRepository:
         self._git(self._folder, "branch", name, origin or "main")
 
     def commit(self, branch: str | None, files: Mapping[str, str | Path], message: str, person: str) -> None:
-        """Commit whole files."""
-        with self._checkout(branch or "main") as tree:
+        """Commit whole files, by what git has for that in a repository without a working tree.
+
+        A clone, and a push from it, would take four times as long, which a site that is seeded does dozens of times.
+        """
+        ref = f"refs/heads/{branch or 'main'}"
+        listed = self._git(self._folder, "for-each-ref", "--format=%(refname) %(objectname)", ref, "refs/heads/main")
+        found = dict(line.split() for line in listed.splitlines())
+        before = found.get(ref) or found.get("refs/heads/main")
+        with tempfile.TemporaryDirectory(prefix="byoci-seed-") as scratch:
+            tree = Path(scratch, "tree")
+            tree.mkdir()
             write(tree, files)
-            self._git(tree, "add", "--all")
-            self._git(tree, "commit", "--quiet", "--message", message, person=person)
-            self._git(tree, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch or 'main'}")
+            index = {"GIT_INDEX_FILE": f"{scratch}/index", "GIT_DIR": str(self._folder), "GIT_WORK_TREE": str(tree)}
+            if before:
+                self._git(tree, "read-tree", before, more=index)
+            self._git(tree, "add", "--", *files, more=index)
+            made = self._git(tree, "write-tree", more=index)
+        parents = ("-p", before) if before else ()
+        made = self._git(self._folder, "commit-tree", made, *parents, "-m", message, person=person)
+        self._git(self._folder, "update-ref", ref, made, found.get(ref, ""))
 
     def merge(self, branch: str, person: str) -> None:
         """Merge a topic branch into trunk, past the gate."""
@@ -124,7 +138,7 @@ class GitRepository:
             yield tree
 
     @staticmethod
-    def _git(folder: Path | None, *arguments: str, person: str = "byoci") -> str:
+    def _git(folder: Path | None, *arguments: str, person: str = "byoci", more: Mapping[str, str] | None = None) -> str:
         environment = proc.base_environment() | {
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
@@ -133,6 +147,7 @@ class GitRepository:
             "GIT_AUTHOR_EMAIL": f"{person}@example.com",
             "GIT_COMMITTER_NAME": person,
             "GIT_COMMITTER_EMAIL": f"{person}@example.com",
+            **(more or {}),
         }
         return proc.run(("git", *arguments), env=environment, cwd=folder).text
 
