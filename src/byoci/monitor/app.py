@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from byoci.monitor import hooks, pages, told
+from byoci.monitor.kept import Kept
 from byoci.web import looks
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class App:
         # A page of somebody else's can have its own name mean this machine: a browser's request tells by that name.
         self._hosts = {"localhost", *(urlsplit(address).hostname or "" for address in (url, own))}
         self._hooks = hooks.Hooks(state, secret, wake)
+        self._kept = Kept()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -93,6 +95,9 @@ class App:
         etag = pages.etag_of(self._board, str(request.scope["path"]))
         if looks.has(etag, request.headers.get("if-none-match", "")):
             return looks.unchanged(etag)
+        return self._kept.page(etag, lambda: self._made(words, etag))
+
+    def _made(self, words: list[str], etag: str) -> Response:
         if words == [""]:
             return pages.overview(self._start, self._board.tiles(), self._state.newest(limit=15), etag)
         tile = self._board.tile(words[1])

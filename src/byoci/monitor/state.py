@@ -63,6 +63,7 @@ MIGRATIONS: Final = (
         PRIMARY KEY (project, proposal)
     ) STRICT, WITHOUT ROWID;
     """,
+    "CREATE INDEX landing_fates ON landing (project, outcome) WHERE ended IS NOT NULL;",
 )
 _REMEMBERED: Final = 30 * 86400.0  # seconds that a webhook's delivery is known
 FILE: Final = "monitor.sqlite"
@@ -230,9 +231,8 @@ class State:
     def newest(self, project: str | None = None, limit: int = 100) -> list[Started]:
         """The newest landings, of one project or of all."""
         with self._database.reading():
-            rows = self._database.execute(
-                "SELECT * FROM landing WHERE ? IN (project, '') ORDER BY id DESC LIMIT ?", (project or "", limit)
-            )
+            which, values = ("WHERE project = ?", (project, limit)) if project else ("", (limit,))
+            rows = self._database.execute(f"SELECT * FROM landing {which} ORDER BY id DESC LIMIT ?", values)  # noqa: S608
             return [_started(row) for row in rows]
 
     def _under_way(self, trunk: str) -> Started | None:
