@@ -124,7 +124,8 @@ class Desk:
     def _look(self) -> None:
         """Read the forge and judge; what did not change is looked at less and less often."""
         self._read()
-        judged = [replace(item, hotfix=item.proposal.id in self._hotfixes) for item in self._judgements]
+        fixes = self._hotfixes
+        judged = [replace(item, hotfix=True) if item.proposal.id in fixes else item for item in self._judgements]
         seen = tuple(self._held_back(item) for item in _in_turn(judged))
         self._interval = _SHORTEST if seen != self.seen else min(self._interval * _SLOWER, self._longest)
         self.seen = seen

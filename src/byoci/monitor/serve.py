@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from byoci.jenkins.client import Jenkins
     from byoci.monitor.watched import Watched
 
+_TURN: Final = 0.0005  # seconds that a thread has before another one's turn
 _OTHER_PORT: Final = "Choose another in the configuration: monitor.port, monitor.listen."
 
 
@@ -56,6 +58,8 @@ def serve(
 
     projects  opens what is watched, in the thread that works with it
     """
+    # Who answers waits for the brain's thread at most so long, several times an answer; usually it is ten times that.
+    sys.setswitchinterval(_TURN)
     with contextlib.ExitStack() as ends:
         ends.callback(os.close, hold(serving.folder, "monitor", "Stop it first."))
         listener = ends.enter_context(listening(serving.listen, serving.port, _OTHER_PORT))
