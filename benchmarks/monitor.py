@@ -222,7 +222,7 @@ def _round(large: _Large) -> Iterator[Figure]:
     forge = _Counting(large.site.local_forge)
     projects = [_watched(large, name, forge) for name in large.site.config.projects]
     with contextlib.closing(State(large.state / "monitor")) as state:
-        brain = Brain(projects, state, Jenkins("http://127.0.0.1:9/"), 60.0, Board(), lambda _: None)
+        brain = Brain(projects, state, lambda: Jenkins("http://127.0.0.1:9/"), 60.0, Board(), lambda _: None)
         yield Figure(f"the first look at {_PROJECTS:,} trunks", "ms", [milliseconds(brain.work)])
         times, asked = [], []
         for _ in range(5):

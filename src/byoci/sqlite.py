@@ -90,6 +90,23 @@ def open_database(
     return database
 
 
+def open_to_read(path: Path, migrations: Sequence[str], *, kind: str) -> Database:
+    """Open a database that is there for reading only, which its file's descriptor makes sure of.
+
+    It has to be one that this byoci could write to: see `open_database`, also for the arguments and for errors.
+    """
+    with _explained(path, kind, cache=False):
+        where = f"{path.absolute().as_uri()}?mode=ro"
+        database = sqlite3.connect(where, timeout=_PATIENCE, isolation_level=None, factory=Database, uri=True)
+        database.path, database.kind, database.cache = path, kind, False
+        try:
+            _check_is_new(database, len(migrations))
+        except BaseException:
+            database.close()
+            raise
+    return database
+
+
 @contextlib.contextmanager
 def _explained(path: Path, kind: str, *, cache: bool) -> Iterator[None]:
     """Turn what SQLite says of the world (not what it says of our SQL) into an `UnavailableError`."""
@@ -171,6 +188,14 @@ def _version(database: Database, newest: int) -> int:
             resolution="Update byoci.",
         )
     return int(version)
+
+
+def _check_is_new(database: Database, newest: int) -> None:
+    if _version(database, newest) < newest:
+        raise UnavailableError(
+            f"the {database.kind} database {database.path} is an older byoci's, or is just being made",
+            resolution="Whatever command writes to it brings it up to date.",
+        )
 
 
 def _migrate(database: Database, number: int, script: str) -> None:

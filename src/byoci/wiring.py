@@ -6,20 +6,22 @@ import contextlib
 import functools
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from byoci.errors import ConfigError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from byoci.config import schema
     from byoci.config.loading import Config
     from byoci.forge.local import LocalForge
+    from byoci.forge.local_reading import LocalReader
     from byoci.gate.ballot import Policy
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
     from byoci.jenkins.client import Jenkins
+    from byoci.monitor.sight import Readers
     from byoci.monitor.watched import Watched
     from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
@@ -28,6 +30,18 @@ if TYPE_CHECKING:
     from byoci.vcs.shelf import Shelf
     from byoci.vcs.urls import UrlPolicy
     from byoci.worker.base import Limits, Worker
+
+
+WEBHOOK_CREDENTIAL: Final = "controller-webhook"
+"""What units of systemd's call the secret of webhooks."""
+
+
+class LocalPeople(TypedDict):
+    """Who is who on the local forge; see `LocalForge`."""
+
+    teams: Mapping[str, Sequence[str]]
+    administrators: Sequence[str]
+    trusted: Mapping[str, Sequence[str]]
 
 
 def open_site(path: Path | None, namespace: str) -> Site:
@@ -49,14 +63,22 @@ class Site:
         from byoci.forge.local import LocalForge
         from byoci.forge.local_people import user_name
 
-        projects = self.config.projects
-        return LocalForge(
-            self.config.local_forge_path,
-            teams={name: team.members for name, team in self.config.teams.items()},
-            administrators=self.config.local_forge.administrators,
-            user=user_name(os.getuid()),  # the environment can say anything
-            trusted={name: project.approve.trusted for name, project in projects.items() if project.approve.trusted},
-        )
+        user = user_name(os.getuid())  # the environment can say anything
+        return LocalForge(self.config.local_forge_path, user=user, **self._local_people())
+
+    def _local_people(self) -> LocalPeople:
+        projects = self.config.projects.items()
+        return {
+            "teams": {name: team.members for name, team in self.config.teams.items()},
+            "administrators": self.config.local_forge.administrators,
+            "trusted": {name: found.approve.trusted for name, found in projects if found.approve.trusted},
+        }
+
+    @functools.cached_property
+    def _local_reader(self) -> LocalReader:
+        from byoci.forge.local_reading import LocalReader
+
+        return LocalReader(self.config.local_forge_path, **self._local_people())
 
     @functools.cached_property
     def leases(self) -> Leases:
@@ -113,9 +135,23 @@ class Site:
             project=name,
             trunk=found.trunk,
             policy=policy_of(found),
-            forge=self.local_forge,
+            forge=self._local_reader,
             tip=lambda branch: self.vcs(found).tip(branch),
             near=found.forge == "local",
+        )
+
+    def readers(self) -> Readers:
+        """Who may see what at the dashboard."""
+        from byoci.controller.client import ADMINISTRATOR
+        from byoci.forge.local_people import expanded
+        from byoci.monitor.sight import Readers
+
+        teams = {name: team.members for name, team in self.config.teams.items()}
+        projects = self.config.projects.items()
+        return Readers(
+            anonymous=self.config.monitor.open,
+            of={name: expanded(teams, found.readers) for name, found in projects if found.readers is not None},
+            administrators=(ADMINISTRATOR,),
         )
 
     def jenkins(self) -> Jenkins:
@@ -135,11 +171,13 @@ class Site:
         return Jenkins(url, ADMINISTRATOR, token)
 
     def webhook_secret(self) -> bytes:
-        """What the forges sign webhooks with; b"" where there is none yet."""
-        try:
-            return (self.config.state / "secrets" / "controller" / "webhook").read_bytes().strip()
-        except FileNotFoundError:
-            return b""
+        """What the forges sign webhooks with; b"" where there is none yet. A unit of systemd's is given it."""
+        given = os.environ.get("CREDENTIALS_DIRECTORY")
+        places = [Path(given, WEBHOOK_CREDENTIAL)] if given else []
+        for place in (*places, self.config.state / "secrets" / "controller" / "webhook"):
+            with contextlib.suppress(FileNotFoundError):
+                return place.read_bytes().strip()
+        return b""
 
     def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
         """The jobs that the controller is to have: name → config.xml.

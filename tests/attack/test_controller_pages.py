@@ -13,7 +13,7 @@ from controller_process import ControllerProcess, running, wait_for
 from pages_client import Answer, Browser
 from pages_site import HOSTILE, PAGES, furnish, shell
 
-from byoci.controller.people import People
+from byoci.identity.people import People
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

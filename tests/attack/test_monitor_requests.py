@@ -17,10 +17,14 @@ from hypothesis import strategies as st
 
 pytest.importorskip("starlette", reason="missing: starlette")
 
+from byoci.identity.access import Access
+from byoci.identity.people import OPERATOR, READER, People
 from byoci.model import Location, Outcome, Proposal, Status
-from byoci.monitor.app import App
+from byoci.monitor import hooks as hooks_module
+from byoci.monitor.app import App, At
 from byoci.monitor.board import Board, Seen, Tile
 from byoci.monitor.hooks import LARGEST
+from byoci.monitor.sight import Readers
 from byoci.monitor.state import State
 
 if TYPE_CHECKING:
@@ -40,12 +44,14 @@ PROPOSAL = Proposal(
 class Site:
     """The application over a real state, asked as a server would."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, access: Access) -> None:
         self.board = Board()
         self.board.show(Tile("hello", "/srv/trunk", "local"))
         self.woken: list[str] = []
         self.state = state
-        self.app = App(self.board, state, "http://127.0.0.1:8020/", "http://127.0.0.1:8020/", SECRET, self.woken.append)
+        at = At("http://127.0.0.1:8020/", "http://127.0.0.1:8020/", SECRET, self.woken.append)
+        self.access = access
+        self.app = App(self.board, state, access, Readers(), at)
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: list[bytes]) -> tuple[int, str]:
         parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
@@ -80,9 +86,15 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
         yield state
 
 
+@pytest.fixture(scope="module")
+def access(state: State, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    with contextlib.closing(People(tmp_path_factory.mktemp("people"))) as people:
+        yield Access(people, state.sessions, "secret", "cookie", (OPERATOR, READER))
+
+
 @pytest.fixture
-def site(state: State) -> Site:
-    return Site(state)
+def site(state: State, access: Access) -> Site:
+    return Site(state, access)
 
 
 def test_a_genuine_webhook_wakes_the_brain_once(site: Site) -> None:
@@ -112,7 +124,8 @@ def test_a_signature_of_another_body_or_secret_is_refused(site: Site) -> None:
 
 
 def test_without_a_secret_nothing_is_taken(site: Site) -> None:
-    site.app = App(site.board, site.state, "http://127.0.0.1/", "http://127.0.0.1/", b"", site.woken.append)
+    at = At("http://127.0.0.1/", "http://127.0.0.1/", b"", site.woken.append)
+    site.app = App(site.board, site.state, site.access, Readers(), at)
     assert site.hook(b"{}", signature="sha256=" + hmac.new(b"", b"{}", hashlib.sha256).hexdigest()) == 503
 
 
@@ -129,15 +142,32 @@ def test_a_huge_one_is_not_read_to_its_end(site: Site) -> None:
     assert site.woken == []
 
 
+def test_one_that_does_not_come_to_its_end_is_not_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks_module, "_PATIENCE", 0.05)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/hooks/local", "query_string": b"", "scheme": "http"}
+    asyncio.run(site.app({**scope, "headers": [(b"host", b"127.0.0.1:8020")]}, receive, send))
+    assert sent[0]["status"] == 408
+    assert site.hook(b'{"after": "that"}') == 202
+
+
 @pytest.mark.parametrize("path", ["/hooks/github", "/hooks/", "/hooks/local/more", "/hooks/%2e%2e/local"])
 def test_other_forges_have_no_hook(site: Site, path: str) -> None:
     assert site.hook(b'{"other": 1}', path=path) in {404, 405}
+    assert site.hook(b'{"other": 1}', path=path, signature="guess") in {401, 405}  # who may not know is not told
     assert site.woken == []
 
 
 @given(st.binary(max_size=60), st.text(max_size=40), st.text(st.characters(codec="utf-8"), max_size=30))
-def test_no_request_takes_it_down(state: State, body: bytes, signature: str, path: str) -> None:
-    site = Site(state)
+def test_no_request_takes_it_down(state: State, access: Access, body: bytes, signature: str, path: str) -> None:
+    site = Site(state, access)
     clean = "".join(letter for letter in signature if letter.isprintable())
     assert site.ask("POST", f"/hooks/{path}", {"X-Hub-Signature-256": clean}, [body])[0] in {401, 404, 405}
     assert site.page(f"/{path}")[0] in {200, 404}

@@ -74,6 +74,18 @@ class Monitored:
             self._process.terminate()
             assert self._process.wait(30) == 0, self.log.read_text()
 
+    def modes_of(self, path: Path) -> set[int]:
+        """In which ways the monitor's process has a file open."""
+        assert self._process is not None
+        process = Path("/proc", str(self._process.pid))
+        modes = set()
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if link.readlink() == path:
+                    told = (process / "fdinfo" / link.name).read_text().split()
+                    modes.add(int(told[told.index("flags:") + 1], 8) & os.O_ACCMODE)
+        return modes
+
     def await_status(self, id_: str, status: Status) -> None:
         wait_for(lambda: self.story.forge.proposal(id_).status is status, 60)
 

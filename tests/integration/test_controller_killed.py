@@ -59,7 +59,9 @@ def controller(tmp_path: Path) -> Iterator[ControllerProcess]:
     assert "Traceback" not in process.errors.read_text()
 
 
-def add_agent(controller: ControllerProcess, sshd: Sshd, key: str = "host") -> None:
+def add_agent(
+    controller: ControllerProcess, sshd: Sshd, key: str = "host", *, executors: int = 2, label: str = "far"
+) -> None:
     shutil.copy(sshd.folder / "client", controller.home / "controller-key")
     (controller.home / "known_hosts").write_text(sshd.known_host(key))
     import getpass
@@ -71,7 +73,12 @@ def add_agent(controller: ControllerProcess, sshd: Sshd, key: str = "host") -> N
         "port": sshd.port,
         "username": getpass.getuser(),
     }
-    node = {"numExecutors": 2, "remoteFS": str(sshd.folder / "agent"), "labelString": "far", "launcher": launcher}
+    node = {
+        "numExecutors": executors,
+        "remoteFS": str(sshd.folder / "agent"),
+        "labelString": label,
+        "launcher": launcher,
+    }
     form = urlencode({"name": "remote", "json": json.dumps(node)}).encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     assert controller.post("computer/doCreateItem", form, headers=headers).status == 302

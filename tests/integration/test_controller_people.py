@@ -63,8 +63,8 @@ def test_people_come_change_and_go(controller: ControllerProcess, tmp_path: Path
     assert status("ann", token) == 200
     told = json.loads(user(tmp_path, "list", "--json").stdout)
     assert told == [
-        {"name": "admin", "password": False, "tokens": True},
-        {"name": "ann", "password": True, "tokens": True},
+        {"name": "admin", "password": False, "tokens": True, "reader": False},
+        {"name": "ann", "password": True, "tokens": True, "reader": False},
     ]
 
     assert user(tmp_path, "remove", "ann").returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,7 @@ def assert_told(site: Monitored) -> None:
     assert [item["title"] for item in told["waiting"]] == ["Do bad"]
     assert 'byoci_landings_total{project="hello",outcome="landed"} 2\n' in site.get("metrics").decode()
     assert json.loads(site.get("healthz"))["ok"]
+    assert site.modes_of(site.home / "testing/forge.sqlite") == {os.O_RDONLY}  # it lands nothing itself
     secret = (site.home / "testing/secrets/controller/webhook").read_bytes().strip()
     signature = "sha256=" + hmac.new(secret, b"{}", hashlib.sha256).hexdigest()
     hook = urllib.request.Request(f"{site.url}hooks/local", b"{}", {"X-Hub-Signature-256": signature})

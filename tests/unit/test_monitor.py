@@ -18,10 +18,13 @@ from byoci.model import Location, Outcome, Proposal, Status
 from byoci.monitor import retries
 from byoci.monitor.fate import LOST, Fate, fate
 from byoci.monitor.state import State
+from byoci.wiring import open_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from byoci.monitor.sight import Readers
 
 pytestmark = pytest.mark.monitor
 
@@ -160,3 +163,43 @@ def test_a_hotfix_is_one_project_s(state: State) -> None:
     state.mark_hotfix("hello", "7", "bob")
     assert (state.hotfixes("hello"), state.hotfixes("other")) == ({"7"}, frozenset())
     assert (state.unmark_hotfix("hello", "7"), state.unmark_hotfix("hello", "7")) == (True, False)
+
+
+def test_readers_are_people_of_teams_and_a_url_ends_anonymous_reading(tmp_path: Path) -> None:
+    text = """
+    [site]
+    landing.fullname = "Bot"
+    landing.email = "bot@example.com"
+    [team.core]
+    members = ["ann", "leads"]
+    [team.leads]
+    members = ["rita"]
+    [project.open]
+    vcs = "git"
+    trunk = "/srv/open"
+    tests.command = "true"
+    [project.hidden]
+    vcs = "git"
+    trunk = "/srv/hidden"
+    tests.command = "true"
+    readers = ["core", "bob"]
+    [project.nobodys]
+    vcs = "git"
+    trunk = "/srv/nobodys"
+    tests.command = "true"
+    readers = []
+    """
+
+    def readers(monitor: str) -> Readers:
+        (tmp_path / "byoci.toml").write_text(f"{text}\n[monitor]\n{monitor}\n")
+        return open_site(tmp_path / "byoci.toml", "testing").readers()
+
+    found = readers("")
+    assert found.of == {"hidden": {"ann", "rita", "bob"}, "nobodys": frozenset()}
+    may = {name: [who for who in (None, "ann", "rita", "eve", "admin") if found.may(who, name)] for name in
+           ("open", "hidden", "nobodys")}  # fmt: skip
+    assert may["open"] == [None, "ann", "rita", "eve", "admin"]
+    assert (may["hidden"], may["nobodys"]) == (["ann", "rita", "admin"], ["admin"])
+    assert not readers('url = "http://127.0.0.1/ci/"').anonymous
+    assert readers('url = "https://ci.example.com/"\nanonymous = true').anonymous
+    assert not readers("anonymous = false").may(None, "open")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,10 +13,10 @@ from byoci.cli import output
 from byoci.cli.main import json_option
 from byoci.cli.sites import config_if_any, controller_home, sync_nodes
 from byoci.config.paths import byoci_home
+from byoci.durable import write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from byoci.cli.main import Context
     from byoci.host.agent_access import Row
@@ -113,3 +115,42 @@ def update_agent_access(context: Context, agents: tuple[str, ...]) -> int:
 
 def _as_json(row: Row) -> dict[str, str | None]:
     return {"agent": row.agent, "where": row.place, "state": row.state, "error": str(row.error) if row.error else None}
+
+
+@host.command("systemd-units")
+@click.option("--user", "own", is_flag=True, help="Units of your own, which systemctl --user runs.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where they are written, instead of the folder in which systemd looks for them.",
+)
+@click.pass_obj
+def systemd_units(context: Context, own: bool, folder: Path | None) -> None:
+    """Write units of systemd for the controller and the monitor, each with the namespace as its instance.
+
+    They run as the owner of $BYOCI_HOME, with what they may do restricted, and are watched. Run it again after byoci
+    or its configuration moved.
+    """
+    from byoci.forge.local_people import user_name
+    from byoci.host import secrets as kept
+    from byoci.host.units import Installation, render
+
+    config = context.site.config
+    home = config.home
+    kept.make(_secrets(context), context.namespace)
+    user = "" if own else user_name(home.stat().st_uid)
+    byoci = Path(sys.executable).with_name("byoci")
+    units = render(Installation(byoci, home, config.path.absolute(), context.namespace, user))
+    target = folder or (_own_units() if own else Path("/etc/systemd/system"))
+    target.mkdir(parents=True, exist_ok=True)
+    for name, text in units.items():
+        write(target / name, text.encode())
+        output.say(f"wrote {target / name}")
+    names = " ".join(name.replace("@", f"@{context.namespace}") for name in units)
+    systemctl = "systemctl --user" if own else "systemctl"
+    output.progress(f"Now: {systemctl} daemon-reload && {systemctl} enable --now {names}")
+
+
+def _own_units() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "systemd/user")

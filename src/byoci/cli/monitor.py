@@ -29,7 +29,7 @@ def monitor() -> None:
 def serve(context: Context) -> None:
     """Run the monitor until SIGTERM or Ctrl-C. Landings that are under way go on, and the next monitor follows them.
 
-    It needs a running controller with the jobs that `byoci job update` makes.
+    It needs a running controller with the jobs that `byoci job update` makes, and waits for one that does not run.
     """
     need_monitor()
     from byoci.monitor.serve import Serving
@@ -44,8 +44,10 @@ def serve(context: Context) -> None:
         url=settings.url or "",
         longest=settings.poll,
         secret=site.webhook_secret(),
+        people=site.config.controller_folder,
+        readers=site.readers(),
     )
-    run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins(), output.progress)
+    run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins, output.progress)
 
 
 @monitor.command(short_help="Let nothing but hotfixes land.")

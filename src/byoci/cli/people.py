@@ -1,8 +1,9 @@
-"""`byoci controller user`: who may sign in at the embedded controller."""
+"""`byoci controller user`: who may sign in at the embedded controller, and at the dashboard."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +12,15 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import controller_home
+from byoci.cli.sites import config_if_any, controller_home, need_controller
+from byoci.config.paths import byoci_home
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from byoci.cli.main import Context
-    from byoci.controller.people import People
-    from byoci.controller.state import State
+    from byoci.identity.people import People
 
 _ADMINISTRATOR = "admin"
 
@@ -29,9 +30,31 @@ def controller() -> None:
     """The embedded controller."""
 
 
+@controller.command(short_help="Run the controller, until it is ended.")
+@click.pass_obj
+def serve(context: Context) -> None:
+    """Run the controller until SIGTERM or Ctrl-C, as a unit of systemd does. Its builds outlive it.
+
+    Agents of the definition are told to it by `byoci host update-agent-access`.
+    """
+    from byoci.controller import background
+    from byoci.host import secrets
+    from byoci.host.running import serving_of
+    from byoci.host.site_agent import prepare
+
+    need_controller()
+    home = controller_home(context)
+    prepare(byoci_home(os.environ) / context.namespace / secrets.FOLDER, home, context.namespace)
+    program = background.command(home, serving_of(config_if_any(context)))
+    os.execv(program[0], program)  # noqa: S606 - the same process, which systemd watches
+
+
 @controller.group()
 def user() -> None:
-    """People who sign in at the controller, with a password or an API token. What is changed holds at once."""
+    """People who sign in, with a password or an API token: at the controller, or (readers) at the dashboard only.
+
+    What is changed holds at once.
+    """
 
 
 def _password_option(function: click.decorators.FC) -> click.decorators.FC:
@@ -46,13 +69,18 @@ def _password_option(function: click.decorators.FC) -> click.decorators.FC:
 @click.argument("name", help="Whom.")
 @_password_option
 @click.option("--no-password", is_flag=True, help="Somebody who signs in with API tokens only, as programs do.")
+@click.option("--reader", is_flag=True, help="Somebody who reads at the monitor's dashboard, and does nothing else.")
 @click.pass_obj
-def add(context: Context, name: str, password_file: Path | None, no_password: bool) -> None:
-    """Let somebody sign in."""
+def add(context: Context, name: str, password_file: Path | None, no_password: bool, reader: bool) -> None:
+    """Let somebody sign in. Who is no reader may do everything at the controller."""
+    from byoci.identity.people import OPERATOR, READER
+
     if no_password and password_file:
         raise click.UsageError("--password-file and --no-password exclude each other")
+    if reader and name == _ADMINISTRATOR:
+        raise UsageError("admin is no reader: the site's own programs sign in with that name")
     with _people(context) as people:
-        people.add(name, None if no_password else _password(password_file))
+        people.add(name, None if no_password else _password(password_file), READER if reader else OPERATOR)
     output.progress(f"{name} may sign in.")
 
 
@@ -74,9 +102,9 @@ def remove(context: Context, name: str) -> None:
     """Let somebody sign in no more, with no password and no token."""
     if name == _ADMINISTRATOR:
         raise UsageError("admin stays: the site's own programs sign in with that name")
-    with _people(context) as people, _state(context) as state:
-        known = name in people.names() or name in state.tokens.people()
-        state.tokens.drop_all(name)
+    with _people(context) as people:
+        known = name in people.names() or name in people.tokens.people()
+        people.tokens.drop_all(name)
         if name in people.names() or not known:
             people.remove(name)
     output.progress(f"{name} may sign in no more.")
@@ -88,12 +116,12 @@ def remove(context: Context, name: str) -> None:
 @click.pass_obj
 def token(context: Context, name: str, label: str) -> None:
     """Make an API token for somebody, and print it; it is shown this once."""
-    from byoci.controller.access import new_token
+    from byoci.identity.access import new_token
 
-    with _people(context) as people, _state(context) as state:
+    with _people(context) as people:
         if name not in people.names():
             raise UsageError(f"there is no person {name[:100]!a}", resolution="Add the person first.")
-        output.say(new_token(state, name, label)[0])
+        output.say(new_token(people, name, label)[0])
 
 
 @user.command("list")
@@ -101,20 +129,25 @@ def token(context: Context, name: str, label: str) -> None:
 @click.pass_obj
 def list_(context: Context) -> None:
     """Tell who may sign in."""
-    with _people(context) as people, _state(context) as state:
-        passwords, tokens = people.names(), set(state.tokens.people())
-    rows = [
-        {"name": name, "password": passwords.get(name, False), "tokens": name in tokens}
-        for name in sorted({*passwords, *tokens})
-    ]
+    from byoci.identity.people import READER
+
+    with _people(context) as people:
+        passwords, tokens = people.names(), set(people.tokens.people())
+        rows = [
+            {
+                "name": name,
+                "password": passwords.get(name, False),
+                "tokens": name in tokens,
+                "reader": people.role(name) == READER,
+            }
+            for name in sorted({*passwords, *tokens})
+        ]
     if context.json:
         output.as_json(rows)
         return
     words = {True: "yes", False: "no"}
-    output.table(
-        ("NAME", "PASSWORD", "TOKENS"),
-        [(str(row["name"]), words[bool(row["password"])], words[bool(row["tokens"])]) for row in rows],
-    )
+    shown = [tuple(str(value) if key == "name" else words[bool(value)] for key, value in row.items()) for row in rows]
+    output.table(("NAME", "PASSWORD", "TOKENS", "READER"), shown)
 
 
 def _password(file: Path | None) -> str:
@@ -128,23 +161,16 @@ def _password(file: Path | None) -> str:
 
 @contextlib.contextmanager
 def _people(context: Context) -> Iterator[People]:
-    from byoci.controller.people import People
+    from byoci.controller.state import STATE_FILE, State
+    from byoci.identity.people import People
 
     home = controller_home(context)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     people = People(home)
     try:
+        if (home / STATE_FILE).exists():
+            with contextlib.closing(State(home / STATE_FILE)) as state:
+                state.hand_over_tokens(people.tokens.add)
         yield people
     finally:
         people.close()
-
-
-@contextlib.contextmanager
-def _state(context: Context) -> Iterator[State]:
-    from byoci.controller.state import State
-
-    state = State(controller_home(context) / "controller.sqlite")
-    try:
-        yield state
-    finally:
-        state.close()

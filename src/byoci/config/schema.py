@@ -178,6 +178,11 @@ class Project(Named):
         default="default", description="The worker that setup and tests run in: a NAME of `[worker.NAME]`."
     )
     approve: Approve = Field(default_factory=Approve)
+    readers: Words | None = Field(
+        default=None,
+        description="People and teams who alone may see it at the monitor's dashboard; for everybody else it is not "
+        "there. Unset: whoever may read the dashboard.",
+    )
     certificates: Certificates = Field(default_factory=Certificates)
 
 

@@ -15,14 +15,19 @@ class Monitor(Section):
 
     listen: Annotated[str, AfterValidator(network.check_address)] = Field(
         default="127.0.0.1",
-        description="The address of this machine that it answers at. Whoever reaches it may read all pages: any but one"
-        " of loopback needs something before it that lets in the right people and speaks https, and its url.",
+        description="The address of this machine that it answers at. It speaks plain http, so any but one of loopback "
+        "needs something before it that speaks https, and that one's url.",
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=8020, description="The port that it answers at; 0: any free one."
     )
     url: Annotated[str, AfterValidator(network.check_web_url)] | None = Field(
         default=None, description="Its address as people and forges see it, where that is a proxy's."
+    )
+    anonymous: bool | None = Field(
+        default=None,
+        description="Whether who has not signed in may see the projects that have no `readers` of their own. Unset: "
+        "where it answers at loopback and has no url, as on a developer's machine.",
     )
     poll: Duration = Field(
         default=60.0,
@@ -32,8 +37,13 @@ class Monitor(Section):
 
     @model_validator(mode="after")
     def _not_in_clear(self) -> Self:
-        network.check_not_in_clear(self.listen, self.url, "everybody could read its pages")
+        network.check_not_in_clear(self.listen, self.url, "passwords would travel in clear")
         return self
+
+    @property
+    def open(self) -> bool:
+        """Whether who has not signed in may look."""
+        return self.url is None if self.anonymous is None else self.anonymous
 
 
 class Jobs(Section):

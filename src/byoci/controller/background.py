@@ -15,7 +15,7 @@ from byoci.web.background import Found, find
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["WHAT", "Found", "Serving", "find", "hold", "is_as_started", "start", "stop"]
+__all__ = ["WHAT", "Found", "Serving", "command", "find", "hold", "is_as_started", "start", "stop"]
 
 WHAT: Final = "controller"
 
@@ -66,7 +66,11 @@ def stop(home: Path) -> bool:
     return background.stop(home, WHAT)
 
 
-def _program(home: Path, serving: Serving) -> background.Program:
+def command(home: Path, serving: Serving) -> tuple[str, ...]:
+    """The controller's program, which serves until it is ended."""
     options = ("--listen", serving.listen, "--url", serving.url, "--most", *serving.bounds.words())
-    argv = (sys.executable, "-I", "-m", "byoci.controller", *options, str(home), str(serving.port))
-    return background.Program(WHAT, argv)
+    return (sys.executable, "-I", "-m", "byoci.controller", *options, str(home), str(serving.port))
+
+
+def _program(home: Path, serving: Serving) -> background.Program:
+    return background.Program(WHAT, command(home, serving))

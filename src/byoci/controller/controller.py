@@ -22,7 +22,7 @@ from byoci.controller.polling import has_news
 from byoci.controller.queueing import Queue
 from byoci.controller.rows import NodeRow, Request
 from byoci.controller.running import Running
-from byoci.controller.state import State
+from byoci.controller.state import STATE_FILE, State
 from byoci.controller.told import checked_end
 from byoci.controller.triggers import BY_CHANGE, BY_TIMER, Relations, Timers, started_by
 from byoci.controller.watching import PATIENCE, Watch
@@ -61,7 +61,7 @@ class Controller:
         self.url = url
         self.bounds = bounds
         self.places = Places(home)
-        self.state = State(home / "controller.sqlite")
+        self.state = State(home / STATE_FILE)
         self.catalog = Catalog(self.state, self.places)
         self.relations = Relations(self.catalog)
         self.restart = asyncio.Event()  # set by who wants another process in this one's place

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from byoci.identity import sessions
+
 MIGRATIONS: Final = (
     """
     CREATE TABLE item (
@@ -70,12 +72,5 @@ MIGRATIONS: Final = (
         node TEXT NOT NULL
     ) STRICT;
     """,
-    """
-    CREATE TABLE session (
-        digest TEXT PRIMARY KEY,         -- of the word in the browser's cookie
-        person TEXT NOT NULL,
-        proof TEXT NOT NULL,             -- digest of what he signed in with; the session ends with it
-        ends REAL NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    """,
+    sessions.TABLE,
 )

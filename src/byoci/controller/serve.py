@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from byoci import durable
-from byoci.controller.access import Access
 from byoci.controller.api.app import App
 from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
 from byoci.controller.connection import LocalLink
 from byoci.controller.controller import Controller
 from byoci.controller.loopback import Loopback
-from byoci.controller.people import People
 from byoci.controller.places import LOOPBACK
 from byoci.errors import UnavailableError
+from byoci.identity.access import Access
+from byoci.identity.people import People
+from byoci.web import systemd
 from byoci.web.serving import ADDRESS_FILE, listening
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ async def serve(home: Path, serving: Serving) -> int | None:
         people = People(home)
         tasks = []
         try:
-            access = Access(controller.state, people)
+            state = controller.state
+            state.hand_over_tokens(people.tokens.add)
+            access = Access(people, state.sessions, state.own("crumb"), f"byoci-{state.own('cookie')[:8]}")
             _first_person(home, access)
             await controller.open()
             gc.freeze()  # a thousand jobs stay: looking through them again and again would halt answers for 50 ms
@@ -113,7 +116,8 @@ async def _answer(controller: Controller, app: App, listener: socket.socket) -> 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     restarting = asyncio.create_task(_end_for_restart(controller, server))
     try:
-        await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
+        async with systemd.answering():
+            await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
     except SystemExit as error:
         raise UnavailableError("the server could not be started") from error
     finally:
@@ -127,6 +131,8 @@ async def _end_for_restart(controller: Controller, server: uvicorn.Server) -> No
 
 def _end(controller: Controller, server: uvicorn.Server) -> None:
     """Answer nobody any more; who follows a log would otherwise be answered for as long as its build takes."""
+    if not controller.restart.is_set():
+        systemd.notify(systemd.STOPPING)
     server.should_exit = True
     controller.closing = True
     for running in controller.running.values():

@@ -16,15 +16,15 @@ from byoci.controller.job import Result
 from byoci.controller.migrations import MIGRATIONS
 from byoci.controller.recent import Recent
 from byoci.controller.rows import BUILD_COLUMNS, BuildRow, Item, NodeRow, Queued, Request, build_row
-from byoci.controller.sessions import Sessions
-from byoci.controller.tokens import Tokens
+from byoci.identity.sessions import Sessions
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
+STATE_FILE: Final = "controller.sqlite"
 KIND: Final = "controller"
 _REVISIONS: Final = 1000  # builds whose revisions are looked at
 _QUEUED_KEPT: Final = 10_000  # items that left the queue, for clients that ask what became of theirs
@@ -41,7 +41,6 @@ class State:
         # lost with a killed process; a power failure can take the last moments with it, as it does the builds' own.
         self._database = open_database(path, MIGRATIONS, kind=KIND, cache=False)
         self._waiting = self._read_waiting()  # nobody else writes, and it is asked for at every turn
-        self.tokens = Tokens(self._database)
         self.sessions = Sessions(self._database)
         self.recent = Recent(self._database)
 
@@ -53,6 +52,12 @@ class State:
     def close(self) -> None:
         """Close the file. Nothing else may be called after that."""
         self._database.close()
+
+    def hand_over_tokens(self, add: Callable[[str, str, str], None]) -> None:
+        """Give away the API tokens (digest, person, label) that an earlier version kept here."""
+        for token in self._database.execute("SELECT digest, person, label FROM token").fetchall():
+            add(*token)
+        self._database.execute("DELETE FROM token")
 
     def own(self, name: str) -> str:
         """A random value of this controller's, made when it is first asked for."""

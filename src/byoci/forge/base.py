@@ -10,11 +10,10 @@ if TYPE_CHECKING:
     from byoci.model import Ballot, Location, Proposal, Status
 
 
-class Forge(Protocol):
-    """A place that holds proposals.
+class ReadableForge(Protocol):
+    """A place that holds proposals, as whoever may only read it has it.
 
     Order: none; every call stands alone and reads the forge afresh. Nothing is cached between calls.
-    Idempotence: all writes are; told twice, seen once.
     Concurrency: any number of processes may use a forge at once; an object belongs to one thread.
     Errors: `UsageError` for a proposal that the forge does not know, `UnavailableError` where it did not answer.
     """
@@ -35,6 +34,10 @@ class Forge(Protocol):
 
     def ballot_of(self, proposal: Proposal) -> Ballot:
         """The proposal as it is now (its status may have changed since), its votes, requests and who is trusted."""
+
+
+class Forge(ReadableForge, Protocol):
+    """The same for whoever may write. Idempotence: all writes are; told twice, seen once."""
 
     def comment(self, proposal: Proposal, key: str, text: str) -> bool:
         """Say `text` on the proposal, unless a comment with the same `key` stands there; whether it was said now."""

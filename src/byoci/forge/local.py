@@ -17,8 +17,8 @@ from byoci import effects
 from byoci.errors import UsageError
 from byoci.forge import local_input, local_rows
 from byoci.forge.local_ledger import Ledger
-from byoci.forge.local_people import Actor, People, user_name
-from byoci.model import Ballot, Location, Proposal, ReviewRequest, Status, Vote, VoteValue
+from byoci.forge.local_reading import people_of, read_ballot
+from byoci.model import Location, Proposal, ReviewRequest, Status, Vote, VoteValue
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from byoci.forge.local_people import Actor
     from byoci.forge.local_rows import Comment, Event
+    from byoci.model import Ballot
 
 _log = logging.getLogger(__name__)
 _COMMENT = effects.declare(
@@ -80,7 +82,7 @@ class LocalForge:
         self._database = open_database(path, local_rows.MIGRATIONS, kind="local forge", mode=_MODE, durable=True)
         self._database.row_factory = sqlite3.Row
         self._ledger = Ledger(self._database, self.name)
-        self._people = People(teams or {}, administrators or (user_name(path.stat().st_uid),), trusted or {})
+        self._people = people_of(path, teams or {}, administrators, trusted or {})
 
     def __enter__(self) -> Self:
         return self
@@ -109,19 +111,7 @@ class LocalForge:
 
     def ballot_of(self, proposal: Proposal) -> Ballot:
         """The proposal as it is now, its votes, requests and who is trusted: all of one moment."""
-        with self._database.reading():
-            now = self._ledger.get(proposal.id)
-            votes = self._ledger.rows("SELECT * FROM vote WHERE proposal = ? ORDER BY at", int(now.id))
-            requests = self._ledger.rows("SELECT * FROM request WHERE proposal = ? ORDER BY id", int(now.id))
-            before = self._ledger.get(now.prerequisite) if now.prerequisite else None
-        return Ballot(
-            proposal=now,
-            votes=tuple(map(local_rows.vote_of, votes)),
-            requests=tuple(map(local_rows.request_of, requests)),
-            members=self._people.members,
-            trusted=self._people.trusted(now.project),
-            prerequisite=before,
-        )
+        return read_ballot(self._database, self._ledger, self._people, proposal.id)
 
     @_COMMENT
     def comment(self, proposal: Proposal, key: str, text: str) -> bool:

@@ -32,6 +32,19 @@ def user_name(uid: int) -> str:
         return f"uid-{uid}"
 
 
+def expanded(teams: Mapping[str, Collection[str]], names: Iterable[str]) -> frozenset[str]:
+    """The people that these names of people and teams stand for, through nested teams."""
+    people, seen, waiting = set(), set(), list(names)
+    while waiting:
+        current = waiting.pop()
+        if current in teams and current not in seen:
+            seen.add(current)
+            waiting += teams[current]
+        elif current not in teams:
+            people.add(current)
+    return frozenset(people)
+
+
 class People:
     """Teams, administrators and each project's trusted reviewers, as the configuration has them.
 
@@ -47,21 +60,9 @@ class People:
         trusted: Mapping[str, Collection[str]],
     ) -> None:
         self._teams = {team: tuple(names) for team, names in teams.items()}
-        self.members = {team: self._expanded([team]) for team in self._teams}
-        self.administrators = self._expanded(administrators)
-        self._trusted = {project: self._expanded(names) for project, names in trusted.items()}
-
-    def _expanded(self, names: Iterable[str]) -> frozenset[str]:
-        """The people that these names of people and teams stand for, through nested teams."""
-        people, seen, waiting = set(), set(), list(names)
-        while waiting:
-            current = waiting.pop()
-            if current in self._teams and current not in seen:
-                seen.add(current)
-                waiting += self._teams[current]
-            elif current not in self._teams:
-                people.add(current)
-        return frozenset(people)
+        self.members = {team: expanded(self._teams, [team]) for team in self._teams}
+        self.administrators = expanded(self._teams, administrators)
+        self._trusted = {project: expanded(self._teams, names) for project, names in trusted.items()}
 
     def trusted(self, project: str) -> frozenset[str]:
         """Who may decide over the project's proposals."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from byoci.controller import background as controllers
-from byoci.controller.client import TOKEN_FILE, Client
+from byoci.controller.client import Client
 from byoci.durable import locked
 from byoci.errors import ByociError
 from byoci.host import secrets
@@ -98,7 +98,7 @@ def bring_up(place: Place, site: Site | None, port: int | None = None, *, with_m
 
 
 def _controller(place: Place, config: Config | None, found: Found | None, port: int | None) -> Found:
-    home, wanted = place.controller, serving(config)
+    home, wanted = place.controller, serving_of(config)
     if found is not None and found.url:
         at_its_port = port in (None, 0) or f":{port}/" in found.url
         if at_its_port and controllers.is_as_started(home, wanted):
@@ -108,7 +108,7 @@ def _controller(place: Place, config: Config | None, found: Found | None, port: 
     return controllers.start(home, wanted, port)
 
 
-def serving(config: Config | None) -> controllers.Serving:
+def serving_of(config: Config | None) -> controllers.Serving:
     """How the configuration has the controller answer."""
     from byoci.config.schema_controller import Controller
     from byoci.controller.bounds import Bounds
@@ -129,7 +129,7 @@ def _with_the_rest(place: Place, site: Site, controller: Found, *, started: bool
     except ByociError as error:
         troubles.append(error)
     try:
-        monitor, new = _monitor(place, site, controller) if with_monitor else (None, False)
+        monitor, new = _monitor(site) if with_monitor else (None, False)
         changed |= new
     except ByociError as error:
         troubles.append(error)
@@ -148,12 +148,11 @@ def update_jobs(site: Site) -> Plan:
     return plan
 
 
-def _monitor(place: Place, site: Site, controller: Found) -> tuple[Found, bool]:
+def _monitor(site: Site) -> tuple[Found, bool]:
     """The monitor, and whether it was started now."""
     config = site.config
     home = config.monitor_folder
-    token = (place.controller / TOKEN_FILE).read_text(encoding="ascii")
-    made_of = "\0".join((repr(config.root), controller.url, token, site.webhook_secret().hex()))
+    made_of = f"{config.root!r} {site.webhook_secret().hex()}"
     argv = (_byoci(), *_options(config), "monitor", "serve")
     program = Program(MONITOR, argv, {"BYOCI_HOME": str(config.home)}, made_of)
     found = background.find(home)

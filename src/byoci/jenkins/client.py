@@ -179,7 +179,7 @@ def _object(told: object) -> dict[str, Any]:
     if isinstance(told, bytes):
         try:
             told = json.loads(told)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnavailableError("the controller's answer is no JSON", details=str(error)) from error
     return told if isinstance(told, dict) else {}
 

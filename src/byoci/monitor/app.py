@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from byoci.monitor import hooks, pages, told
+from byoci.identity.throttle import TooManyTriesError
+from byoci.monitor import door, hooks, pages, told
 from byoci.monitor.kept import Kept
+from byoci.monitor.sight import Sight
 from byoci.web import looks
 
 if TYPE_CHECKING:
@@ -19,29 +22,46 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from byoci.monitor.board import Board
+    from byoci.identity.access import Access
+    from byoci.monitor.board import Board, Tile
+    from byoci.monitor.sight import Readers
     from byoci.monitor.state import State
 
+_FRESH: Final = {**looks.HEADERS, "Cache-Control": "no-store"}
 _ALIVE: Final = 60.0  # seconds without a sign of the brain after which it counts as stuck
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where the monitor answers.
+
+    url     its address as people see it; `own` as this machine does
+    secret  what webhooks are signed with; b"" refuses all of them
+    wake    is told the name of a forge of which something was heard
+    """
+
+    url: str
+    own: str
+    secret: bytes
+    wake: Callable[[str], None]
 
 
 class App:
     """See the module.
 
-    url     the monitor's address as people see it; `own` as this machine does
-    secret  what webhooks are signed with; b"" refuses all of them
-    wake    is told the name of a forge of which something was heard
+    access   who may sign in
+    readers  and who may see what
     """
 
-    def __init__(
-        self, board: Board, state: State, url: str, own: str, secret: bytes, wake: Callable[[str], None]
-    ) -> None:
+    def __init__(self, board: Board, state: State, access: Access, readers: Readers, at: At) -> None:
         self._board = board
         self._state = state
-        self._start = urlsplit(url).path or "/"
+        self._readers = readers
+        self._door = door.Door(access, at.url, anonymous=readers.anonymous)
+        self._start = urlsplit(at.url).path or "/"
         # A page of somebody else's can have its own name mean this machine: a browser's request tells by that name.
-        self._hosts = {"localhost", *(urlsplit(address).hostname or "" for address in (url, own))}
-        self._hooks = hooks.Hooks(state, secret, wake)
+        self._hosts = {"localhost", *(urlsplit(address).hostname or "" for address in (at.url, at.own))}
+        self._hooks = hooks.Hooks(state, at.secret, at.wake)
         self._kept = Kept()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,51 +84,67 @@ class App:
         words = path.removeprefix(self._start).strip("/").split("/")
         if words[0] == "hooks" and len(words) == 2:
             return await self._hear(request, words[1])
+        if words[0] == "static" and (file := self._static(words)):
+            return file
+        try:
+            return await self._greet(request, words)
+        except (door.WrongError, TooManyTriesError) as error:
+            return door.refused(error)
+
+    async def _greet(self, request: Request, words: list[str]) -> Response:
+        """Find out who asks. All that is made for him is made of what he may see."""
+        guest = await self._door.guest(request)
+        if words in (["login"], ["logout"]):
+            return await self._door.sign(request, words[0], guest)
         if request.method not in ("GET", "HEAD"):
             return _plain(405, "Here is only to be read.", {"Allow": "GET, HEAD"})
-        return self._read(request, words)
+        sight = Sight(self._board, self._state, self._readers, guest.name)
+        if words == ["healthz"]:
+            return self._health(sight)
+        if not self._door.may_look(guest):
+            return self._door.ask(request)
+        return self._read(request, words, sight, self._door.frame(guest))
 
     async def _hear(self, request: Request, forge: str) -> Response:
         known = {tile.forge for tile in self._board.tiles()}
-        return _plain(*await self._hooks.hear(request, forge if forge in known else None))
+        return _plain(*await self._hooks.hear(request, forge, forge in known))
 
-    def _read(self, request: Request, words: list[str]) -> Response:
+    def _static(self, words: list[str]) -> Response | None:
+        return looks.static(words[2], words[1]) if len(words) == 3 else None
+
+    def _read(self, request: Request, words: list[str], sight: Sight, frame: pages.Frame) -> Response:
         answer: Response | None = None
         match words:
-            case ["healthz"]:
-                answer = self._health()
             case ["metrics"]:
-                text = told.metrics(self._board.tiles(), self._state.counts())
-                answer = Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-            case ["static", edition, name]:
-                answer = looks.static(name, edition)
+                text = told.metrics(sight.tiles(), sight.counts())
+                answer = Response(text, headers=_FRESH, media_type="text/plain; version=0.0.4; charset=utf-8")
             case ["api", "projects"]:
-                answer = _json([told.project(tile) for tile in self._board.tiles()])
-            case ["api", "projects", name] if tile := self._board.tile(name):
-                landings = [told.landing(item) for item in self._state.newest(name)]
+                answer = _json([told.project(tile) for tile in sight.tiles()])
+            case ["api", "projects", name] if tile := sight.tile(name):
+                landings = [told.landing(item) for item in sight.landings(name)]
                 answer = _json({**told.project(tile), "landings": landings})
             case [""] | ["project", _]:
-                answer = self._page(request, words)
-        return answer or pages.missing(self._start)
+                answer = self._page(request, words, sight, frame)
+        return answer or pages.missing(frame)
 
-    def _page(self, request: Request, words: list[str]) -> Response:
-        etag = pages.etag_of(self._board, str(request.scope["path"]))
+    def _page(self, request: Request, words: list[str], sight: Sight, frame: pages.Frame) -> Response | None:
+        tile = sight.tile(words[1]) if words != [""] else None
+        if words != [""] and tile is None:
+            return None
+        etag = pages.etag_of(sight.version, frame, str(request.scope["path"]))
         if looks.has(etag, request.headers.get("if-none-match", "")):
             return looks.unchanged(etag)
-        return self._kept.page(etag, lambda: self._made(words, etag))
+        return self._kept.page(etag, lambda: self._made(tile, sight, frame, etag))
 
-    def _made(self, words: list[str], etag: str) -> Response:
-        if words == [""]:
-            return pages.overview(self._start, self._board.tiles(), self._state.newest(limit=15), etag)
-        tile = self._board.tile(words[1])
+    def _made(self, tile: Tile | None, sight: Sight, frame: pages.Frame, etag: str) -> Response:
         if tile is None:
-            return pages.missing(self._start)
-        return pages.project(self._start, tile, self._state.newest(tile.project), etag)
+            return pages.overview(frame, sight.tiles(), sight.latest(15), etag)
+        return pages.project(frame, tile, sight.landings(tile.project), etag)
 
-    def _health(self) -> Response:
+    def _health(self, sight: Sight) -> Response:
         silent = time.monotonic() - self._board.worked
         alive = silent < _ALIVE
-        troubles = sum(bool(tile.trouble) for tile in self._board.tiles())
+        troubles = sum(bool(tile.trouble) for tile in sight.tiles())
         return _json({"ok": alive, "silent_seconds": round(silent, 1), "troubles": troubles}, 200 if alive else 503)
 
 
@@ -121,12 +157,9 @@ def _name(host: str) -> str:
 
 
 def _plain(status: int, words: str, headers: dict[str, str] | None = None) -> Response:
-    return PlainTextResponse(
-        f"{words}\n", status, headers={**looks.HEADERS, "Cache-Control": "no-store", **(headers or {})}
-    )
+    return PlainTextResponse(f"{words}\n", status, headers={**_FRESH, **(headers or {})})
 
 
 def _json(value: Any, status: int = 200) -> Response:
     body = json.dumps(value).encode()
-    headers = {**looks.HEADERS, "Cache-Control": "no-store"}
-    return Response(body, status, headers=headers, media_type="application/json")
+    return Response(body, status, headers=_FRESH, media_type="application/json")

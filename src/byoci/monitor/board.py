@@ -69,6 +69,7 @@ class Board:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tiles: dict[str, Tile] = {}
+        self._versions: dict[str, int] = {}
         self.version = 0
         self.worked = time.monotonic()
 
@@ -79,10 +80,16 @@ class Board:
             if self._tiles.get(tile.project) != tile:
                 self._tiles[tile.project] = tile
                 self.version += 1
+                self._versions[tile.project] = self.version
 
     def tick(self) -> None:
         """Tell that the brain is at work, though it has nothing to do."""
         self.worked = time.monotonic()
+
+    def versions(self) -> dict[str, int]:
+        """Each project's own number, another and a higher one after every change of its tile."""
+        with self._lock:
+            return dict(self._versions)
 
     def tiles(self) -> Sequence[Tile]:
         """All projects, in the definition's order."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from byoci.monitor.watched import Watched
 
 from byoci.monitor.desk import Desk
+from byoci.monitor.line import Line
 
 _LONGEST: Final = 1.0  # seconds that nothing is done, at most
 
@@ -22,6 +23,7 @@ _LONGEST: Final = 1.0  # seconds that nothing is done, at most
 class Brain:
     """See the module. It belongs to one thread.
 
+    find     looks where the controller is; see `Line`
     longest  seconds between two looks at a forge where nothing happens
     """
 
@@ -29,12 +31,13 @@ class Brain:
         self,
         projects: Sequence[Watched],
         state: State,
-        jenkins: Jenkins,
+        find: Callable[[], Jenkins],
         longest: float,
         board: Board,
         tell: Callable[[str], None],
     ) -> None:
-        self._desks = [Desk(watched, state, jenkins, longest, tell) for watched in projects]
+        line = Line(find)
+        self._desks = [Desk(watched, state, line, longest, tell) for watched in projects]
         self._board = board
         for desk in self._desks:
             board.show(desk.tile())

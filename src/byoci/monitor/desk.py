@@ -11,7 +11,6 @@ from byoci.gate import ballot as ballots
 from byoci.gate import train
 from byoci.jenkins.client import NoJobError
 from byoci.jenkins.landing_job import LANDING, PROPOSAL, RESULT, job_name
-from byoci.model import Outcome
 from byoci.monitor import retries
 from byoci.monitor.board import Seen, Tile
 from byoci.monitor.fate import fate
@@ -20,9 +19,10 @@ from byoci.monitor.state import approval_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from byoci.jenkins.client import Build, Jenkins
+    from byoci.jenkins.client import Build
     from byoci.model import Ballot, Proposal
     from byoci.monitor.fate import Fate
+    from byoci.monitor.line import Line
     from byoci.monitor.state import Freeze, Started, State
     from byoci.monitor.watched import Watched
 
@@ -41,14 +41,12 @@ class Desk:
     trouble  why the forge or the controller could not be asked; "" where all is well
     """
 
-    def __init__(
-        self, watched: Watched, state: State, jenkins: Jenkins, longest: float, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, watched: Watched, state: State, line: Line, longest: float, tell: Callable[[str], None]) -> None:
         self.watched = watched
         self.seen: tuple[Seen, ...] = ()
         self.trouble = ""
         self._state = state
-        self._jenkins = jenkins
+        self._line = line
         self._longest = min(longest, _NEAR) if watched.near else longest
         self._tell = tell
         self._interval = _SHORTEST
@@ -89,6 +87,7 @@ class Desk:
         try:
             return self._work()
         except ByociError as error:
+            self._line.lost()  # the controller, perhaps
             self._say_trouble(error)
             self._interval = min(max(self._interval, _SHORTEST) * 2, max(self._longest, _AGAIN))
             self._look_at = time.monotonic() + self._interval
@@ -187,9 +186,9 @@ class Desk:
             return None
         self._since = time.monotonic()
         try:
-            self._jenkins.start(self.job, {PROPOSAL: proposal.id, LANDING: landing.token})
+            self._line.controller().start(self.job, {PROPOSAL: proposal.id, LANDING: landing.token})
         except NoJobError as error:
-            self._state.end(landing, Outcome.ERROR, (str(error),))
+            self._state.forget(landing)  # nothing was asked for, so its turn is not over
             self._start_at = time.monotonic() + _AGAIN
             self._say_trouble(error)
             return None
@@ -206,7 +205,7 @@ class Desk:
             self._state.follow(landing, build.number, build.url, build.started)
         if build.building:
             return landing
-        told = self._jenkins.artifact(self.job, build.number, RESULT)
+        told = self._line.controller().artifact(self.job, build.number, RESULT)
         self._end(landing, fate(build, told, self.watched.forge.proposal(landing.proposal)))
         return None
 
@@ -217,13 +216,13 @@ class Desk:
 
     def _build(self, landing: Started) -> Build | None:
         if landing.number is not None:
-            return self._jenkins.build(self.job, landing.number)
-        found = self._jenkins.builds(self.job)
+            return self._line.controller().build(self.job, landing.number)
+        found = self._line.controller().builds(self.job)
         return next((build for build in found if build.parameters.get(LANDING) == landing.token), None)
 
     def _not_found(self, landing: Started) -> Started | None:
         """A build that waits, that is about to start, or that is gone for good."""
-        if landing.number is None and self._jenkins.is_queued(self.job, LANDING, landing.token):
+        if landing.number is None and self._line.controller().is_queued(self.job, LANDING, landing.token):
             self._since = time.monotonic()
         elif time.monotonic() > self._since + _LOST:
             self._end(landing, fate(None, None, self.watched.forge.proposal(landing.proposal)))

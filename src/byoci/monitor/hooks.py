@@ -40,12 +40,10 @@ class Hooks:
         self._wake = wake
         self._hearing = 0
 
-    async def hear(self, request: Request, forge: str | None) -> tuple[int, str]:
-        """A webhook of a forge, None for one that no project has: the answer, as a status of HTTP and in words."""
+    async def hear(self, request: Request, forge: str, known: bool) -> tuple[int, str]:
+        """A webhook of a forge, `known` if a project has it: the answer, as a status of HTTP and in words."""
         if request.method != "POST":
             return 405, "Webhooks are posted."
-        if forge is None:
-            return 404, "No project has that forge."
         if not self._secret:
             return 503, "This site has no secret for webhooks: byoci host secrets makes it."
         try:
@@ -53,6 +51,8 @@ class Hooks:
             _check(self._secret, request.headers, body)
         except _RefusedError as error:
             return error.status, error.words
+        if not known:  # and nobody else is told
+            return 404, "No project has that forge."
         if not _is_new(self._state, forge, request.headers, body):
             return 200, "This was heard before."
         self._wake(forge)

@@ -6,13 +6,14 @@ import functools
 import hashlib
 import secrets
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import byoci
 from byoci.model import Outcome
-from byoci.web import looks
+from byoci.web import looks, signing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from starlette.responses import Response
 
-    from byoci.monitor.board import Board, Tile
+    from byoci.monitor.board import Tile
     from byoci.monitor.state import Started
 
 _PROCESS: Final = secrets.token_hex(8)  # another process may have other templates
@@ -33,55 +34,81 @@ _FATES: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a page is made in.
+
+    start  the path of the dashboard's address, with a slash at its end
+    user   who looks; "" for somebody who has not signed in
+    crumb  what the page's forms carry; "" for who cannot sign out, as a program
+    """
+
+    start: str
+    user: str = ""
+    crumb: str = ""
+
+
 @functools.cache
 def _environment() -> Environment:
     return looks.environment(Path(__file__).parent / "templates")
 
 
-def etag_of(board: Board, path: str) -> str:
-    """Changes whenever what a page shows could have changed."""
-    told = repr((_PROCESS, board.version, path))
+def etag_of(version: int, frame: Frame, path: str) -> str:
+    """Changes whenever what a page shows could have changed; nobody has another one's."""
+    told = repr((_PROCESS, version, frame, path))
     return f'W/"{hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()[:32]}"'
 
 
-def overview(start: str, tiles: Sequence[Tile], landings: Sequence[Started], etag: str) -> Response:
+def overview(frame: Frame, tiles: Sequence[Tile], landings: Sequence[Started], etag: str) -> Response:
     """All projects, and what landed lately."""
-    return _page(start, "overview.html", etag, tiles=tiles, landings=landings)
+    return _page(frame, "overview.html", etag, tiles=tiles, landings=landings)
 
 
-def project(start: str, tile: Tile, landings: Sequence[Started], etag: str) -> Response:
+def project(frame: Frame, tile: Tile, landings: Sequence[Started], etag: str) -> Response:
     """One project."""
     over = [item for item in landings if item.ended]
-    trail = [("Projects", start), (tile.project, _address(start, tile.project))]
-    return _page(start, "project.html", etag, trail=trail, tile=tile, landings=over)
+    trail = [("Projects", frame.start), (tile.project, _address(frame.start, tile.project))]
+    return _page(frame, "project.html", etag, trail=trail, tile=tile, landings=over)
 
 
-def missing(start: str) -> Response:
+def missing(frame: Frame) -> Response:
     """There is no such page."""
     words = {"code": 404, "brief": "there is no such page", "details": "", "resolution": ""}
-    return looks.page(_rendered(start, "error.html", **words), 404)
+    return looks.page(_rendered(frame, "error.html", **words), 404)
 
 
-def _page(start: str, template: str, etag: str, **values: Any) -> Response:
-    return looks.page(_rendered(start, template, **values), 200, etag)
+def sign_in(frame: Frame, target: str, name: str, wrong: str, status: int) -> Response:
+    """The form; `wrong` is what was wrong with it when it came back."""
+    words = {"target": target, "name": name, "wrong": wrong, "label": "Password or API token", "hint": signing.HINT}
+    return looks.page(_rendered(frame, "signin.html", **words), status)
 
 
-def _rendered(start: str, template: str, **values: Any) -> str:
+def _page(frame: Frame, template: str, etag: str, **values: Any) -> Response:
+    return looks.page(_rendered(frame, template, **values), 200, etag)
+
+
+def _rendered(frame: Frame, template: str, **values: Any) -> str:
     common = {
         "site": "byoci",
         "version": byoci.__version__,
-        "start": start,
-        "user": "",
-        "signed_in": False,
-        "crumb": "",
+        "start": frame.start,
+        "user": frame.user,
+        "signed_in": bool(frame.crumb),
+        "crumb": frame.crumb,
         "trail": (),
-        "menu": [("Projects", start, (0, ""), template != "error.html")],
+        "menu": _menu(frame, template),
         "now": time.time(),
         "fates": _FATES,
-        "address": functools.partial(_address, start),
+        "address": functools.partial(_address, frame.start),
         "web": _web,
     }
     return _environment().get_template(template).render(common | values)
+
+
+def _menu(frame: Frame, template: str) -> list[tuple[str, str, tuple[int, str], bool]]:
+    projects = ("Projects", frame.start, (0, ""), template in ("overview.html", "project.html"))
+    sign_in = ("Sign in", f"{frame.start}login", (0, ""), template == "signin.html")
+    return [projects] if frame.user else [projects, sign_in]
 
 
 def _address(start: str, name: str) -> str:

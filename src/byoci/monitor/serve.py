@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
+import secrets
 import signal
 import sys
 import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci import durable
 from byoci.errors import UnavailableError
+from byoci.identity.access import Access
+from byoci.identity.people import OPERATOR, READER, People
 from byoci.monitor.board import Board
 from byoci.monitor.brain import Brain
+from byoci.monitor.sight import Readers
 from byoci.monitor.state import State
+from byoci.web import systemd
 from byoci.web.serving import ADDRESS_FILE, hold, listening
 
 if TYPE_CHECKING:
@@ -41,6 +48,8 @@ class Serving:
     url        its address as people see it; "": the one that it listens at
     longest    seconds between two looks at a forge where nothing happens
     secret     what webhooks are signed with; b"" where there is none, and none is taken
+    people     the folder with those who may sign in
+    readers    who may see what
     """
 
     folder: Path
@@ -49,21 +58,27 @@ class Serving:
     url: str
     longest: float
     secret: bytes
+    people: Path
+    readers: Readers = field(default_factory=Readers)
 
 
 def serve(
-    serving: Serving, projects: Callable[[], Sequence[Watched]], jenkins: Jenkins, tell: Callable[[str], None]
+    serving: Serving,
+    projects: Callable[[], Sequence[Watched]],
+    find: Callable[[], Jenkins],
+    tell: Callable[[str], None],
 ) -> None:
     """Work until SIGTERM or SIGINT. Raises `UsageError` where another monitor has the folder, or the port.
 
     projects  opens what is watched, in the thread that works with it
+    find      looks where the controller is; it may not run yet
     """
     # Who answers waits for the brain's thread at most so long, several times an answer; usually it is ten times that.
     sys.setswitchinterval(_TURN)
     with contextlib.ExitStack() as ends:
         ends.callback(os.close, hold(serving.folder, "monitor", "Stop it first."))
         listener = ends.enter_context(listening(serving.listen, serving.port, _OTHER_PORT))
-        thinking = _Thinking(serving, projects, jenkins, tell)
+        thinking = _Thinking(serving, projects, find, tell)
         asyncio.run(_answer(serving, thinking, listener, tell))
     if thinking.failed is not None:
         raise thinking.failed
@@ -76,14 +91,14 @@ class _Thinking(threading.Thread):
         self,
         serving: Serving,
         projects: Callable[[], Sequence[Watched]],
-        jenkins: Jenkins,
+        find: Callable[[], Jenkins],
         tell: Callable[[str], None],
     ) -> None:
         super().__init__(name="brain", daemon=True)
         self.board = Board()
         self.failed: Exception | None = None
         self.when_over: Callable[[], None] = lambda: None
-        self._parts = (serving, projects, jenkins, tell)
+        self._parts = (serving, projects, find, tell)
         self._bell = threading.Event()
         self._ending = False
         self._woken: set[str] = set()
@@ -107,9 +122,9 @@ class _Thinking(threading.Thread):
         self._bell.set()
 
     def _think(self) -> None:
-        serving, projects, jenkins, tell = self._parts
+        serving, projects, find, tell = self._parts
         with contextlib.closing(State(serving.folder)) as state:
-            brain = Brain(projects(), state, jenkins, serving.longest, self.board, tell)
+            brain = Brain(projects(), state, find, serving.longest, self.board, tell)
             while not self._ending:
                 while self._woken:
                     brain.wake(self._woken.pop())
@@ -120,29 +135,38 @@ class _Thinking(threading.Thread):
 async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket, tell: Callable[[str], None]) -> None:
     import uvicorn
 
-    from byoci.monitor.app import App
+    from byoci.monitor.app import App, At
 
     host, port = listener.getsockname()[:2]
     own = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    with contextlib.closing(State(serving.folder)) as state:
-        app = App(thinking.board, state, serving.url or own, own, serving.secret, thinking.wake)
+    at = At(serving.url or own, own, serving.secret, thinking.wake)
+    with contextlib.closing(State(serving.folder)) as state, contextlib.closing(People(serving.people)) as people:
+        cookie = f"byoci-dashboard-{hashlib.sha256(bytes(serving.folder)).hexdigest()[:8]}"
+        access = Access(people, state.sessions, secrets.token_hex(), cookie, (OPERATOR, READER))
+        app = App(thinking.board, state, access, serving.readers, at)
         options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
         config = uvicorn.Config(app, ws="none", limit_concurrency=200, timeout_graceful_shutdown=5, **options)
         server = uvicorn.Server(config)
         loop = asyncio.get_running_loop()
         thinking.when_over = lambda: _end_soon(loop, server)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, thinking.end)
+            loop.add_signal_handler(number, _end, thinking)
         thinking.start()
         durable.replace(serving.folder / ADDRESS_FILE, f"{own}\n".encode())
         tell(f"the dashboard is at {serving.url or own}")
         try:
-            await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
+            async with systemd.answering(lambda: time.monotonic() - thinking.board.worked):
+                await server._serve([listener])  # noqa: SLF001 - `serve` would take the signals for itself
         except SystemExit as error:
             raise UnavailableError("the server could not be started") from error
         finally:
             thinking.end()
             await asyncio.to_thread(thinking.join)
+
+
+def _end(thinking: _Thinking) -> None:
+    systemd.notify(systemd.STOPPING)
+    thinking.end()
 
 
 def _end_soon(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci.identity import sessions
 from byoci.model import Outcome
 from byoci.sqlite import open_database
 
@@ -63,6 +64,7 @@ MIGRATIONS: Final = (
         PRIMARY KEY (project, proposal)
     ) STRICT, WITHOUT ROWID;
     """,
+    sessions.TABLE,
     "CREATE INDEX landing_fates ON landing (project, outcome) WHERE ended IS NOT NULL;",
 )
 _REMEMBERED: Final = 30 * 86400.0  # seconds that a webhook's delivery is known
@@ -116,6 +118,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         self._database = open_database(folder / FILE, MIGRATIONS, kind="monitor", durable=True)
         self._database.row_factory = sqlite3.Row
+        self.sessions = sessions.Sessions(self._database)
 
     def close(self) -> None:
         """Close the file. Nothing else may be called after that."""
@@ -159,6 +162,10 @@ class State:
             revision,
             landing.id,
         )
+
+    def forget(self, landing: Started) -> None:
+        """It was not asked for after all."""
+        self._change("DELETE FROM landing WHERE id = ? AND number IS NULL", landing.id)
 
     def freeze(self, project: str, reason: str, person: str) -> None:
         """Have nothing but hotfixes land. A trunk that is frozen already has the new reason."""
@@ -234,6 +241,13 @@ class State:
             which, values = ("WHERE project = ?", (project, limit)) if project else ("", (limit,))
             rows = self._database.execute(f"SELECT * FROM landing {which} ORDER BY id DESC LIMIT ?", values)  # noqa: S608
             return [_started(row) for row in rows]
+
+    def newest_of(self, projects: Sequence[str], limit: int) -> list[Started]:
+        """The newest landings of these projects."""
+        # The plus has SQLite begin with the newest, rather than sort all that a project ever had.
+        query = "SELECT * FROM landing WHERE +project IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?"
+        with self._database.reading():
+            return [_started(row) for row in self._database.execute(query, (json.dumps(projects), limit))]
 
     def _under_way(self, trunk: str) -> Started | None:
         return self._one("SELECT * FROM landing WHERE trunk = ? AND ended IS NULL", trunk)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from byoci.forge.base import Forge
+    from byoci.forge.base import ReadableForge
     from byoci.gate.ballot import Policy
     from byoci.model import Location
 
@@ -24,6 +24,6 @@ class Watched:
     project: str
     trunk: Location
     policy: Policy
-    forge: Forge
+    forge: ReadableForge
     tip: Callable[[Location], str]
     near: bool = False

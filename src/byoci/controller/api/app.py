@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 from typing import TYPE_CHECKING, Final
@@ -11,23 +10,25 @@ from urllib.parse import unquote, urlsplit
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
-from byoci.controller.access import CRUMB_FIELD
 from byoci.controller.api import builds, http, items, site
 from byoci.controller.api.shapes import root_bean
 from byoci.controller.beans import Bean
 from byoci.controller.catalog import MissingError
 from byoci.controller.pages import routes, signing
 from byoci.controller.places import join
-from byoci.errors import ByociError, UnavailableError, UsageError, of_bug, of_system
+from byoci.errors import ByociError, UnavailableError, of_bug, of_system
+from byoci.identity.access import CRUMB_FIELD
 from byoci.web import looks
+from byoci.web.bodies import read_body, read_fields, read_form
+from byoci.web.signing import is_own
 
 if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from byoci.controller.access import Access
     from byoci.controller.api.http import Call
     from byoci.controller.controller import Controller
+    from byoci.identity.access import Access
 
 _log = logging.getLogger(__name__)
 _LONGEST: Final = 8000  # characters of a path
@@ -122,11 +123,11 @@ class App:
             self._controller,
             self._access,
             method,
-            http.read_fields(parameters),
+            read_fields(parameters),
             headers,
             body,
             caller,
-            http.read_form(body, headers.get("content-type", "")),
+            read_form(body, headers.get("content-type", "")),
             f"{path}?{parameters}" if parameters else path,
             peer,
             session,
@@ -135,14 +136,14 @@ class App:
     async def _posted(self, request: HttpRequest, caller: str | None, words: list[str]) -> bytes:
         """What was posted; of strangers, who may only sign in or start a job with its token, little and soon."""
         if caller is not None:
-            return await _body(request, http.MOST_BODY, _PATIENCE)
+            return await read_body(request, http.MOST_BODY, _PATIENCE)
         if words[-1:] not in _BUILDS and words != ["login"]:
             return b""  # he is refused whatever it is
         if self._strangers >= _MOST_STRANGERS:
             raise UnavailableError("too many strangers at once", resolution="Try again in some seconds.")
         self._strangers += 1
         try:
-            return await _body(request, _MOST_OF_STRANGERS, _PATIENCE_WITH_STRANGERS)
+            return await read_body(request, _MOST_OF_STRANGERS, _PATIENCE_WITH_STRANGERS)
         finally:
             self._strangers -= 1
 
@@ -172,23 +173,9 @@ class App:
 
     def _check_origin(self, call: Call) -> None:
         own = {self._origin, f"{urlsplit(self._origin).scheme}://{call.headers.get('host', '')}"}
-        origin = call.headers.get("origin", self._origin)
-        if origin not in own or call.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            raise http.ForbiddenError("posts from other sites are refused", details=origin[:200])
-
-
-async def _body(request: HttpRequest, most: int, seconds: float) -> bytes:
-    """A request's body. Raises `UsageError` for one that is too large, or takes too long."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                body += part
-                if len(body) > most:
-                    raise UsageError(f"a request of more than {most} bytes is too large")
-    except TimeoutError as error:
-        raise UsageError(f"the request was not there within {seconds:g} seconds") from error
-    return bytes(body)
+        if not is_own(call.headers, own):
+            details = call.headers.get("origin", "")[:200]
+            raise http.ForbiddenError("posts from other sites are refused", details=details)
 
 
 def _who_are_you() -> Response:

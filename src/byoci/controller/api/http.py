@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from starlette.responses import RedirectResponse, Response
 
@@ -15,18 +15,17 @@ from byoci.controller.beans import Bean, answer
 from byoci.controller.catalog import DisabledError, MissingError
 from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.render import as_json, as_xml
-from byoci.controller.throttle import TooManyTriesError
 from byoci.errors import ByociError, UsageError
+from byoci.identity.throttle import TooManyTriesError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from byoci.controller.access import Access
     from byoci.controller.controller import Controller
+    from byoci.identity.access import Access
 
 VERSION: Final = "2.440.3"  # of the Jenkins whose API this is; clients choose their ways by it
 MOST_BODY: Final = 4 * 1024**2  # bytes
-_FORM: Final = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +88,6 @@ class ForbiddenError(UsageError):
 
 class MethodError(UsageError):
     """The address takes posts only."""
-
-
-def read_form(body: bytes, content_type: str) -> dict[str, str]:
-    """The fields of a form; none where the body is none."""
-    if content_type.partition(";")[0].strip().lower() != _FORM:
-        return {}
-    return read_fields(body.decode("utf-8", "replace"))
-
-
-def read_fields(text: str) -> dict[str, str]:
-    """Names and values of a form or of an address. Raises `UsageError` where they are no UTF-8, or very many."""
-    try:
-        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=10_000))
-    except ValueError as error:
-        raise UsageError("the parameters cannot be read", details=str(error)) from error
 
 
 def only_post(call: Call) -> None:

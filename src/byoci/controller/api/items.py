@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 
 from byoci.controller import expressions
-from byoci.controller.access import CRUMB_FIELD
 from byoci.controller.api import http
 from byoci.controller.api.shapes import item_bean, view_bean
 from byoci.controller.catalog import FOLDER, MissingError
@@ -19,6 +18,8 @@ from byoci.controller.plans import job_url
 from byoci.controller.rows import Request
 from byoci.controller.views import read_view
 from byoci.errors import UsageError
+from byoci.identity.access import CRUMB_FIELD
+from byoci.web.bodies import read_fields
 
 if TYPE_CHECKING:
     from byoci.controller.api.http import Call
@@ -125,7 +126,7 @@ async def item(call: Call, path: str, rest: list[str]) -> Response:
         case ["nextbuildnumber", "submit"]:
             http.only_post(call)
             # python-jenkins sends a form without saying that it is one.
-            form = http.read_fields(call.body.decode("utf-8", "replace")) if not call.form else call.form
+            form = read_fields(call.body.decode("utf-8", "replace")) if not call.form else call.form
             controller.state.set_following(path, _number(form.get("nextBuildNumber", "")))
             return http.go_to(call, url_of(path))
         case ["build" | "buildWithParameters"]:

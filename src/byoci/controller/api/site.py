@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from byoci.controller.access import CRUMB_FIELD
 from byoci.controller.api import http
 from byoci.controller.api.shapes import node_bean, queued_bean
 from byoci.controller.beans import Bean
@@ -15,6 +14,7 @@ from byoci.controller.catalog import MissingError
 from byoci.controller.nodexml import OWN, Node, Ssh, read_node, write_node
 from byoci.controller.pages import routes
 from byoci.errors import UsageError
+from byoci.identity.access import CRUMB_FIELD
 
 if TYPE_CHECKING:
     from starlette.responses import Response

@@ -1,4 +1,4 @@
-"""API tokens, of which the controller keeps digests."""
+"""API tokens, of which digests are kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Tokens:
-    """A part of the state, see there. A digest is that of the whole token, in hexadecimal digits."""
+    """A part of `People`, see there. A digest is that of the whole token, in hexadecimal digits."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -26,7 +26,8 @@ class Tokens:
     def add(self, digest: str, person: str, label: str) -> None:
         """Remember a token."""
         with self._database.writing():
-            self._database.execute("INSERT INTO token VALUES (?, ?, ?)", (digest, person, label))
+            query = "INSERT INTO token VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+            self._database.execute(query, (digest, person, label))
 
     def drop(self, person: str, start: str) -> None:
         """Forget the token of a person whose digest begins so."""

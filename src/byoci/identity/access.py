@@ -1,7 +1,7 @@
-"""Who may talk to the controller: people with API tokens, which are kept as digests, or with passwords (see `people`);
-and crumbs, which clients ask for.
+"""Who may talk to a server: people with API tokens, which are kept as digests, or with passwords (see `people`); and
+crumbs, which clients ask for.
 
-Everybody who is known may do everything; nobody else may do anything.
+A server lets in people of certain roles. To it all others are as unknown as who is nowhere.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from byoci.controller.people import fits
-from byoci.controller.throttle import Throttle, TooManyTriesError
+from byoci.identity.people import OPERATOR, fits
+from byoci.identity.throttle import Throttle, TooManyTriesError
 
 if TYPE_CHECKING:
-    from byoci.controller.people import People
-    from byoci.controller.state import State
+    from collections.abc import Collection
+
+    from byoci.identity.people import People
+    from byoci.identity.sessions import Sessions
 
 CRUMB_FIELD: Final = "Jenkins-Crumb"
 _TOKEN_BYTES: Final = 17
@@ -36,14 +38,22 @@ class User:
 
 
 class Access:
-    """See the module. Concurrency: as the state's; for one event loop."""
+    """See the module. Concurrency: as the databases'; for one event loop.
 
-    def __init__(self, state: State, people: People) -> None:
-        self._state = state
+    secret  what crumbs are made with
+    cookie  the cookie's name. Cookies do not tell ports apart: two servers of one host must not sign each other's
+            people out
+    roles   whom the server lets in
+    """
+
+    def __init__(
+        self, people: People, sessions: Sessions, secret: str, cookie: str, roles: Collection[str] = (OPERATOR,)
+    ) -> None:
         self._people = people
-        self._secret = state.own("crumb").encode()
-        # Cookies do not tell ports apart: two controllers of one host must not sign each other's people out.
-        self.cookie = f"byoci-{state.own('cookie')[:8]}"
+        self._sessions = sessions
+        self._secret = secret.encode()
+        self.cookie = cookie
+        self._roles = roles
         self._throttle = Throttle()
         self._seen: dict[str, tuple[str, bytes]] = {}  # name → what was kept of the password, and a code of it
         self._own = secrets.token_bytes(32)
@@ -78,7 +88,7 @@ class Access:
         code = hmac.new(self._own, f"{name}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
         known = self._seen.get(name)
         if known and known[0] == stored and hmac.compare_digest(known[1], code):
-            return User(name)
+            return self._let_in(name)
         who = (address, name)
         self._throttle.check(who)
         if not self._people.any():
@@ -90,7 +100,10 @@ class Access:
                 return None
         self._throttle.was_right(who)
         self._seen[name] = (stored, code)
-        return User(name)
+        return self._let_in(name)
+
+    def _let_in(self, name: str) -> User | None:
+        return User(name) if self._people.role(name) in self._roles else None
 
     async def may_go_on(self, name: str | None, session: str, authorization: str) -> bool:
         """Whether somebody whom we let in a while ago, by a session or by that header, would be let in now."""
@@ -101,11 +114,11 @@ class Access:
 
     def is_known(self, name: str) -> bool:
         """Whether somebody has that name."""
-        return name in self._people.names() or name in self._state.tokens.people()
+        return name in self._people.names() or name in self._people.tokens.people()
 
     def is_token(self, name: str, token: str) -> bool:
         """Whether it is that person's. It is looked up by its digest, so how long that takes tells nothing of it."""
-        return self._state.tokens.person_of(_digest(token)) == name
+        return self._people.tokens.person_of(_digest(token)) == name and self._let_in(name) is not None
 
     def crumb(self, name: str) -> str:
         """What a person's posts must carry."""
@@ -117,11 +130,11 @@ class Access:
 
     def make_token(self, name: str, label: str) -> tuple[str, str]:
         """A new API token of a person, who is known from now on, and the id that it is revoked by."""
-        return new_token(self._state, name, label)
+        return new_token(self._people, name, label)
 
     def revoke_token(self, name: str, id_: str) -> None:
         """Make a person's token worthless."""
-        self._state.tokens.drop(name, id_)
+        self._people.tokens.drop(name, id_)
 
     # Browsers
 
@@ -139,7 +152,7 @@ class Access:
         else:
             return None
         word = secrets.token_urlsafe(32)
-        self._state.sessions.add(_digest(word), name, proof, time.time() + SESSION)
+        self._sessions.add(_digest(word), name, proof, time.time() + SESSION)
         return word
 
     def _proof_of_password(self, name: str) -> str:
@@ -157,24 +170,24 @@ class Access:
 
     def of_session(self, id_: str) -> str | None:
         """Whose session has that id, while it lasts."""
-        person, proof = self._state.sessions.find(id_)
-        if not person or (person != self._state.tokens.person_of(proof) and proof != self._proof_of_password(person)):
+        person, proof = self._sessions.find(id_)
+        if not person or (person != self._people.tokens.person_of(proof) and proof != self._proof_of_password(person)):
             return None
-        return person
+        return person if self._let_in(person) else None
 
     def sign_out(self, id_: str) -> None:
         """End a session."""
-        self._state.sessions.end(id_)
+        self._sessions.end(id_)
 
     def crumb_of_session(self, id_: str) -> str:
         """What posts from the session's pages must carry. No person's name has a NUL in it."""
         return self.crumb(f"\0{id_}")
 
 
-def new_token(state: State, name: str, label: str) -> tuple[str, str]:
+def new_token(people: People, name: str, label: str) -> tuple[str, str]:
     """See `Access.make_token`."""
     token = secrets.token_hex(_TOKEN_BYTES)
-    state.tokens.add(_digest(token), name, label[:200])
+    people.tokens.add(_digest(token), name, label[:200])
     return token, _digest(token)[:32]
 
 

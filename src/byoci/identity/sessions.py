@@ -1,16 +1,26 @@
-"""Who signed in with a browser: kept in the controller's state, so that a restart signs nobody out."""
+"""Who signed in with a browser: kept in a server's state, so that a restart signs nobody out."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from byoci.sqlite import Database
 
+TABLE: Final = """
+    CREATE TABLE session (
+        digest TEXT PRIMARY KEY,         -- of the word in the browser's cookie
+        person TEXT NOT NULL,
+        proof TEXT NOT NULL,             -- digest of what he signed in with; the session ends with it
+        ends REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"""
+"""The table that the server's database must have."""
+
 
 class Sessions:
-    """A part of the state, see there. Sessions are known by the digest of the word in the browser's cookie."""
+    """A part of a server's state. Sessions are known by the digest of the word in the browser's cookie."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

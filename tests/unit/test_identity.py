@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
-from byoci.controller import throttle
-from byoci.controller.access import Access, User
-from byoci.controller.people import People, fits, hashed
 from byoci.controller.state import State
-from byoci.controller.throttle import Throttle, TooManyTriesError
 from byoci.errors import UsageError
+from byoci.identity import throttle
+from byoci.identity.access import Access, User
+from byoci.identity.people import People, fits, hashed
+from byoci.identity.throttle import Throttle, TooManyTriesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def people(tmp_path: Path) -> Iterator[People]:
 @pytest.fixture
 def access(tmp_path: Path, people: People) -> Iterator[Access]:
     state = State(tmp_path / "controller.sqlite")
-    yield Access(state, people)
+    yield Access(people, state.sessions, "secret", "cookie")
     state.close()
 
 
@@ -121,6 +122,16 @@ def test_guessing_is_slowed_down_and_who_knows_is_not(
         assert sum(isinstance(one, TooManyTriesError) for one in told) == 15
 
     asyncio.run(story())
+
+
+def test_tokens_that_an_earlier_version_kept_elsewhere_are_taken_over_once(people: People, tmp_path: Path) -> None:
+    with contextlib.closing(State(tmp_path / "controller.sqlite")) as state:
+        state._database.execute("INSERT INTO token VALUES ('digest', 'ann', 'older')")
+        state.hand_over_tokens(people.tokens.add)
+        assert people.tokens.person_of("digest") == "ann"
+        people.tokens.drop_all("ann")
+        state.hand_over_tokens(people.tokens.add)
+    assert people.tokens.people() == []
 
 
 def test_waits_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""People who sign in with a password: their names, and what of their passwords may be kept, in a file of their own.
+"""People who sign in: their names and roles, what of their passwords may be kept, and digests of their API tokens.
 
 Concurrency: each object belongs to one thread; many processes may have the file open, and what one changes holds
 for the others at once. What was written last survives a power failure.
@@ -15,6 +15,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from byoci.errors import UsageError
+from byoci.identity.tokens import Tokens
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -29,7 +30,19 @@ _MIGRATIONS: Final = (
         since REAL NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE person ADD COLUMN role TEXT NOT NULL DEFAULT 'operator';
+    CREATE TABLE token (
+        digest TEXT PRIMARY KEY,         -- of the whole token
+        person TEXT NOT NULL,
+        label TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
+OPERATOR: Final = "operator"
+"""The role of who may do everything at the controller, and read at the dashboard."""
+READER: Final = "reader"
+"""The role of who may read at the dashboard, and nothing else."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
 _SHORTEST, _LONGEST = 8, 1024  # characters of a password
 # 16 MiB and some tenths of a second a try (OWASP's recommendation for so much memory).
@@ -42,6 +55,7 @@ class People:
 
     def __init__(self, home: Path) -> None:
         self._database = open_database(home / FILE, _MIGRATIONS, kind="controller's people", durable=True)
+        self.tokens = Tokens(self._database)
 
     def close(self) -> None:
         """Close the file."""
@@ -58,7 +72,12 @@ class People:
         query = "SELECT EXISTS (SELECT 1 FROM person WHERE password IS NOT NULL)"
         return bool(self._database.execute(query).fetchone()[0])
 
-    def add(self, name: str, password: str | None) -> None:
+    def role(self, name: str) -> str:
+        """What somebody may do; who has tokens only, as the site's own programs, is an operator."""
+        row = self._database.execute("SELECT role FROM person WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else OPERATOR
+
+    def add(self, name: str, password: str | None, role: str = OPERATOR) -> None:
         """Let somebody new sign in. Raises `UsageError` for a name or password that cannot be, or is known."""
         if not _NAME.fullmatch(name):
             raise UsageError(
@@ -66,8 +85,8 @@ class People:
             )
         stored = None if password is None else hashed(password)
         with self._database.writing():
-            query = "INSERT INTO person VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-            if not self._database.execute(query, (name, stored, time.time())).rowcount:
+            query = "INSERT INTO person (name, password, since, role) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+            if not self._database.execute(query, (name, stored, time.time(), role)).rowcount:
                 raise UsageError(f"there is a person {name} already", resolution="Change the password instead.")
 
     def set_password(self, name: str, password: str) -> None:

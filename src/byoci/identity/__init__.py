@@ -1,0 +1,1 @@
+"""Who may sign in, for controller and dashboard alike: people, passwords, tokens, sessions of browsers."""
