@@ -105,23 +105,26 @@ def test_every_proposal_fares_as_it_should_on_a_running_site_and_again_nothing_c
     assert f"the definition is in {home}/testing/definition, as it was" in told
 
 
-def test_a_proposal_that_does_not_fare_as_it_should_is_told(home: Path) -> None:
-    """As on a machine where tests fail that should pass."""
+def test_a_selftest_tells_what_does_not_fare_as_it_should_and_leaves_nothing_running(home: Path) -> None:
+    """As on a machine where tests fail that should pass. A selftest's site ends with it."""
     definition.write(
-        home / "testing/definition",
-        definition.render("testing", {"hello-git": Location(str(home / "testing/seeds/hello-git"), "main")}).replace(
+        home / "selftest/definition",
+        definition.render("selftest", {"hello-git": Location(str(home / "selftest/seeds/hello-git"), "main")}).replace(
             'tests.command = "./run-tests"', 'tests.command = "false"'
         )
         + f"""[project.hello-bzr]
 vcs = "bzr"
-trunk = {definition.quoted(str(home / "testing/seeds/hello-bzr/trunk"))}
+trunk = {definition.quoted(str(home / "selftest/seeds/hello-bzr/trunk"))}
 tests.command = "false"
 approve.trusted = ["reviewers"]
 """,
     )
-    done, _ = set_up(home)
+    done, told = set_up(home, "selftest", run=True)
     assert {(row.project, row.title[:12]) for row in done.unexpected} >= {("hello-git", "Say goodbye ")}
     assert {row.outcome for row in done.unexpected} == {Outcome.TESTS_FAILED, Outcome.WAITING}  # one needs another
+    assert any("landing as build" in line for line in told)
+    assert done.dashboard == ""
+    assert not processes(home)
 
 
 def test_a_project_that_cannot_be_worked_on_is_told_in_its_rows(home: Path) -> None:
@@ -200,14 +203,6 @@ def test_titles_of_seeds_are_whole_in_a_terminal_of_80_columns(tmp_path: Path) -
     rows = [Landing(HELLO[0], "10", seed.title, Outcome.TESTS_FAILED, "0" * 12) for seed in hello_seeds(tmp_path)]
     before = len("  ".join((rows[0].project, "10", rows[0].outcome, rows[0].revision or "", "")))
     assert [row.title for row in rows if before + len(row.title) > 80] == []
-
-
-def test_a_selftest_leaves_nothing_running(home: Path) -> None:
-    done, told = set_up(home, "selftest", run=True)
-    assert [row.outcome for row in done.rows] == [*FATES, *FATES]
-    assert (done.errors, done.unexpected, done.dashboard) == ((), (), "")
-    assert any("landing as build" in line for line in told)
-    assert not processes(home)
 
 
 def test_of_two_at_once_one_waits_and_a_killed_ones_draft_is_removed(home: Path) -> None:
