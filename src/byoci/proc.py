@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from byoci.errors import ProgramError, ProgramMissingError, ProgramTimeoutError, UnavailableError
 
@@ -99,6 +99,21 @@ def start(
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
             raise UnavailableError(f"the folder {cwd} is gone") from error
+        raise ProgramMissingError(
+            f"{argv[0]} is not installed", resolution=f"Install the system package that provides {argv[0]}."
+        ) from error
+
+
+def become(argv: Sequence[str], *, env: Mapping[str, str]) -> NoReturn:
+    """Have this process be another program from now on, with the same input and output.
+
+    Raises `ProgramMissingError` where there is no such program.
+    """
+    _log.debug("%s", shlex.join(argv))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and whoever comes after would, too
+    try:
+        os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - there is no shell in between
+    except FileNotFoundError as error:
         raise ProgramMissingError(
             f"{argv[0]} is not installed", resolution=f"Install the system package that provides {argv[0]}."
         ) from error

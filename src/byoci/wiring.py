@@ -6,13 +6,13 @@ import contextlib
 import functools
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from byoci.errors import ConfigError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from byoci.config import schema
     from byoci.config.loading import Config
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from byoci.gate.ballot import Policy
     from byoci.gate.plan import Gate, Project, SetupPlan, TestPlan
     from byoci.jenkins.client import Jenkins
-    from byoci.monitor.sight import Readers
+    from byoci.monitor.notifying import Audience
+    from byoci.monitor.sight import Permissions
     from byoci.monitor.watched import Watched
     from byoci.store.certificates import CertificateStore
     from byoci.store.landings import LandingStore
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from byoci.vcs.shelf import Shelf
     from byoci.vcs.urls import UrlPolicy
     from byoci.worker.base import Limits, Worker
-
-
-WEBHOOK_CREDENTIAL: Final = "controller-webhook"
-"""What units of systemd's call the secret of webhooks."""
 
 
 class LocalPeople(TypedDict):
@@ -102,11 +99,18 @@ class Site:
         return LandingStore(self.config.state / "lander.sqlite")
 
     def gate(
-        self, name: str, tell: Callable[[str], None], *, worker: str | None = None, workdir: Path | None = None
+        self,
+        name: str,
+        tell: Callable[[str], None],
+        *,
+        worker: str | None = None,
+        workdir: Path | None = None,
+        printed: Callable[[bytes], None] | None = None,
     ) -> Gate:
         """A project with its tools.
 
         worker, workdir  the kind of worker, where it is not the project's own, and where it is to test
+        printed          is given what setup and tests print
         """
         from byoci.gate.plan import Gate
 
@@ -124,6 +128,7 @@ class Site:
             logs=self.config.state / "logs" / name,
             tell=tell,
             workdir=workdir,
+            printed=printed,
         )
 
     def watched(self, name: str) -> Watched:
@@ -140,73 +145,55 @@ class Site:
             near=found.forge == "local",
         )
 
-    def readers(self) -> Readers:
+    def permissions(self) -> Permissions:
         """Who may see what at the dashboard."""
-        from byoci.controller.client import ADMINISTRATOR
-        from byoci.forge.local_people import expanded
-        from byoci.monitor.sight import Readers
+        from byoci.wiring_monitor import permissions_of
 
-        teams = {name: team.members for name, team in self.config.teams.items()}
-        projects = self.config.projects.items()
-        return Readers(
-            anonymous=self.config.monitor.open,
-            of={name: expanded(teams, found.readers) for name, found in projects if found.readers is not None},
-            administrators=(ADMINISTRATOR,),
-        )
+        return permissions_of(self.config)
 
     def jenkins(self) -> Jenkins:
-        """The controller's remote API. Raises `UnavailableError` where it does not run."""
-        from byoci.controller.client import ADMINISTRATOR, TOKEN_FILE
-        from byoci.jenkins.client import Jenkins
-        from byoci.web.serving import ADDRESS_FILE
+        """The controller's remote API. Raises `UnavailableError` where byoci's own does not run."""
+        if self.config.has_own_controller:
+            from byoci.controller.client import as_administrator
 
-        folder = self.config.controller_folder
-        try:
-            url = (folder / ADDRESS_FILE).read_text(encoding="utf-8").strip()
-            token = (folder / TOKEN_FILE).read_text(encoding="ascii").strip()
-        except FileNotFoundError as error:
-            raise UnavailableError(
-                "the controller does not run", details=f"{error.filename} is not there", resolution="Type: byoci up"
-            ) from error
-        return Jenkins(url, ADMINISTRATOR, token)
+            return as_administrator(self.config.controller_folder)
+        from byoci.jenkins.account import signed_in
+
+        return signed_in(self.config)
+
+    def jenkins_at(self, url: str) -> Jenkins:
+        """The remote API at an address that a job names: the site's own controller, or another one.
+
+        To another one signs in whom the secret `agent/controller` (`USER:TOKEN`) names; without it, nobody.
+        """
+        from byoci.jenkins.account import named
+
+        with contextlib.suppress(UnavailableError):
+            own = self.jenkins()
+            if url in (own.url, self.config.controller.url):
+                return own
+        return named(url, self.config.state / "secrets" / "agent" / "controller")
 
     def webhook_secret(self) -> bytes:
         """What the forges sign webhooks with; b"" where there is none yet. A unit of systemd's is given it."""
-        given = os.environ.get("CREDENTIALS_DIRECTORY")
-        places = [Path(given, WEBHOOK_CREDENTIAL)] if given else []
-        for place in (*places, self.config.state / "secrets" / "controller" / "webhook"):
-            with contextlib.suppress(FileNotFoundError):
-                return place.read_bytes().strip()
-        return b""
+        from byoci.wiring_monitor import webhook_secret_of
+
+        return webhook_secret_of(self.config)
+
+    def audience(self) -> Callable[[str], Audience]:
+        """Project → who is told its news. Raises `ConfigError` where a webhook lacks its secret or its address."""
+        from byoci.wiring_monitor import audience_of
+
+        return audience_of(self.config)
 
     def jobs(self, own_program: Sequence[str]) -> dict[str, str]:
         """The jobs that the controller is to have: name → config.xml.
 
         own_program  how this machine's own byoci is called, for a definition that does not say how agents do
         """
-        from byoci.jenkins.jjb import render
-        from byoci.jenkins.landing_job import config_xml, job_name, land_command
+        from byoci.wiring_monitor import jobs_of
 
-        wanted, projects = self.config.jobs, self.config.projects.items()
-        byoci = wanted.byoci or own_program
-        made = {
-            job_name(name): config_xml(name, str(project.trunk), project.worker, byoci, wanted.label or "")
-            for name, project in projects
-        }
-        folder = self.config.path.absolute().parent / "jobs"
-        if folder.is_dir():
-            values = [
-                {
-                    "project": name,
-                    "vcs": project.vcs,
-                    "trunk": str(project.trunk),
-                    "worker": project.worker,
-                    "land": land_command(str(project.trunk), project.worker, byoci),
-                }
-                for name, project in projects
-            ]
-            made |= render(folder, wanted.builder, wanted.templates, values)
-        return made
+        return jobs_of(self.config, own_program)
 
     def project_of_trunk(self, trunk: str) -> schema.Project:
         """The project whose trunk that is. Raises `UsageError` where there is none."""

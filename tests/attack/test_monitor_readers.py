@@ -21,7 +21,7 @@ from byoci.identity.people import OPERATOR, READER, People
 from byoci.model import Location, Outcome, Proposal, Status
 from byoci.monitor.app import App, At
 from byoci.monitor.board import Board, Seen, Tile
-from byoci.monitor.sight import Readers
+from byoci.monitor.sight import Permissions
 from byoci.monitor.state import State
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ pytestmark = pytest.mark.monitor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PUBLIC, SECRET = "hello", "manhattan"
-PAGES = ("/", "/project/{}", "/api/projects", "/api/projects/{}", "/metrics", "/healthz")
+OF_PROJECT = ("/project/{}", "/api/projects/{}", "/badge/{}.svg", "/feed/{}")
+PAGES = ("/", *OF_PROJECT, "/api/projects", "/metrics", "/api/agents", "/healthz")
+NOT_OF_PROJECTS = PAGES[-2:]
 
 
 def proposal(project: str) -> Proposal:
@@ -100,9 +102,9 @@ class Site:
         self.board.show(Tile(name, f"/srv/{name}", f"forge-of-{name}", trouble, seen))
 
     def visitor(self, *, anonymous: bool = True, url: str = "http://127.0.0.1:8020/", **more: Any) -> Visitor:
-        readers = Readers(anonymous=anonymous, of={SECRET: frozenset({"ann"})}, administrators=("admin",))
+        permissions = Permissions(anonymous=anonymous, of={SECRET: frozenset({"ann"})}, administrators=("admin",))
         at = At(url, "http://127.0.0.1:8020/", b"5ec7e7", lambda _: None)
-        return Visitor(App(self.board, self.state, self.access, readers, at), **more)
+        return Visitor(App(self.board, self.state, self.access, permissions, at), **more)
 
     def signed_in(self, name: str, **more: Any) -> Visitor:
         visitor = self.visitor(**more)
@@ -132,7 +134,7 @@ def test_who_may_not_see_a_project_finds_no_trace_of_it(site: Site, who: str | N
         assert answer.status == 200
         assert SECRET not in answer.text + str(answer.headers)
         assert "removed" not in answer.text
-    for path in ("/project/{}", "/api/projects/{}", "/project/{}/x", "/project/{}?x=1"):
+    for path in (*OF_PROJECT, "/project/{}/x", "/project/{}?x=1", "/badge/{}"):
         hidden, missing = visitor.ask(path.format(SECRET)), visitor.ask(path.format("nothing"))
         assert (hidden.status, hidden.headers, hidden.text) == (404, missing.headers, missing.text)
     assert [item["project"] for item in json.loads(visitor.ask("/api/projects").text)] == [PUBLIC]
@@ -141,7 +143,7 @@ def test_who_may_not_see_a_project_finds_no_trace_of_it(site: Site, who: str | N
 @pytest.mark.parametrize("who", ["ann", "admin"])
 def test_who_may_see_it_does(site: Site, who: str) -> None:
     visitor = site.signed_in(who)
-    for path in PAGES[:-1]:
+    for path in set(PAGES) - set(NOT_OF_PROJECTS):
         assert SECRET in visitor.ask(path.format(SECRET)).text
 
 
@@ -156,6 +158,17 @@ def test_what_happens_in_a_hidden_project_changes_nothing_for_others(site: Site)
         assert site.signed_in("ann").ask(path, if_none_match=etag).status == 200
     assert json.loads(site.visitor().ask("/healthz").text)["troubles"] == healthy
     site.show(SECRET)
+
+
+def test_pages_elsewhere_show_the_pictures_only_that_everybody_may_see(site: Site) -> None:
+    """What their page may load tells them whether their reader may see it."""
+    policies = {
+        name: site.signed_in("ann").ask(f"/badge/{name}.svg").headers["cross-origin-resource-policy"]
+        for name in (PUBLIC, SECRET)
+    }
+    assert policies == {PUBLIC: "cross-origin", SECRET: "same-origin"}
+    visitor = site.signed_in("ann", anonymous=False)
+    assert visitor.ask(f"/badge/{PUBLIC}.svg").headers["cross-origin-resource-policy"] == "same-origin"
 
 
 def test_nobody_is_told_anothers_page_by_its_tag(site: Site) -> None:

@@ -10,6 +10,7 @@ import hmac
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -19,13 +20,16 @@ pytest.importorskip("starlette", reason="missing: starlette")
 
 from byoci.identity.access import Access
 from byoci.identity.people import OPERATOR, READER, People
+from byoci.jenkins.computers import Computer
 from byoci.model import Location, Outcome, Proposal, Status
+from byoci.monitor import badges, feeds
 from byoci.monitor import hooks as hooks_module
 from byoci.monitor.app import App, At
-from byoci.monitor.board import Board, Seen, Tile
+from byoci.monitor.board import Agents, Board, Seen, Tile
 from byoci.monitor.hooks import LARGEST
-from byoci.monitor.sight import Readers
-from byoci.monitor.state import State
+from byoci.monitor.live import Tail
+from byoci.monitor.sight import Permissions
+from byoci.monitor.state import Started, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +43,13 @@ PROPOSAL = Proposal(
     "local", "hello", "7", HOSTILE, HOSTILE, Location(HOSTILE), Location("/srv/trunk"), Status.APPROVED, NOW,
     approved_revision="abc", approved_at=NOW, url="javascript:alert(1)",
 )  # fmt: skip
+LANDED = Started(
+    1, "t", "hello", "7", "x", "a", 1.0, 2, "http://ci/2/", 1.5, 9.0, Outcome.LANDED, "abc", ("it did",)
+)  # fmt: skip
+
+
+def xml(text: str) -> ET.Element:
+    return ET.fromstring(text)
 
 
 class Site:
@@ -51,7 +62,7 @@ class Site:
         self.state = state
         at = At("http://127.0.0.1:8020/", "http://127.0.0.1:8020/", SECRET, self.woken.append)
         self.access = access
-        self.app = App(self.board, state, access, Readers(), at)
+        self.app = App(self.board, state, access, Permissions(), at)
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: list[bytes]) -> tuple[int, str]:
         parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
@@ -125,7 +136,7 @@ def test_a_signature_of_another_body_or_secret_is_refused(site: Site) -> None:
 
 def test_without_a_secret_nothing_is_taken(site: Site) -> None:
     at = At("http://127.0.0.1/", "http://127.0.0.1/", b"", site.woken.append)
-    site.app = App(site.board, site.state, site.access, Readers(), at)
+    site.app = App(site.board, site.state, site.access, Permissions(), at)
     assert site.hook(b"{}", signature="sha256=" + hmac.new(b"", b"{}", hashlib.sha256).hexdigest()) == 503
 
 
@@ -185,7 +196,10 @@ def test_hostile_names_stay_text(site: Site) -> None:
     assert landing is not None
     site.state.follow(landing, 3, "javascript:alert(1)", 12.0)
     seen = (Seen(PROPOSAL, (), HOSTILE), Seen(dataclasses.replace(PROPOSAL, id="8"), (HOSTILE,), HOSTILE))
-    site.board.show(Tile("hello", HOSTILE, "local", HOSTILE, seen, site.state.under_way("/srv/trunk")))
+    log = Tail(f"{HOSTILE}\x1b[31m{HOSTILE}\x1b]0;title\x07\x1b[2J".encode(), cut=False)
+    under_way = site.state.under_way("/srv/trunk")
+    site.board.show(Tile("hello", HOSTILE, "local", HOSTILE, seen, under_way, log=log))
+    site.board.show_agents(Agents((Computer(HOSTILE, True, False, HOSTILE, 2, True),), 1.0, HOSTILE))
     site.state.end(landing, Outcome.ERROR, (HOSTILE,))
     for path in ("/", "/project/hello"):
         status, text = site.page(path)
@@ -194,12 +208,25 @@ def test_hostile_names_stay_text(site: Site) -> None:
         assert "<script>alert" not in text
         assert "<b>" not in text
         assert 'href="javascript:' not in text
+        assert "\x1b" not in text
     told = json.loads(site.page("/api/projects/hello")[1])
     assert told["waiting"][0]["title"] == HOSTILE
+    assert "\x1b" not in told["log"]["text"]
+    titles = [one.text for one in xml(site.page("/feed/hello")[1]).iter("{http://www.w3.org/2005/Atom}title")]
+    assert titles == ["hello: landings", f"error: 7 {HOSTILE}"]
+    assert xml(site.page("/badge/hello.svg")[1]).findtext("{http://www.w3.org/2000/svg}title") == "hello: in trouble"
     site.board.show(Tile(HOSTILE, "x", "local"))
     sample = next(line for line in site.page("/metrics")[1].splitlines() if "script" in line)
     assert sample.count('\\"') == 2
     assert "\\n" in sample
+
+
+@given(st.text(st.characters(), max_size=40))
+def test_feeds_and_badges_are_xml_whatever_they_are_of(text: str) -> None:
+    landing = dataclasses.replace(LANDED, title=text, reasons=(text,), revision=text)
+    tile = Tile(text, text, "local")
+    for made in (feeds.feed(tile, [landing], f"http://ci/{text}"), badges.badge(tile)):
+        xml(made.encode("utf-8", "replace").decode())
 
 
 def test_only_webhooks_may_write(site: Site) -> None:

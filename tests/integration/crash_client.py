@@ -142,7 +142,8 @@ class Landers:
         pairs = [(str(self.site), str(self._place / scenario))]
         if not Path(base).is_relative_to(self.site):
             pairs.append((base, f"{base}.{scenario}"))
-        self.order("copy", pairs=pairs)
+        # Moved, so that its folders' inodes stay in use: a shared tree in a copy with the same one would count.
+        self.order("move", pairs=pairs)
         self._kept[scenario] = pairs
 
     def dry(self, scenario: str) -> Dry:

@@ -136,6 +136,13 @@ class Server:
         """There is room again."""
         ballast(Path(folder)).unlink(missing_ok=True)
 
+    def do_move(self, pairs: list[tuple[str, str]]) -> None:
+        """Move each first folder to where the second says."""
+        for source, target in pairs:
+            shutil.rmtree(target, ignore_errors=True)
+            if Path(source).exists():
+                Path(source).rename(target)
+
     def do_copy(self, pairs: list[tuple[str, str]]) -> None:
         """Make each second folder a copy of the first; one that is not there is no folder then."""
         for source, target in pairs:

@@ -107,6 +107,7 @@ class Observer(logging.Handler):
         super().__init__(logging.DEBUG)
         self._people = people
         self.seen: list[dict[str, Any]] = []
+        self._ended: tuple[str, int] | None = None  # the effect since whose end nothing happened
         self._thread = threading.local()
         self._plans = {(plan.name, plan.nth): plan for plan in plans}
         self._plan: Plan | None = None
@@ -175,7 +176,8 @@ class Observer(logging.Handler):
 
     def _begin(self, name: str) -> None:
         nth = self._times[name] = self._times.get(name, 0) + 1
-        entry = {"name": name, "nth": nth, "calls": 0, "changes": 0, "started": False}
+        entry = {"name": name, "nth": nth, "calls": 0, "changes": 0, "started": False, "follows": self._ended}
+        self._ended = None
         plan = self._plans.pop((name, nth), None)
         if plan is not None and plan.when == "before":
             self._carry_out(plan)
@@ -191,6 +193,7 @@ class Observer(logging.Handler):
         self._open.append(entry)
 
     def _end(self, ended: dict[str, Any]) -> None:
+        self._ended = (ended["name"], ended["nth"])
         if self._count and not self._open:
             sys.setprofile(None)
         if self._target is not ended or self._plan is None:

@@ -29,7 +29,7 @@ builds = st.builds(
 @given(st.lists(builds, max_size=30), st.floats(1e9, 2e9))
 def test_bars_stay_within_their_plot(shown: list[Brief], now: float) -> None:
     plot = plots.bars(shown, 720, 140, now, slots=24)
-    assert [bar.brief for bar in plot.bars] == list(reversed(shown[:24]))
+    assert [bar.about for bar in plot.bars] == list(reversed(shown[:24]))
     for bar in plot.bars:
         assert bar.x >= 0
         assert bar.x + bar.width <= 720.1

@@ -74,15 +74,21 @@ class Case:
 def cases(scenario: str, effects: Iterable[dict[str, Any]], wanted: str) -> Iterator[Case]:
     """Before, in the midst of and after each effect; of one that was there before, one of the three in turn.
 
-    In the midst of a program's work, it is the lander that dies, and then all that runs.
+    In the midst of a program's work, it is the lander that dies, and then all that runs. Just after one effect is just
+    before the next, as nothing happens between them that has no name: that is tried once.
     """
+    ended = set()
     for effect in effects:
         name, nth = effect["name"], effect["nth"]
         if any(fnmatch(name, pattern) for pattern in wanted.split()) and nth <= OFTEN:
             # In the midst: once the program is running, or half-way through the calls.
             half = 0 if effect["started"] else effect["calls"] // 2 + 1
             for when in WHEN if nth == 1 else (WHEN[nth % 3],):
+                if when == "before" and not ALL and tuple(effect["follows"] or ()) in ended:
+                    continue
                 yield Case(scenario, name, nth, when, half)
+                if when == "after":
+                    ended.add((name, nth))
             if ALL and name in SWEPT and nth == 1 and scenario != "served":
                 yield from (Case(scenario, name, nth, "during", effect["calls"] * part // 8 + 1) for part in range(8))
             if effect["started"] and nth == 1:

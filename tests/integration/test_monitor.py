@@ -15,6 +15,7 @@ from controller_process import wait_for
 from monitored_site import monitored
 
 from byoci.model import Outcome, Status
+from receiver import receiving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("vcs", VCS)
 def test_what_may_land_lands_through_a_build_and_what_fails_is_reported(folder: Path, vcs: str) -> None:
-    with monitored(folder, vcs) as site:
+    with monitored(folder, vcs) as site, receiving() as receiver:
+        site.story.config.write_text(f'{site.story.config.read_text()}[webhook.chat]\nurl = "{receiver.hook.url}"\n')
+        assert "made" in site.byoci("host", "secrets").stdout
         good = site.story.propose("good", {"good": "yes"})
         bad = site.story.propose("bad", {"broken": ""})
         later = site.story.propose("later", {"later": "yes"}, approve=False)
@@ -53,6 +56,13 @@ def test_what_may_land_lands_through_a_build_and_what_fails_is_reported(folder: 
         assert "broken" not in site.story.repository.names()
         assert [build["number"] for build in site.builds()] == [3, 2, 1]
         assert_told(site)
+        wait_for(lambda: len(receiver.told) >= 3)
+        told = [(item["kind"], item["landing"]["proposal"], item["landing"]["revision"]) for item in receiver.told]
+        assert told == [
+            ("landed", good.id, landings[0].revision),
+            ("failed", bad.id, None),
+            ("landed", later.id, site.story.trunk_tip()),
+        ]
         assert site.controller.get(f"job/land-hello/{landings[0].number}/api/json").json["url"] == landings[0].url
 
 

@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.controller, pytest.mark.monitor, pytest.mark.git, pyte
 playwright = pytest.importorskip("playwright.sync_api", reason="missing: playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+STEPS = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo step $i; sleep 0.07; done"
+TESTS = f"test ! -e broken && {{ test ! -e slow || {{ {STEPS}; }}; }}"
 HOSTILE = "<script>alert(1)</script><b>bold</b> " + "long" * 40
 
 
@@ -29,12 +31,20 @@ def barriers(page: Any) -> str:
     return str(found.generate_report()) if found.response["violations"] else ""
 
 
+def browser_text(browser: Any, url: str, part: str) -> str:
+    page = browser.new_page()
+    page.goto(url)
+    found = str(page.locator(part).inner_text())
+    page.close()
+    return found
+
+
 def test_the_dashboard_follows_a_landing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not CHROMIUM:
         pytest.skip("missing: chromium")
     monkeypatch.setenv("BYOCI_HOME", str(tmp_path / "home"))
     with (
-        monitored(tmp_path, "git", tests="test ! -e broken && { test ! -e slow || sleep 8; }") as site,
+        monitored(tmp_path, "git", tests=TESTS) as site,
         playwright.sync_playwright() as driver,
     ):
         bad = site.story.propose("bad", {"broken": ""})
@@ -52,8 +62,13 @@ def test_the_dashboard_follows_a_landing(tmp_path: Path, monkeypatch: pytest.Mon
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
         page.goto(f"{site.url}project/hello")
         slow = site.story.propose("slow", {"slow": ""})
-        page.wait_for_selector("text=Live log of build")
-        for address in ("", "project/hello"):
+        page.wait_for_selector("#log:has-text('step 10')")
+        first = page.locator("#log").inner_text()
+        wait_for(lambda: len(page.locator("#log").inner_text()) > len(first))
+        assert page.evaluate(
+            "(log => log.scrollTop + log.clientHeight >= log.scrollHeight - 8)(document.querySelector('#log'))"
+        )
+        for address in ("project/hello", ""):
             for scheme, width in (("light", 1280), ("dark", 1280), ("light", 360)):
                 other = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
                 other.goto(site.url + address)
@@ -62,7 +77,10 @@ def test_the_dashboard_follows_a_landing(tmp_path: Path, monkeypatch: pytest.Mon
                 other.close()
         site.await_status(slow.id, Status.MERGED)
         wait_for(lambda: page.locator("#landings .badge.is-success").count() == 1)
-        assert page.locator("text=Live log of build").count() == 0
+        assert page.locator("#log").count() == 0
+        assert page.locator("#landings svg rect.is-success").count() == 1
+        assert "1 of the last 2 landings landed" in page.content()
+        assert "Built-In Node" in browser_text(browser, site.url, "#agents")
         assert complaints == []
         assert waiting.title in page.content()
         browser.close()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
+CONFIG = '[site]\nlanding.fullname = "Bot"\nlanding.email = "bot@example.com"\n[controller]\nport = 0\n'
 HOME = Path('/srv/it\'s 100% "byoci" $HOME')
 
 
@@ -65,6 +66,21 @@ def test_paths_are_whole_and_of_any_namespace(units: Path) -> None:
     assert f'Environment="BYOCI_HOME={home}HOME"' in text
     assert 'LoadCredential=controller-webhook:/srv/it\'s 100%% "byoci" $HOME/%i/secrets/controller/webhook\n' in text
     assert "User=" not in text or f'ReadWritePaths="{home}HOME/%i"\n' in text
+
+
+@pytest.mark.parametrize("options", [(), ("--user",)])
+def test_they_are_written_for_this_site(folder: Path, options: tuple[str, ...]) -> None:
+    (folder / "byoci.toml").write_text(CONFIG)
+    (folder / "home").mkdir(mode=0o700)
+    command = [BYOCI, "--config", str(folder / "byoci.toml"), "host", "systemd-units", *options, "--to", folder / "to"]
+    for _ in range(2):
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=60)
+        assert "byoci-controller@testing.service byoci-monitor@testing.service" in done.stderr
+    assert {path.name for path in (folder / "to").iterdir()} == {CONTROLLER, MONITOR}
+    assert (folder / "home/testing/secrets/controller/webhook").exists()  # the unit could not start without it
+    if shutil.which("systemd-analyze") is not None:
+        for name in (CONTROLLER, MONITOR):
+            assert analyze("verify", "--man=no", folder / "to" / name) == []
 
 
 class Listener:
@@ -144,9 +160,7 @@ def test_a_monitor_that_is_stopped_tears_no_landing(
 
 @pytest.mark.controller
 def test_a_controller_says_when_it_answers_and_when_it_ends(folder: Path, systemd: Listener) -> None:
-    (folder / "byoci.toml").write_text(
-        '[site]\nlanding.fullname = "Bot"\nlanding.email = "bot@example.com"\n[controller]\nport = 0\n'
-    )
+    (folder / "byoci.toml").write_text(CONFIG)
     program = [BYOCI, "--config", str(folder / "byoci.toml"), "controller", "serve"]
     environment = os.environ | watched(systemd, folder)
     with (folder / "log").open("wb") as log:

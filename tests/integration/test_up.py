@@ -236,7 +236,8 @@ def test_the_monitor_and_its_jobs_and_only_what_is_dead_or_changed_is_started_ag
     assert f"port {port} cannot be used" in run.stderr
     assert "monitor.port" in run.stderr
     without = json.loads(run.stdout)
-    assert (without["monitor"], without["jobs"]) == (None, [{"name": "land-hello", "change": "make"}])
+    made = [{"name": f"{kind}-hello", "change": "make"} for kind in ("land", "test")]
+    assert (without["monitor"], without["jobs"]) == (None, made)
     port = 0
     write("hello")
     first = up()
@@ -253,7 +254,7 @@ def test_the_monitor_and_its_jobs_and_only_what_is_dead_or_changed_is_started_ag
     assert second["monitor"]["pid"] != first["monitor"]["pid"]
     write("hello", "other")
     third = up()
-    assert (third["pid"], third["jobs"]) == (first["pid"], [{"name": "land-other", "change": "make"}])
+    assert (third["pid"], [job["name"] for job in third["jobs"]]) == (first["pid"], ["land-other", "test-other"])
     with urllib.request.urlopen(f"{third['monitor']['url']}api/projects", timeout=30) as reply:
         assert [project["project"] for project in json.load(reply)] == ["hello", "other"]
     down = site.byoci("--config", str(file), "down")

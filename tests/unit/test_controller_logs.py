@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from byoci.controller.api.builds import _bytes
 from byoci.controller.pages import logs
 from byoci.controller.pages.logs import WINDOW, Log
 
@@ -106,3 +107,12 @@ def test_only_some_logs_are_remembered(tmp_path: Path) -> None:
         with Log(path):
             pass
     assert len(logs._places) <= 64
+
+
+def test_a_log_that_goes_while_it_is_asked_for_ends(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(numbered(3))
+    assert b"".join(_bytes(path, 7, 21)) == b"line 2\nline 3\n"
+    told = _bytes(path, 0, path.stat().st_size)  # and then its job is deleted
+    path.unlink()
+    assert b"".join(told) == b""

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from byoci.controller.job import Mailing, Result
-from byoci.controller.mail import Mail, compose, occasion
+from byoci.controller.mail import compose, occasion
 from byoci.controller.rows import BuildRow, Request
+from byoci.web.mail import Mail
 
 pytestmark = pytest.mark.controller
 

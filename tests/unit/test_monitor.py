@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from byoci.monitor.sight import Readers
+    from byoci.monitor.sight import Permissions
 
 pytestmark = pytest.mark.monitor
 
@@ -190,16 +190,16 @@ def test_readers_are_people_of_teams_and_a_url_ends_anonymous_reading(tmp_path: 
     readers = []
     """
 
-    def readers(monitor: str) -> Readers:
+    def permissions(monitor: str) -> Permissions:
         (tmp_path / "byoci.toml").write_text(f"{text}\n[monitor]\n{monitor}\n")
-        return open_site(tmp_path / "byoci.toml", "testing").readers()
+        return open_site(tmp_path / "byoci.toml", "testing").permissions()
 
-    found = readers("")
+    found = permissions("")
     assert found.of == {"hidden": {"ann", "rita", "bob"}, "nobodys": frozenset()}
     may = {name: [who for who in (None, "ann", "rita", "eve", "admin") if found.may(who, name)] for name in
            ("open", "hidden", "nobodys")}  # fmt: skip
     assert may["open"] == [None, "ann", "rita", "eve", "admin"]
     assert (may["hidden"], may["nobodys"]) == (["ann", "rita", "admin"], ["admin"])
-    assert not readers('url = "http://127.0.0.1/ci/"').anonymous
-    assert readers('url = "https://ci.example.com/"\nanonymous = true').anonymous
-    assert not readers("anonymous = false").may(None, "open")
+    assert not permissions('url = "http://127.0.0.1/ci/"').anonymous
+    assert permissions('url = "https://ci.example.com/"\nanonymous = true').anonymous
+    assert not permissions("anonymous = false").may(None, "open")

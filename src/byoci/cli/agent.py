@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
     from byoci.worker.base import ExitStatus
 
-_BY_HAND = {
+_ELSEWHERE = {
     "merge": "byoci.cli.byhand:merge",
     "commit": "byoci.cli.byhand:commit",
     "push": "byoci.cli.byhand:push",
+    "start-slave-via-ssh": "byoci.cli.nodes:start_agent",
+    "detect-changes": "byoci.cli.changes:detect_changes",
 }
 _CREDENTIALS_PREFIX = "with-credentials "
 
@@ -31,7 +34,7 @@ _output_option = click.option(
 _folder = click.Path(path_type=Path, file_okay=False)
 
 
-@click.group(cls=LazyGroup, lazy=_BY_HAND)
+@click.group(cls=LazyGroup, lazy=_ELSEWHERE)
 def agent() -> None:
     """What jobs run on an agent: merge, test sealed off, publish.
 
@@ -75,6 +78,7 @@ def land(context: Context, trunk: str, workdir: Path, container: str, only: str 
     """Land the first proposal into TRUNK that may, testing it in WORKDIR in a worker of the kind CONTAINER.
 
     WORKDIR is emptied first; afterwards it holds the tested tree with what the tests left, for the job to collect.
+    What setup and tests print is on standard error, as they print it.
     """
     from byoci.cli import workdirs
     from byoci.cli.land import show
@@ -83,7 +87,8 @@ def land(context: Context, trunk: str, workdir: Path, container: str, only: str 
     site = context.site
     project = site.project_of_trunk(trunk)
     workdirs.claim(site, workdir)
-    gate = site.gate(project.name, output.doing, worker=container, workdir=workdir.absolute())
+    show_output = _Text(sys.stderr.buffer).show
+    gate = site.gate(project.name, output.doing, worker=container, workdir=workdir.absolute(), printed=show_output)
     rows = land_first(gate, site.leases, only)
     if rows or context.json:
         show(context, rows)
@@ -160,8 +165,11 @@ def run_in_worker(context: Context, form: str, container: str, commands: tuple[s
 )
 @click.argument("container", shell_complete=complete.workers, help="The kind of worker, as in [worker.NAME].")
 @click.option("--project", shell_complete=complete.projects, help="Default: the one that WORKDIR was made for.")
+@click.option("--subunit", type=click.File("wb"), metavar="FILE", help="Also keep what ran in FILE, as subunit.")
 @click.pass_obj
-def run_tests(context: Context, form: str, workdir: Path, container: str, project: str | None) -> int:
+def run_tests(
+    context: Context, form: str, workdir: Path, container: str, project: str | None, subunit: BinaryIO | None
+) -> int:
     """Run the project's setup and tests on the tree in WORKDIR, in a worker of the kind CONTAINER."""
     from byoci.cli import workdirs
     from byoci.gate import testing
@@ -179,7 +187,9 @@ def run_tests(context: Context, form: str, workdir: Path, container: str, projec
     by_hand = refresh(gate, site.config.state, workdir) if made and made.by_hand else None
     workdirs.check_given(site, workdir)
     plan = gate.project.tests
-    show = _shower(form, f"{name}.tests")
+    show: _Text | _Subunit | _Both = _shower(form, f"{name}.tests")
+    if subunit is not None:
+        show = _Both(show, _Subunit(subunit, f"{name}.tests"))
     worker, begun = gate.new_worker(), testing.Begun()
     try:
         setup = testing.setup_of(plan, lambda paths: workdirs.setup_inputs(gate, workdir, paths))
@@ -211,7 +221,7 @@ def _kind(url: str, vcs: str | None) -> str:
 
 
 class _Text:
-    """Hands output on to standard output: as it is for programs, made harmless for a terminal."""
+    """Hands output on to a stream: as it is for programs, made harmless for a terminal."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -220,6 +230,11 @@ class _Text:
     def feed(self, chunk: bytes, *, final: bool = False) -> None:
         self._stream.write(self._harmless.feed(chunk, final=final).encode() if self._harmless else chunk)
         self._stream.flush()
+
+    def show(self, chunk: bytes) -> None:
+        """The same, where a landing must not end because nobody reads it."""
+        with contextlib.suppress(OSError):
+            self.feed(chunk)
 
     def end(self, _status: ExitStatus | None, reason: str) -> None:
         self.feed(b"", final=True)
@@ -241,6 +256,21 @@ class _Subunit:
             self._writer.fail(reason)
         else:
             self._writer.finish(status)
+
+
+class _Both:
+    """Hands output on to two of them."""
+
+    def __init__(self, *parts: _Text | _Subunit | _Both) -> None:
+        self._parts = parts
+
+    def feed(self, chunk: bytes) -> None:
+        for part in self._parts:
+            part.feed(chunk)
+
+    def end(self, status: ExitStatus | None, reason: str) -> None:
+        for part in self._parts:
+            part.end(status, reason)
 
 
 def _shower(form: str, test_id: str) -> _Text | _Subunit:

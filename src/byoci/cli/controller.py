@@ -10,7 +10,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import config_if_any, controller_home, has_monitor, need_controller
+from byoci.cli.sites import config_if_any, controller_home, has_monitor, need_controller, need_own_controller
 from byoci.config.paths import byoci_home
 from byoci.controller.places import LOOPBACK, NO_SSHD, sshd_program
 from byoci.errors import NothingToDoError
@@ -44,6 +44,7 @@ def up(context: Context, port: int | None, no_monitor: bool) -> int:
     """
     from byoci.host.running import bring_up
 
+    need_own_controller(context)
     need_controller()
     config = config_if_any(context)
     wanted = config is not None and not no_monitor

@@ -53,7 +53,7 @@ def secrets(context: Context, only_check: bool, rotate: bool) -> int:
     if only_check and rotate:
         raise click.UsageError("--check changes nothing, so it does not go with --rotate")
     folder, home, config = _secrets(context), controller_home(context), config_if_any(context)
-    made = [] if only_check else kept.make(folder, context.namespace)
+    made = [] if only_check else kept.make(folder, context.namespace, config.webhooks if config else ())
     if rotate:
         kept.rotate(folder, context.namespace)
         made.append(kept.CONTROLLER_KEY)

@@ -9,7 +9,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import need_controller
+from byoci.cli.sites import dry_option, need_controller, own_program
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ def job() -> None:
     """Jobs of the controller."""
 
 
-_dry_option = click.option("-n", "--dry-run", "dry", is_flag=True, help="Show what would be done; do nothing.")
 _regex_argument = click.argument(
     "regex", required=False, default="", help="Jobs whose whole name it matches.  [default: all]"
 )
@@ -33,23 +32,26 @@ _regex_argument = click.argument(
 
 @job.command(short_help="Make the jobs what the definition says.")
 @_regex_argument
-@_dry_option
+@dry_option
 @json_option
 @click.pass_obj
 def update(context: Context, regex: str, dry: bool) -> int:
-    """Make the controller's jobs what the definition says: `land-PROJECT` for each project. The differences are shown.
+    """Make the controller's jobs what the definition says. The differences are shown.
+
+    For each project these are `land-PROJECT`, `test-PROJECT` and, where `jobs.triggers` says so,
+    `trigger-PROJECT-devs-test`.
 
     A job that byoci did not make stays as it is, also where its name is wanted; that is told, and the exit code is 1.
     """
     from byoci.jenkins.jobs import plan_update
 
     site = context.site
-    return _carry_out(context, plan_update(site.jenkins(), site.jobs(_own_program(context)), regex), dry=dry)
+    return _carry_out(context, plan_update(site.jenkins(), site.jobs(own_program(context)), regex), dry=dry)
 
 
 @job.command(short_help="Delete jobs that byoci made.")
 @_regex_argument
-@_dry_option
+@dry_option
 @json_option
 @click.pass_obj
 def delete(context: Context, regex: str, dry: bool) -> int:
@@ -57,12 +59,6 @@ def delete(context: Context, regex: str, dry: bool) -> int:
     from byoci.jenkins.jobs import plan_delete
 
     return _carry_out(context, plan_delete(context.site.jenkins(), regex), dry=dry)
-
-
-def _own_program(context: Context) -> tuple[str, ...]:
-    from byoci.host.running import own_program
-
-    return own_program(context.site.config)
 
 
 def _carry_out(context: Context, plan: Plan, *, dry: bool) -> int:

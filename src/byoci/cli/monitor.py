@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from byoci.cli import complete, output
+from byoci.cli.main import LazyGroup
 from byoci.cli.sites import need_monitor
 from byoci.errors import NothingToDoError
 
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from byoci.monitor.state import State
 
 
-@click.group()
+_ELSEWHERE = {
+    "run-job": "byoci.cli.running:run_job",
+    "update-agent": "byoci.cli.nodes:update_agent",
+    "update-plugins": "byoci.cli.plugins:update_plugins",
+}
+
+
+@click.group(cls=LazyGroup, lazy=_ELSEWHERE)
 def monitor() -> None:
     """The monitor: looks at the forge, judges ballots, keeps each trunk's queue, and starts landings as builds."""
 
@@ -45,7 +53,8 @@ def serve(context: Context) -> None:
         longest=settings.poll,
         secret=site.webhook_secret(),
         people=site.config.controller_folder,
-        readers=site.readers(),
+        permissions=site.permissions(),
+        audience=site.audience(),
     )
     run(serving, lambda: [site.watched(name) for name in site.config.projects], site.jenkins, output.progress)
 

@@ -42,6 +42,7 @@ SLAVE_VERBS: Final[Mapping[str, Verb]] = {
     "merge": Verb(("agent", "merge")),
     "commit": Verb(("agent", "commit")),
     "push": Verb(("agent", "push")),
+    "detect-changes": Verb(("agent", "detect-changes")),
 }
 
 
@@ -59,6 +60,11 @@ def host() -> None:
 def slave() -> None:
     """Entry point of the program `byo-ci-slave`: what is `byoci agent` now."""
     sys.exit(translate("byo-ci-slave", SLAVE_VERBS, sys.argv[1:]))
+
+
+def start_slave() -> None:
+    """Entry point of the program `start-slave-via-ssh`: what is `byoci agent start-slave-via-ssh` now."""
+    sys.exit(run(cli, ["agent", "start-slave-via-ssh", *sys.argv[1:]]))
 
 
 def translate(program: str, verbs: Mapping[str, Verb], arguments: Sequence[str]) -> int:

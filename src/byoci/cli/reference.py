@@ -91,6 +91,7 @@ def _older_rows() -> str:
         for program, verbs in (("byo-ci-slave", SLAVE_VERBS), ("byo-ci-host", HOST_VERBS))
         for verb, now in verbs.items()
     ]
+    rows.append("| `start-slave-via-ssh` | `byoci agent start-slave-via-ssh` |")
     return "\n".join(rows) + "\n"
 
 

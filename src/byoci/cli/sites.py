@@ -6,8 +6,10 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from byoci.config.paths import NAMESPACES, byoci_home
-from byoci.errors import UsageError
+from byoci.errors import NothingToDoError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from byoci.errors import ByociError
 
 _MONITOR: Final = ("starlette", "uvicorn", "jinja2")
+
+
+dry_option = click.option("-n", "--dry-run", "dry", is_flag=True, help="Show what would be done; do nothing.")
 
 
 def config_if_any(context: Context) -> Config | None:
@@ -35,9 +40,36 @@ def controller_home(context: Context) -> Path:
     return config.controller_folder if config else byoci_home(os.environ) / context.namespace / "controller"
 
 
+def own_program(context: Context) -> tuple[str, ...]:
+    """How somebody else on this machine calls this byoci with this configuration."""
+    from byoci.host.running import own_program
+
+    return own_program(context.site.config)
+
+
 def need_controller() -> None:
     """Raises `UsageError` where the embedded controller is not installed."""
     _need("the embedded controller", "controller", ("starlette", "uvicorn", "defusedxml"))
+
+
+def need_own_controller(context: Context) -> None:
+    """Raises `NothingToDoError` where the controller is a Jenkins, which byoci neither starts nor ends."""
+    config = config_if_any(context)
+    if config and not config.has_own_controller:
+        raise NothingToDoError(
+            "the controller is not byoci's own",
+            details=f'It is the Jenkins at {config.controller.url}: controller.engine = "jenkins"',
+            resolution="Type: byoci monitor serve",
+        )
+
+
+def need_jenkins(context: Context) -> None:
+    """Raises `UsageError` where the controller is byoci's own."""
+    if context.site.config.has_own_controller:
+        raise UsageError(
+            "the controller is byoci's own, which sees to its agents itself and has no plugins",
+            resolution='This is for a Jenkins: controller.engine = "jenkins".',
+        )
 
 
 def need_monitor() -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from byoci.config.origins import Origin
     from byoci.config.schema import Image, LocalForge, Project, Root, Site, Team, VcsSection, Worker
     from byoci.config.schema_controller import Agent, Controller
-    from byoci.config.schema_monitor import Jobs, Monitor
+    from byoci.config.schema_monitor import Jobs, Monitor, Notify, Webhook
 
 DEFAULT_NAMESPACE: Final = "testing"
 _T = TypeVar("_T")
@@ -92,9 +92,19 @@ class Config:
 
     @property
     def controller_folder(self) -> Path:
-        """The state of the embedded controller."""
+        """The state of the embedded controller; for a Jenkins, its key for agents and their pinned host keys."""
         own = self.controller.folder
         return own / self.namespace if own else self.state / "controller"  # namespaces share nothing
+
+    @property
+    def has_own_controller(self) -> bool:
+        """Whether the controller is the one that byoci starts itself; otherwise it is a Jenkins."""
+        return self.controller.engine == "embedded"
+
+    @property
+    def jenkins_token_file(self) -> Path:
+        """Where the API token of `controller.user` is, for a Jenkins."""
+        return self.state / "secrets" / "controller" / "jenkins-token"
 
     @property
     def monitor(self) -> Monitor:
@@ -110,6 +120,16 @@ class Config:
     def jobs(self) -> Jobs:
         """What holds for the jobs that byoci makes."""
         return self.root.jobs
+
+    @property
+    def notify(self) -> Notify:
+        """Who is told the news."""
+        return self.root.notify
+
+    @property
+    def webhooks(self) -> Mapping[str, Webhook]:
+        """The programs that are told the news."""
+        return self.root.webhook
 
     @property
     def agents(self) -> Mapping[str, Agent]:

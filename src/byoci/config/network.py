@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 LOOPBACK_AGENT: Final = "loopback"
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
 _USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_PLUGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?::[A-Za-z0-9][A-Za-z0-9._+-]{0,99})?")
+MAIL_ADDRESS: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*@[A-Za-z0-9][A-Za-z0-9.-]*")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_.+-]{1,100}")
 _KEY_KINDS: Final = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 
@@ -34,6 +36,20 @@ def check_label(text: str) -> str:
     """A label of an agent: what a label expression can say."""
     if not _LABEL.fullmatch(text):
         raise ValueError("must hold labels: letters, digits and . _ + -")
+    return text
+
+
+def check_plugin(text: str) -> str:
+    """A plugin of a Jenkins, by its short name, perhaps with a version."""
+    if not _PLUGIN.fullmatch(text):
+        raise ValueError('must hold plugins, such as "git" or "git:5.2.0"')
+    return text
+
+
+def check_account(text: str) -> str:
+    """The name of an account on a server: what HTTP Basic can say."""
+    if ":" in text or not text.isascii():
+        raise ValueError('must be the name of an account there, such as "byoci"')
     return text
 
 
@@ -77,6 +93,26 @@ def check_web_url(text: str) -> str:
     return text.rstrip("/") + "/"
 
 
+def check_hook_url(text: str) -> str:
+    """The address of a program that is told something: of this machine, or over https."""
+    try:
+        parts = urlsplit(text)
+        good = parts.hostname and (parts.port or 1) and parts.username is None
+        safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    except ValueError:
+        good = safe = False
+    if not good or not safe or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError('must be an address such as "https://chat.example.com/hook"')
+    return text
+
+
+def check_mail_address(text: str) -> str:
+    """Where mail is sent to."""
+    if not MAIL_ADDRESS.fullmatch(text) or len(text) > 254:
+        raise ValueError('must be an address such as "team@example.com"')
+    return text
+
+
 def check_not_in_clear(address: str, url: str | None, what: str) -> None:
     """That a server which speaks plain http listens at this machine only, or behind something that speaks https.
 
@@ -84,6 +120,13 @@ def check_not_in_clear(address: str, url: str | None, what: str) -> None:
     """
     if not is_loopback(address) and not (url or "").startswith("https://"):
         raise ValueError(f"listens beyond this machine, where {what}: set an https url")
+
+
+def check_asked_not_in_clear(url: str, what: str) -> None:
+    """That a server elsewhere is asked over https only; `what` would be open otherwise."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError(f"is asked beyond this machine over http, where {what}: set an https url")
 
 
 def is_loopback(host: str) -> bool:

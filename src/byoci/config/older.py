@@ -107,11 +107,12 @@ def _fate(group: Group) -> str:
 def _is_here(now: str) -> bool:
     """Whether every key and value that the text names is one of this version's schema."""
     from byoci.config.schema import BACKENDS, FORGES
+    from byoci.config.schema_controller import JENKINS
     from byoci.config.walk import known_keys
 
     known = {".".join(key.path) for key in known_keys()}
     keys, values = _KEY.findall(now), re.findall(r'"([^"]*)"', now)
-    return bool(keys) and known.issuperset(keys) and {*FORGES, *BACKENDS}.issuperset(values)
+    return bool(keys) and known.issuperset(keys) and {*FORGES, *BACKENDS, JENKINS}.issuperset(values)
 
 
 def render_table() -> str:

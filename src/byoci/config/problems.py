@@ -124,11 +124,17 @@ def _leaves(value: object, path: Key = ()) -> Iterator[Key]:
 
 def cross_checks(tables: dict[str, Any]) -> Iterator[tuple[Key, str]]:
     """What no single key can be blamed for: names that nothing defines. `tables` may be wrong in any other way."""
+    hooks = _tables(tables, "webhook")
     workers, images = ({**_tables(tables, "worker"), "default": {}}, _tables(tables, "image"))
     for name, project in _tables(tables, "project").items():
         worker = project.get("worker", "default")
         if isinstance(worker, str) and worker not in workers:
             yield ("project", name, "worker"), f"names no worker: {unknown_name(worker, workers)}"
+        notify = project.get("notify")
+        wanted = notify.get("webhooks") if isinstance(notify, dict) else None
+        for hook in wanted if isinstance(wanted, (list, tuple)) else ():
+            if isinstance(hook, str) and hook not in hooks:
+                yield ("project", name, "notify", "webhooks"), f"names no webhook: {unknown_name(hook, hooks)}"
     for name, worker in _tables(tables, "worker").items():
         image = worker.get("image", "host")
         if isinstance(image, str) and image not in ("host", *images):

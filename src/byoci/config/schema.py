@@ -19,7 +19,7 @@ from pydantic import (
 
 from byoci.config import values
 from byoci.config.schema_controller import Agent, Controller
-from byoci.config.schema_monitor import Jobs, Monitor
+from byoci.config.schema_monitor import Jobs, Monitor, Notify, ProjectNotify, Webhook
 from byoci.config.schema_types import (
     AgentName,
     Commands,
@@ -184,6 +184,7 @@ class Project(Named):
         "there. Unset: whoever may read the dashboard.",
     )
     certificates: Certificates = Field(default_factory=Certificates)
+    notify: ProjectNotify = Field(default_factory=ProjectNotify)
 
 
 class Worker(Named):
@@ -275,13 +276,22 @@ class Root(Section):
     agent: Mapping[AgentName, Agent] = Field(default_factory=dict)
     monitor: Monitor = Field(default_factory=Monitor)
     jobs: Jobs = Field(default_factory=Jobs)
+    notify: Notify = Field(default_factory=Notify)
+    webhook: Mapping[Name, Webhook] = Field(default_factory=dict)
     team: Mapping[Name, Team] = Field(default_factory=dict)
     forge: Forges = Field(default_factory=Forges)
     vcs: VcsSection = Field(default_factory=VcsSection)
 
     @model_validator(mode="after")
     def _tell_names(self) -> Self:
-        tables: tuple[Mapping[str, Any], ...] = (self.project, self.worker, self.image, self.agent, self.team)
+        tables: tuple[Mapping[str, Any], ...] = (
+            self.project,
+            self.worker,
+            self.image,
+            self.agent,
+            self.webhook,
+            self.team,
+        )
         for table in tables:
             for name, item in table.items():
                 item._name = name  # noqa: SLF001 - the one place where a table learns its name

@@ -22,8 +22,8 @@ from byoci.config.schema_types import (
     one_of,
 )
 
-ENGINES: Final = ("embedded",)
-LATER_ENGINES: Final = ("jenkins",)
+EMBEDDED: Final = "embedded"
+JENKINS: Final = "jenkins"
 
 
 class Keep(Section):
@@ -43,8 +43,10 @@ class Keep(Section):
 class Controller(Section):
     """The queue of jobs, and what runs them on agents."""
 
-    engine: Annotated[str, one_of(ENGINES, LATER_ENGINES)] = Field(
-        default="embedded", description='What it is: "embedded", byoci\'s own, which `byoci up` starts.'
+    engine: Annotated[str, one_of((EMBEDDED, JENKINS))] = Field(
+        default=EMBEDDED,
+        description='What it is: "embedded", byoci\'s own, which `byoci up` starts, or "jenkins", one that is there '
+        "already, at `url`.",
     )
     listen: Annotated[str, AfterValidator(network.check_address)] = Field(
         default="127.0.0.1",
@@ -57,7 +59,25 @@ class Controller(Section):
     url: Annotated[str, AfterValidator(network.check_web_url)] | None = Field(
         default=None,
         description="Its address as people and builds see it (`BUILD_URL`), where that is a proxy's. The path must "
-        "reach the controller unchanged. Unset: the address that it listens at.",
+        "reach the controller unchanged. Unset: the address that it listens at. Of a Jenkins the address that it is "
+        "asked at: https, or one of this machine.",
+    )
+    user: Annotated[Line, AfterValidator(network.check_account)] | None = Field(
+        default=None,
+        description="Of a Jenkins: whom to sign in as, with the API token in `secrets/controller/jenkins-token`. "
+        "Unset: nobody.",
+    )
+    launcher: Annotated[tuple[Line, ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description="Of a Jenkins: how it calls byoci on its own machine to start an agent, the program and its "
+        "options, each one word. Unset: this machine's own program, with this configuration.",
+    )
+    plugins: Annotated[tuple[Annotated[str, AfterValidator(network.check_plugin)], ...], BeforeValidator(as_tuple)] = (
+        Field(
+            default=(),
+            description='Of a Jenkins: the plugins that `byoci monitor update-plugins` installs, each "NAME", or '
+            '"NAME:VERSION" with the oldest version that will do.',
+        )
     )
     folder: FilePath | None = Field(
         default=None,
@@ -68,7 +88,12 @@ class Controller(Section):
 
     @model_validator(mode="after")
     def _not_in_clear(self) -> Self:
-        network.check_not_in_clear(self.listen, self.url, "passwords would travel in clear")
+        if self.engine == EMBEDDED:
+            network.check_not_in_clear(self.listen, self.url, "passwords would travel in clear")
+        elif self.url is None:
+            raise ValueError('is a Jenkins, and has no url: set controller.url, as "https://ci.example.com/"')
+        else:
+            network.check_asked_not_in_clear(self.url, "the token would travel in clear")
         return self
 
 
@@ -102,6 +127,10 @@ class Agent(Named):
         default="~/.byoci/agent",
         description="Its folder, with one for each namespace, for workspaces and its own key for hosts of its workers. "
         "Two sites must not have the same.",
+    )
+    java: Annotated[tuple[Line, ...], BeforeValidator(as_tuple), Field(min_length=1)] = Field(
+        default=("java",),
+        description="How Java is called there, the program and its options, each one word: for a Jenkins only.",
     )
 
     @model_validator(mode="after")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from byoci.config import network
-from byoci.config.schema_types import Duration, Line, Section, as_tuple
+from byoci.config.schema_types import Duration, Line, Name, Named, Section, as_tuple, one_of
 
 
 class Monitor(Section):
@@ -46,6 +46,47 @@ class Monitor(Section):
         return self.url is None if self.anonymous is None else self.anonymous
 
 
+KINDS: Final = ("landed", "failed", "conflict", "trouble", "well")
+_MailAddress = Annotated[str, AfterValidator(network.check_mail_address)]
+MailAddresses = Annotated[tuple[_MailAddress, ...], BeforeValidator(as_tuple)]
+Kinds = Annotated[tuple[Annotated[str, one_of(KINDS)], ...], BeforeValidator(as_tuple)]
+
+
+class Webhook(Named):
+    """A program that is told the news of all projects, signed with the secret `notify/NAME`."""
+
+    url: Annotated[str, AfterValidator(network.check_hook_url)] | None = Field(
+        default=None,
+        description="Its address, of this machine or https. Unset: what the secret `notify/NAME.url` holds, for one "
+        "that must not be known.",
+    )
+
+
+class Notify(Section):
+    """Who is told when something has changed. A project's own `notify` replaces what it sets."""
+
+    mail: MailAddresses = Field(default=(), description="Who gets mail, through this machine's `sendmail`.")
+    on: Kinds = Field(
+        default=KINDS,
+        description="What is told: a proposal has landed, failed its tests, or is in conflict; a trunk is in trouble, "
+        "so that nothing can land there, and is well again.",
+    )
+
+
+class ProjectNotify(Section):
+    """Who is told of this project."""
+
+    mail: MailAddresses | None = Field(
+        default=None,
+        description="As in `[notify]`. Unset: those of `[notify]`; nobody where it has `readers`.",
+    )
+    on: Kinds | None = Field(default=None, description="As in `[notify]`. Unset: those of `[notify]`.")
+    webhooks: Annotated[tuple[Name, ...], BeforeValidator(as_tuple)] | None = Field(
+        default=None,
+        description="Which webhooks, by their NAME of `[webhook.NAME]`. Unset: all; none where it has `readers`.",
+    )
+
+
 class Jobs(Section):
     """The controller's jobs that byoci makes."""
 
@@ -62,8 +103,13 @@ class Jobs(Section):
     templates: Annotated[tuple[Line, ...], BeforeValidator(as_tuple)] = Field(
         default=(),
         description="Names of job templates in that folder that are made for each project: `{project}`, `{vcs}`, "
-        "`{trunk}`, `{worker}` and `{land}`, the command that lands, are filled in.",
+        "`{trunk}`, `{worker}` and the commands `{land}`, `{test}` and `{detect}` are filled in.",
+    )
+    triggers: bool = Field(
+        default=False,
+        description="Whether each project has the job `trigger-PROJECT-devs-test`, which looks every five minutes, and "
+        "has `test-PROJECT` built once the trunk has changed, also by a landing, whose tests that repeats.",
     )
     label: Line | None = Field(
-        default=None, description="The expression of labels that chooses the agents of landings. Unset: any agent."
+        default=None, description="The expression of labels that chooses the agents of these jobs. Unset: any agent."
     )

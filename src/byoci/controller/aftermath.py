@@ -8,20 +8,22 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci.config.network import MAIL_ADDRESS
 from byoci.controller.discarding import expired
 from byoci.controller.job import Discarder, Result
-from byoci.controller.mail import ADDRESS, compose, send
+from byoci.controller.mail import compose
 from byoci.errors import ByociError
+from byoci.web.mail import send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from byoci.controller.changes import Change
     from byoci.controller.job import Job
-    from byoci.controller.mail import Mail
     from byoci.controller.places import Places
     from byoci.controller.rows import BuildRow
     from byoci.controller.state import State
+    from byoci.web.mail import Mail
 
 _CULPRITS: Final = 100
 _log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ def mails(state: State, job: Job, build: BuildRow, url: str, log: bytes) -> Iter
     before = state.before(build, (Result.SUCCESS, Result.UNSTABLE, Result.FAILURE))
     for mailing in job.mailings:
         people = (build.facts or {}).get("culprits", ()) if mailing.individuals else ()
-        to = dict.fromkeys([*mailing.to, *(email for _, email in people if ADDRESS.fullmatch(email))])
+        to = dict.fromkeys([*mailing.to, *(email for _, email in people if MAIL_ADDRESS.fullmatch(email))])
         told = compose(replace(mailing, to=tuple(to)), build, before.result if before else None, url, log)
         if told is not None and to:
             yield told

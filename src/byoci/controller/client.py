@@ -6,13 +6,27 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+from byoci.errors import UnavailableError
 from byoci.jenkins.client import Jenkins
+from byoci.web.serving import ADDRESS_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ADMINISTRATOR: Final = "admin"
 TOKEN_FILE: Final = "admin-token"  # noqa: S105 - a file's name
+
+
+def as_administrator(home: Path) -> Jenkins:
+    """The API of the controller whose state folder that is. Raises `UnavailableError` where it does not run."""
+    try:
+        url = (home / ADDRESS_FILE).read_text(encoding="utf-8").strip()
+        token = (home / TOKEN_FILE).read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise UnavailableError(
+            "the controller does not run", details=f"{error.filename} is not there", resolution="Type: byoci up"
+        ) from error
+    return Jenkins(url, ADMINISTRATOR, token)
 
 
 class Client:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci.config.network import MAIL_ADDRESS
 from byoci.controller.job import Artifacts, Cleanup, Fingerprints, Mailing, Patterns, Result, TestReports
 from byoci.controller.jobxml_after import read_flexible, read_post_build
 from byoci.controller.jobxml_downstream import read_parameterized, read_trigger
 from byoci.controller.jobxml_steps import job_names, read_sweep
-from byoci.controller.mail import ADDRESS
 
 if TYPE_CHECKING:
     from byoci.controller.jobxml import Part
@@ -42,7 +42,7 @@ def _junit(part: Part) -> dict[str, Any]:
 def _mail(part: Part) -> dict[str, Any]:
     to = tuple(part.text("recipients").replace(",", " ").split())
     for address in to:
-        if not ADDRESS.fullmatch(address):
+        if not MAIL_ADDRESS.fullmatch(address):
             part.refuse(f"has {address[:50]!a}, which is no address", "recipients")
     individuals = part.flag("sendToIndividuals")
     if not to and not individuals:

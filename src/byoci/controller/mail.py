@@ -1,33 +1,18 @@
-"""Mail about builds: whom, when and what, as Jenkins' mailer does it; it goes to this host's `sendmail`."""
+"""Mail about builds: whom, when and what, as Jenkins' mailer does it."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from email.message import EmailMessage
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
-from byoci import proc
 from byoci.controller.job import Result
+from byoci.web.mail import Mail
 
 if TYPE_CHECKING:
     from byoci.controller.job import Mailing
     from byoci.controller.rows import BuildRow
 
-ADDRESS: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*@[A-Za-z0-9][A-Za-z0-9.-]*")
-_PATIENCE: Final = 60.0  # seconds for sendmail to take a message
 _LINES: Final = 250  # of the log's end, in the message
 _TAIL: Final = 100_000  # bytes of the log that these are looked for in
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """What is sent, and to whom."""
-
-    to: tuple[str, ...]
-    subject: str
-    text: str
 
 
 def occasion(mailing: Mailing, result: Result, before: Result | None) -> str:
@@ -58,16 +43,3 @@ def compose(mailing: Mailing, build: BuildRow, before: Result | None, url: str, 
         return None
     lines = log[-_TAIL:].decode("utf-8", "replace").splitlines()[-_LINES:]
     return Mail(mailing.to, f"{what}: {build.job} #{build.number}", "\n".join([f"See <{url}>", "", *lines, ""]))
-
-
-def send(mail: Mail) -> None:
-    """Hand the message to `sendmail`. Raises `ByociError` where there is none, or it does not take it."""
-    message = EmailMessage()
-    message["Subject"] = "".join(letter if letter.isprintable() else "?" for letter in mail.subject)
-    message["To"] = ", ".join(mail.to)
-    message["Date"] = formatdate(localtime=True)
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(mail.text, cte="base64")
-    environment = proc.base_environment()
-    environment["PATH"] += ":/usr/sbin:/usr/lib"  # where it is, which is not on everybody's path
-    proc.run(["sendmail", "-i", "--", *mail.to], env=environment, stdin=bytes(message), timeout=_PATIENCE)

@@ -78,6 +78,7 @@ class Gate:
     logs        folder of this project's test logs
     shelf       where certificates are pushed to; None where the project does not ask for it
     tell        is given a line on what is being done, for people
+    printed     is given what setup and tests print, as they do, beside the log; None: nobody is
     workdir     where to test, for a job that keeps what tests leave; None: in a folder that goes with the worker
     """
 
@@ -91,3 +92,4 @@ class Gate:
     shelf: Shelf | None
     tell: Callable[[str], None]
     workdir: Path | None = None
+    printed: Callable[[bytes], None] | None = None

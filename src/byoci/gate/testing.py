@@ -216,6 +216,14 @@ class _Log:
         return self._digest.hexdigest()
 
 
+def _both(first: Callable[[bytes], None], second: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def take(chunk: bytes) -> None:
+        first(chunk)
+        second(chunk)
+
+    return take
+
+
 def verdict(gate: Gate, tree_: Tree, setup: Setup | None, log_path: Path) -> Verdict:
     """Test a tree in a worker that is destroyed in the end; the log is kept at `log_path`.
 
@@ -225,7 +233,7 @@ def verdict(gate: Gate, tree_: Tree, setup: Setup | None, log_path: Path) -> Ver
     log = _Log(log_path)
     worker = gate.new_worker()
     try:
-        output = OutputSummary(log)
+        output = OutputSummary(log if gate.printed is None else _both(log, gate.printed))
         ran = _prepare(worker, plan, setup, output)
         key = key_of(tree_.digest, plan, worker.fingerprint()) if plan.reuse and ran is None else None
         before = gate.store.find_passed(key) if key is not None and gate.workdir is None else None

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from byoci.controller.client import Client
     from byoci.controller.nodexml import Node
 
-_DESCRIPTION: Final = "[agent.{}] of the definition"
 _SSH: Final = "hudson.plugins.sshslaves.SSHLauncher"
 
 
@@ -26,8 +25,8 @@ def sync(client: Client, agents: Mapping[str, Agent], namespace: str) -> list[By
             _make(client, _node(agent, namespace), there=name in known)
         except ByociError as error:
             problems.append(error)
-    for name, description in known.items():
-        if name not in agents and description == _DESCRIPTION.format(name):
+    for name, text in known.items():
+        if name not in agents and text == _description(name):
             try:
                 client.drop_node(name)
             except ByociError as error:  # it is building
@@ -35,12 +34,21 @@ def sync(client: Client, agents: Mapping[str, Agent], namespace: str) -> list[By
     return problems
 
 
+def description(agent: Agent) -> str:
+    """What an agent's node says of itself."""
+    return _description(agent.name)
+
+
+def _description(name: str) -> str:
+    return f"[agent.{name}] of the definition"
+
+
 def _node(agent: Agent, namespace: str) -> Node:
     from byoci.controller.nodexml import Node, Ssh
 
     return Node(
         agent.name,
-        _DESCRIPTION.format(agent.name),
+        description(agent),
         f"{agent.folder}/{namespace}",
         agent.executors,
         agent.labels,

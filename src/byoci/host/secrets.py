@@ -7,6 +7,7 @@ They are in `$BYOCI_HOME/NAMESPACE/secrets`, a folder of its own for each namesp
     administration_ed25519(.pub)         signs in at agents as who sets them up
     controller/controller_ed25519(.pub)  signs in at agents as who runs jobs there
     controller/webhook                   what a forge's webhooks are signed with
+    notify/NAME                          what the monitor's own webhooks are signed with
     agents/NAME/host_ed25519(.pub)       the host key of an agent that `byoci up` makes
 
 What byoci does not make (a forge's token, for example) is put there by people; what they are is looked at all the same.
@@ -31,7 +32,7 @@ from byoci.durable import locked, replace
 from byoci.errors import ByociError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 FOLDER: Final = "secrets"
 SITE: Final = "site"
@@ -41,6 +42,7 @@ CONTROLLER_KEY: Final = "controller/controller_ed25519"
 LOOPBACK_HOST_KEY: Final = f"agents/{LOOPBACK}/host_ed25519"
 _PAIRS: Final = (LANDING_KEY, ADMINISTRATION_KEY, CONTROLLER_KEY, LOOPBACK_HOST_KEY)
 _RANDOM: Final = {SITE: 8, "controller/webhook": 32}  # bytes
+_HOOKS: Final = "notify"
 _EXPIRES: Final = ".expires"
 _PUBLIC: Final = (".pub", _EXPIRES, "ssh_config", "known_hosts")  # ends of names of what is no secret
 _LARGEST: Final = 1 << 20  # bytes of a secret
@@ -60,8 +62,10 @@ class Finding:
     resolution: str
 
 
-def make(folder: Path, namespace: str) -> list[str]:
+def make(folder: Path, namespace: str, hooks: Iterable[str] = ()) -> list[str]:
     """Make what is missing, and nothing else; the paths of what was made. A public half follows from its private one.
+
+    hooks  the names of the monitor's own webhooks
 
     Concurrency: of several at once each waits for the one before it. Killed at any moment it can be run again.
     """
@@ -70,7 +74,7 @@ def make(folder: Path, namespace: str) -> list[str]:
         made = [
             path for path in _PAIRS if keys.make_pair(_private(folder, path), f"byoci {namespace} {Path(path).name}")
         ]
-        for path, size in _RANDOM.items():
+        for path, size in {**_RANDOM, **{f"{_HOOKS}/{name}": 32 for name in hooks}}.items():
             if not _private(folder, path).exists():
                 replace(folder / path, f"{secrets.token_hex(size)}\n".encode())
                 made.append(path)

@@ -125,7 +125,7 @@ def _prepare(
 @contextlib.contextmanager
 def _running(site: Site, tell: Callable[[str], None], *, wanted: bool) -> Iterator[Running | None]:
     """Have the site run; None where that is not wanted, or cannot be, which is told."""
-    if not wanted:
+    if not wanted or not site.config.has_own_controller:
         yield None
         return
     place = place_of(site.config)

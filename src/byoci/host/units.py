@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from byoci.wiring import WEBHOOK_CREDENTIAL
+from byoci.wiring_monitor import WEBHOOK_CREDENTIAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 CONTROLLER: Final = "byoci-controller@.service"
 MONITOR: Final = "byoci-monitor@.service"
 # What only who lands and who sets agents up needs.
-_HIDDEN: Final = ("landing_ed25519", "administration_ed25519", "controller/controller_ed25519", "agents", "setup")
+_HIDDEN: Final = (
+    "landing_ed25519",
+    "administration_ed25519",
+    "controller/controller_ed25519",
+    "agent",
+    "agents",
+    "setup",
+)
 
 # These need no privilege, so that units of a person can have them as well.
 _ANY: Final = """

@@ -5,18 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from byoci.errors import UsageError
+from byoci.errors import UnavailableError, UsageError
+from byoci.jenkins.configs import same
 from byoci.jenkins.landing_job import MANAGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from byoci.jenkins.client import Jenkins
-
-_NOISE: Final = re.compile(r'^\s*<\?xml[^>]*\?>|\splugin="[^"]*"|(?<=>)\s+(?=<)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def plan_update(jenkins: Jenkins, wanted: Mapping[str, str], pattern: str = "") 
             foreign.append(name)
         else:
             old = _config(jenkins, name)
-            if _gist(old) != _gist(wanted[name]):
+            if not same(old, wanted[name]):
                 changes.append(Change(name, old, wanted[name]))
     return Plan(tuple(changes), tuple(foreign))
 
@@ -91,17 +90,15 @@ def carry_out(jenkins: Jenkins, change: Change) -> None:
         raise UsageError(f"the job {change.name} is no longer what it was", resolution="Look again, with -n.")
     path = f"job/{quote(change.name, safe='')}"
     if change.new is None:
-        jenkins.post(f"{path}/doDelete")
-    elif change.old is None:
-        jenkins.post(f"createItem?name={quote(change.name, safe='')}", change.new.encode(), "text/xml; charset=utf-8")
+        done = jenkins.post(f"{path}/doDelete")
     else:
-        jenkins.post(f"{path}/config.xml", change.new.encode(), "text/xml; charset=utf-8")
+        where = f"createItem?name={quote(change.name, safe='')}" if change.old is None else f"{path}/config.xml"
+        done = jenkins.post(where, change.new.encode(), "text/xml; charset=utf-8")
+    if done is None:
+        raise UnavailableError(
+            f"the controller does not {change.verb} the job {change.name}", details="It is not found."
+        )
 
 
 def _config(jenkins: Jenkins, name: str) -> str:
     return (jenkins.get(f"job/{quote(name, safe='')}/config.xml") or b"").decode("utf-8", "replace")
-
-
-def _gist(text: str) -> str:
-    """A config.xml without what a server adds: its declaration, blanks between elements, versions of plugins."""
-    return _NOISE.sub("", text.strip())

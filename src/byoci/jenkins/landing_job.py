@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING, Final
-from xml.sax.saxutils import escape
+
+from byoci.jenkins.freestyle import Freestyle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,46 +24,6 @@ status=0
 cat {result}
 [ "$status" != 3 ] || status=0
 exit "$status"
-"""
-
-_CONFIG: Final = """<?xml version="1.0" encoding="UTF-8"?>
-<project>
-  <description>{description}</description>
-  <keepDependencies>false</keepDependencies>
-  <properties>
-    <hudson.model.ParametersDefinitionProperty>
-      <parameterDefinitions>
-        <hudson.model.StringParameterDefinition>
-          <name>PROPOSAL</name>
-          <description>The proposal to land.</description>
-          <defaultValue></defaultValue>
-        </hudson.model.StringParameterDefinition>
-        <hudson.model.StringParameterDefinition>
-          <name>LANDING</name>
-          <description>By what the monitor finds this build again.</description>
-          <defaultValue></defaultValue>
-        </hudson.model.StringParameterDefinition>
-      </parameterDefinitions>
-    </hudson.model.ParametersDefinitionProperty>
-  </properties>
-  <scm class="hudson.scm.NullSCM"/>
-  {label}
-  <disabled>false</disabled>
-  <triggers class="vector"/>
-  <concurrentBuild>false</concurrentBuild>
-  <builders>
-    <hudson.tasks.Shell>
-      <command>{script}</command>
-    </hudson.tasks.Shell>
-  </builders>
-  <publishers>
-    <hudson.tasks.ArtifactArchiver>
-      <artifacts>{result}</artifacts>
-      <latestOnly>false</latestOnly>
-    </hudson.tasks.ArtifactArchiver>
-  </publishers>
-  <buildWrappers/>
-</project>
 """
 
 
@@ -85,11 +46,10 @@ def config_xml(project: str, trunk: str, worker: str, byoci: Sequence[str], labe
     byoci   how the agent calls byoci: program and options
     label   the expression of labels that chooses the agent; "": any
     """
-    script = _SCRIPT.format(land=land_command(trunk, worker, byoci), result=RESULT)
-    where = f"<assignedNode>{escape(label)}</assignedNode>\n  <canRoam>false</canRoam>" if label else ""
-    return _CONFIG.format(
-        description=escape(f"{MANAGED}: lands proposals into the trunk of {project}."),
-        label=where or "<canRoam>true</canRoam>",
-        script=escape(script),
-        result=RESULT,
-    )
+    return Freestyle(
+        description=f"{MANAGED}: lands proposals into the trunk of {project}.",
+        script=_SCRIPT.format(land=land_command(trunk, worker, byoci), result=RESULT),
+        label=label,
+        parameters={PROPOSAL: "The proposal to land.", LANDING: "By what the monitor finds this build again."},
+        artifacts=(RESULT,),
+    ).config_xml()

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from byoci.identity.throttle import TooManyTriesError
-from byoci.monitor import door, hooks, pages, told
+from byoci.monitor import badges, door, feeds, hooks, pages, told
 from byoci.monitor.kept import Kept
 from byoci.monitor.sight import Sight
 from byoci.web import looks
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from byoci.identity.access import Access
     from byoci.monitor.board import Board, Tile
-    from byoci.monitor.sight import Readers
+    from byoci.monitor.sight import Permissions
     from byoci.monitor.state import State
 
 _FRESH: Final = {**looks.HEADERS, "Cache-Control": "no-store"}
@@ -49,16 +49,17 @@ class At:
 class App:
     """See the module.
 
-    access   who may sign in
-    readers  and who may see what
+    access       who may sign in
+    permissions  and who may see what
     """
 
-    def __init__(self, board: Board, state: State, access: Access, readers: Readers, at: At) -> None:
+    def __init__(self, board: Board, state: State, access: Access, permissions: Permissions, at: At) -> None:
         self._board = board
         self._state = state
-        self._readers = readers
-        self._door = door.Door(access, at.url, anonymous=readers.anonymous)
+        self._permissions = permissions
+        self._door = door.Door(access, at.url, anonymous=permissions.anonymous)
         self._start = urlsplit(at.url).path or "/"
+        self._url = at.url
         # A page of somebody else's can have its own name mean this machine: a browser's request tells by that name.
         self._hosts = {"localhost", *(urlsplit(address).hostname or "" for address in (at.url, at.own))}
         self._hooks = hooks.Hooks(state, at.secret, at.wake)
@@ -98,7 +99,7 @@ class App:
             return await self._door.sign(request, words[0], guest)
         if request.method not in ("GET", "HEAD"):
             return _plain(405, "Here is only to be read.", {"Allow": "GET, HEAD"})
-        sight = Sight(self._board, self._state, self._readers, guest.name)
+        sight = Sight(self._board, self._state, self._permissions, guest.name)
         if words == ["healthz"]:
             return self._health(sight)
         if not self._door.may_look(guest):
@@ -116,13 +117,21 @@ class App:
         answer: Response | None = None
         match words:
             case ["metrics"]:
-                text = told.metrics(sight.tiles(), sight.counts())
+                text = told.metrics(sight.tiles(), sight.counts(), sight.agents)
                 answer = Response(text, headers=_FRESH, media_type="text/plain; version=0.0.4; charset=utf-8")
             case ["api", "projects"]:
-                answer = _json([told.project(tile) for tile in sight.tiles()])
+                answer = _json([told.project(tile, time.time()) for tile in sight.tiles()])
             case ["api", "projects", name] if tile := sight.tile(name):
                 landings = [told.landing(item) for item in sight.landings(name)]
-                answer = _json({**told.project(tile), "landings": landings})
+                more = {"log": told.log(tile.log), "landings": landings}
+                answer = _json({**told.project(tile, time.time()), **more})
+            case ["api", "agents"]:
+                answer = _json(told.agents(sight.agents))
+            case ["badge", name] if tile := sight.tile(name.removesuffix(".svg")):
+                answer = _picture(badges.badge(tile), everywhere=self._permissions.may(None, tile.project))
+            case ["feed", name] if tile := sight.tile(name):
+                text = feeds.feed(tile, sight.landings(name, 50), self._url)
+                answer = _text(text, "application/atom+xml")
             case [""] | ["project", _]:
                 answer = self._page(request, words, sight, frame)
         return answer or pages.missing(frame)
@@ -138,7 +147,7 @@ class App:
 
     def _made(self, tile: Tile | None, sight: Sight, frame: pages.Frame, etag: str) -> Response:
         if tile is None:
-            return pages.overview(frame, sight.tiles(), sight.latest(15), etag)
+            return pages.overview(frame, sight.tiles(), sight.agents, sight.latest(15), etag)
         return pages.project(frame, tile, sight.landings(tile.project), etag)
 
     def _health(self, sight: Sight) -> Response:
@@ -158,6 +167,20 @@ def _name(host: str) -> str:
 
 def _plain(status: int, words: str, headers: dict[str, str] | None = None) -> Response:
     return PlainTextResponse(f"{words}\n", status, headers={**_FRESH, **(headers or {})})
+
+
+def _text(text: str, kind: str) -> Response:
+    return Response(
+        text.encode("utf-8", "replace"), headers={**looks.HEADERS, "Cache-Control": "no-cache"}, media_type=kind
+    )
+
+
+def _picture(text: str, *, everywhere: bool) -> Response:
+    """One that other sites' pages may show, too, where it is for everybody: else these would learn who may see it."""
+    answer = _text(text, "image/svg+xml")
+    if everywhere:
+        answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return answer
 
 
 def _json(value: Any, status: int = 200) -> Response:

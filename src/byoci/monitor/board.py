@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from byoci.monitor.forecast import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from byoci.jenkins.computers import Computer
     from byoci.model import Proposal
+    from byoci.monitor.live import Tail
     from byoci.monitor.state import Freeze, Started
+
+NO_RECORD: Final = Record()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Tile:
     seen      its open proposals: those that may land in the order of their turns, then the others
     landing   what is under way
     freeze    why only hotfixes land; None where all may
+    log       the end of what the landing under way has printed
+    record    how its latest landings went
     """
 
     project: str
@@ -46,6 +54,8 @@ class Tile:
     seen: tuple[Seen, ...] = ()
     landing: Started | None = None
     freeze: Freeze | None = None
+    log: Tail | None = None
+    record: Record = NO_RECORD
 
     @property
     def ready(self) -> tuple[Seen, ...]:
@@ -57,6 +67,30 @@ class Tile:
     def waiting(self) -> tuple[Seen, ...]:
         """Those that may not."""
         return tuple(item for item in self.seen if item.reasons)
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """How it stands: the name of its look, and words."""
+        if self.trouble:
+            return "unstable", "in trouble"
+        if self.landing:
+            return "running", "landing"
+        if self.freeze:
+            return "aborted", "frozen"
+        return ("waiting", "about to land") if self.ready else ("success", "nothing to land")
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """The controller's agents, as they were told last.
+
+    at       when that was, in seconds since 1970; None where it was never
+    trouble  why they cannot be told now; ""
+    """
+
+    computers: tuple[Computer, ...] = ()
+    at: float | None = None
+    trouble: str = ""
 
 
 class Board:
@@ -70,7 +104,9 @@ class Board:
         self._lock = threading.Lock()
         self._tiles: dict[str, Tile] = {}
         self._versions: dict[str, int] = {}
+        self.agents = Agents()
         self.version = 0
+        self.agents_version = 0
         self.worked = time.monotonic()
 
     def show(self, tile: Tile) -> None:
@@ -81,6 +117,14 @@ class Board:
                 self._tiles[tile.project] = tile
                 self.version += 1
                 self._versions[tile.project] = self.version
+
+    def show_agents(self, agents: Agents) -> None:
+        """Put what is known of the agents in the place of what was; that only the time is another is no change."""
+        with self._lock:
+            if replace(agents, at=self.agents.at) != self.agents:
+                self.version += 1
+                self.agents_version = self.version
+            self.agents = agents
 
     def tick(self) -> None:
         """Tell that the brain is at work, though it has nothing to do."""

@@ -11,9 +11,12 @@ from byoci.gate import ballot as ballots
 from byoci.gate import train
 from byoci.jenkins.client import NoJobError
 from byoci.jenkins.landing_job import LANDING, PROPOSAL, RESULT, job_name
+from byoci.model import Outcome
 from byoci.monitor import retries
 from byoci.monitor.board import Seen, Tile
 from byoci.monitor.fate import fate
+from byoci.monitor.forecast import Record, record
+from byoci.monitor.live import LiveLog
 from byoci.monitor.state import approval_of
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ _NEAR: Final = 2.0  # the longest time between two looks at a forge that costs n
 _SLOWER: Final = 1.5  # by what the time grows when nothing has changed
 _FOLLOWING: Final = 0.3  # seconds between two looks at a build
 _LOST: Final = 15.0  # seconds after which a build that nobody can find was never asked for
+_COUNTED: Final = 50  # landings that say how a project does
 _AGAIN: Final = 15.0  # seconds between two attempts to start something that the controller refuses
 
 
@@ -58,6 +62,10 @@ class Desk:
         self._edition = ""
         self._judgements: tuple[Seen, ...] = ()
         self._held: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._log = LiveLog()
+        self._failed: Started | None = None
+        self._record = Record()
+        self._count()
 
     @property
     def job(self) -> str:
@@ -76,7 +84,19 @@ class Desk:
             self.seen,
             self._state.under_way(trunk),
             self._freeze,
+            self._log.tail,
+            self._record,
         )
+
+    @property
+    def ill(self) -> str:
+        """Why nothing can land, for people: its trouble, or that byoci failed to land what may land; "" otherwise."""
+        failed = self._failed
+        if self.trouble or failed is None:
+            return self.trouble
+        if not any(item.proposal.id == failed.proposal and not item.reasons for item in self.seen):
+            return ""
+        return "\n".join((f"Proposal {failed.proposal} could not be landed.", *failed.reasons))
 
     def wake(self) -> None:
         """Something may have changed: look at the forge again, at once."""
@@ -89,6 +109,7 @@ class Desk:
         except ByociError as error:
             self._line.lost()  # the controller, perhaps
             self._say_trouble(error)
+            self._log.lose()
             self._interval = min(max(self._interval, _SHORTEST) * 2, max(self._longest, _AGAIN))
             self._look_at = time.monotonic() + self._interval
             return self._interval
@@ -204,6 +225,7 @@ class Desk:
         if landing.number is None:
             self._state.follow(landing, build.number, build.url, build.started)
         if build.building:
+            self._log.read(self._line.controller(), self.job, replace(landing, number=build.number))
             return landing
         told = self._line.controller().artifact(self.job, build.number, RESULT)
         self._end(landing, fate(build, told, self.watched.forge.proposal(landing.proposal)))
@@ -211,8 +233,16 @@ class Desk:
 
     def _end(self, landing: Started, found: Fate) -> None:
         self._state.end(landing, found.outcome, found.reasons, found.revision)
+        self._log.end()
+        self._count()
         self._tell(f"{self.watched.project} {landing.proposal}: {found.outcome} {found.revision or ''}".rstrip())
         self.wake()
+
+    def _count(self) -> None:
+        """What the landings that have ended tell."""
+        newest = [item for item in self._state.newest(self.watched.project, _COUNTED + 1) if item.ended]
+        self._record = record(newest)
+        self._failed = newest[0] if newest and newest[0].outcome is Outcome.ERROR else None
 
     def _build(self, landing: Started) -> Build | None:
         if landing.number is not None:

@@ -13,7 +13,9 @@ from urllib.parse import quote
 
 import byoci
 from byoci.model import Outcome
-from byoci.web import looks, signing
+from byoci.monitor.forecast import expected, seconds
+from byoci.web import looks, plots, signing
+from byoci.web.words import duration, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +23,14 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from starlette.responses import Response
 
-    from byoci.monitor.board import Tile
+    from byoci.monitor.board import Agents, Tile
+    from byoci.monitor.forecast import Record
     from byoci.monitor.state import Started
 
 _PROCESS: Final = secrets.token_hex(8)  # another process may have other templates
+_PLOTTED: Final = 60
+_FEWEST: Final = 24  # for how many there is room in the plot, so that one bar is not as wide as the page
+_SIZE: Final = (720.0, 140.0)
 _FATES: Final = {
     Outcome.LANDED: ("success", "landed"),
     Outcome.WAITING: ("aborted", "had to wait"),
@@ -59,16 +65,32 @@ def etag_of(version: int, frame: Frame, path: str) -> str:
     return f'W/"{hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()[:32]}"'
 
 
-def overview(frame: Frame, tiles: Sequence[Tile], landings: Sequence[Started], etag: str) -> Response:
-    """All projects, and what landed lately."""
-    return _page(frame, "overview.html", etag, tiles=tiles, landings=landings)
+def overview(frame: Frame, tiles: Sequence[Tile], agents: Agents, landings: Sequence[Started], etag: str) -> Response:
+    """All projects, the agents, and what landed lately."""
+    return _page(frame, "overview.html", etag, tiles=tiles, agents=agents, landings=landings)
 
 
 def project(frame: Frame, tile: Tile, landings: Sequence[Started], etag: str) -> Response:
     """One project."""
     over = [item for item in landings if item.ended]
     trail = [("Projects", frame.start), (tile.project, _address(frame.start, tile.project))]
-    return _page(frame, "project.html", etag, trail=trail, tile=tile, landings=over)
+    plotted = [item for item in over if item.outcome is not Outcome.WAITING][:_PLOTTED]
+    queue = list(zip(tile.ready, expected(tile, time.time()), strict=True))
+    plot = plots.bars(plotted, _bar, _SIZE, slots=max(_FEWEST, len(plotted)))
+    values = {"tile": tile, "queue": queue, "landings": over, "plot": plot, "plot_words": _plot_words(tile.record)}
+    return _page(frame, "project.html", etag, trail=trail, **values)
+
+
+def _bar(item: Started) -> tuple[float, str]:
+    assert item.outcome is not None
+    return seconds(item), _FATES[item.outcome][0]
+
+
+def _plot_words(found: Record) -> str:
+    """What the plot shows, for who does not see it."""
+    share = f" ({100 * found.landed // found.ended} %)" if found.ended else ""
+    words_ = f"{found.landed} of the last {plural(found.ended, 'landing')} landed{share}"
+    return f"{words_}; one takes {duration(found.usual)} usually." if found.usual is not None else f"{words_}."
 
 
 def missing(frame: Frame) -> Response:
@@ -101,6 +123,7 @@ def _rendered(frame: Frame, template: str, **values: Any) -> str:
         "fates": _FATES,
         "address": functools.partial(_address, frame.start),
         "web": _web,
+        "feed": lambda name: f"{frame.start}feed/{quote(name, safe='')}",
     }
     return _environment().get_template(template).render(common | values)
 

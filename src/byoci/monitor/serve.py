@@ -20,7 +20,8 @@ from byoci.identity.access import Access
 from byoci.identity.people import OPERATOR, READER, People
 from byoci.monitor.board import Board
 from byoci.monitor.brain import Brain
-from byoci.monitor.sight import Readers
+from byoci.monitor.notifying import Notifier, NotifyingThread
+from byoci.monitor.sight import Permissions
 from byoci.monitor.state import State
 from byoci.web import systemd
 from byoci.web.serving import ADDRESS_FILE, hold, listening
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from byoci.jenkins.client import Jenkins
+    from byoci.monitor.notifying import Audience
     from byoci.monitor.watched import Watched
 
 _TURN: Final = 0.0005  # seconds that a thread has before another one's turn
@@ -48,8 +50,9 @@ class Serving:
     url        its address as people see it; "": the one that it listens at
     longest    seconds between two looks at a forge where nothing happens
     secret     what webhooks are signed with; b"" where there is none, and none is taken
+    audience   project → who is told its news
     people     the folder with those who may sign in
-    readers    who may see what
+    permissions  who may see what at the dashboard
     """
 
     folder: Path
@@ -58,8 +61,9 @@ class Serving:
     url: str
     longest: float
     secret: bytes
+    audience: Callable[[str], Audience]
     people: Path
-    readers: Readers = field(default_factory=Readers)
+    permissions: Permissions = field(default_factory=Permissions)
 
 
 def serve(
@@ -143,7 +147,7 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
     with contextlib.closing(State(serving.folder)) as state, contextlib.closing(People(serving.people)) as people:
         cookie = f"byoci-dashboard-{hashlib.sha256(bytes(serving.folder)).hexdigest()[:8]}"
         access = Access(people, state.sessions, secrets.token_hex(), cookie, (OPERATOR, READER))
-        app = App(thinking.board, state, access, serving.readers, at)
+        app = App(thinking.board, state, access, serving.permissions, at)
         options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
         config = uvicorn.Config(app, ws="none", limit_concurrency=200, timeout_graceful_shutdown=5, **options)
         server = uvicorn.Server(config)
@@ -152,6 +156,8 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _end, thinking)
         thinking.start()
+        notifying = NotifyingThread(lambda ends: _notifier(serving, ends, serving.url or own, tell))
+        notifying.start()
         durable.replace(serving.folder / ADDRESS_FILE, f"{own}\n".encode())
         tell(f"the dashboard is at {serving.url or own}")
         try:
@@ -161,12 +167,18 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
             raise UnavailableError("the server could not be started") from error
         finally:
             thinking.end()
+            notifying.end()
             await asyncio.to_thread(thinking.join)
 
 
 def _end(thinking: _Thinking) -> None:
     systemd.notify(systemd.STOPPING)
     thinking.end()
+
+
+def _notifier(serving: Serving, ends: contextlib.ExitStack, url: str, tell: Callable[[str], None]) -> Notifier:
+    state = ends.enter_context(contextlib.closing(State(serving.folder)))
+    return Notifier(state.outbox, serving.audience, url, tell)
 
 
 def _end_soon(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from byoci.monitor.board import Board, Tile
+    from byoci.monitor.board import Agents, Board, Tile
     from byoci.monitor.state import Started, State
 
 
 @dataclass(frozen=True, slots=True)
-class Readers:
+class Permissions:
     """Who may read what.
 
     anonymous       whether who has not signed in may see the projects that have no readers of their own
@@ -40,17 +40,22 @@ class Sight:
     person  None for somebody who has not signed in
     """
 
-    def __init__(self, board: Board, state: State, readers: Readers, person: str | None) -> None:
+    def __init__(self, board: Board, state: State, permissions: Permissions, person: str | None) -> None:
         self._board = board
         self._state = state
-        self._readers = readers
+        self._permissions = permissions
         self._person = person
 
     @property
     def version(self) -> int:
         """Another number after every change of what he sees, and after no other."""
         versions = self._board.versions()
-        return max((number for name, number in versions.items() if self._may(name)), default=0)
+        return max((self._board.agents_version, *(number for name, number in versions.items() if self._may(name))))
+
+    @property
+    def agents(self) -> Agents:
+        """The controller's agents, which whoever may look at all may see."""
+        return self._board.agents
 
     def tiles(self) -> Sequence[Tile]:
         """The projects, in the definition's order."""
@@ -74,4 +79,4 @@ class Sight:
         return {key: count for key, count in self._state.counts().items() if key[0] in names}
 
     def _may(self, project: str) -> bool:
-        return self._readers.may(self._person, project)
+        return self._permissions.may(self._person, project)

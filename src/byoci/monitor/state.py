@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from byoci.identity import sessions
 from byoci.model import Outcome
+from byoci.monitor import told
+from byoci.monitor.news import OF_OUTCOME
+from byoci.monitor.outbox import MIGRATION, Outbox
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ MIGRATIONS: Final = (
         PRIMARY KEY (project, proposal)
     ) STRICT, WITHOUT ROWID;
     """,
+    MIGRATION,
     sessions.TABLE,
     "CREATE INDEX landing_fates ON landing (project, outcome) WHERE ended IS NOT NULL;",
 )
@@ -118,6 +122,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         self._database = open_database(folder / FILE, MIGRATIONS, kind="monitor", durable=True)
         self._database.row_factory = sqlite3.Row
+        self.outbox = Outbox(self._database)
         self.sessions = sessions.Sessions(self._database)
 
     def close(self) -> None:
@@ -153,15 +158,15 @@ class State:
     def end(
         self, landing: Started, outcome: Outcome, reasons: tuple[str, ...] = (), revision: str | None = None
     ) -> None:
-        """Remember what became of it. One that has ended stays as it is."""
-        self._change(
-            "UPDATE landing SET ended = ?, outcome = ?, reasons = ?, revision = ? WHERE id = ? AND ended IS NULL",
-            time.time(),
-            outcome.value,
-            json.dumps(reasons),
-            revision,
-            landing.id,
-        )
+        """Remember what became of it, and have it told. One that has ended stays as it is."""
+        with self._database.writing():
+            row = self._database.execute(
+                "UPDATE landing SET ended = ?, outcome = ?, reasons = ?, revision = ? WHERE id = ? AND ended IS NULL"
+                " RETURNING *",
+                (time.time(), outcome.value, json.dumps(reasons), revision, landing.id),
+            ).fetchone()
+            if row is not None and outcome in OF_OUTCOME:
+                self.outbox.add(landing.project, OF_OUTCOME[outcome], {"landing": told.landing(_started(row))})
 
     def forget(self, landing: Started) -> None:
         """It was not asked for after all."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from byoci.monitor.forecast import expected
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from byoci.monitor.board import Seen, Tile
+    from byoci.monitor.board import Agents, Seen, Tile
+    from byoci.monitor.live import Tail
     from byoci.monitor.state import Started
 
 _HELP: Final = {
@@ -15,22 +18,46 @@ _HELP: Final = {
     "byoci_landing": ("gauge", "Whether a landing is under way."),
     "byoci_frozen": ("gauge", "Whether only hotfixes land."),
     "byoci_trouble": ("gauge", "Whether the forge or the controller could not be asked."),
+    "byoci_agents": ("gauge", "Agents, online or offline, as the controller told last."),
     "byoci_landings_total": ("counter", "Landings that ended, by outcome."),
 }
 
 
-def project(tile: Tile) -> dict[str, Any]:
+def project(tile: Tile, now: float) -> dict[str, Any]:
     """A project: its queue in the order of turns, what waits and why, and what lands now."""
+    queue = zip(tile.ready, expected(tile, now), strict=True)
     return {
         "project": tile.project,
+        "state": tile.state[1],
         "trunk": tile.trunk,
         "forge": tile.forge,
         "trouble": tile.trouble,
         "freeze": tile.freeze and {"reason": tile.freeze.reason, "by": tile.freeze.person, "at": tile.freeze.at},
         "landing": tile.landing and landing(tile.landing),
-        "queue": [_proposal(item) for item in tile.ready],
+        "record": {"ended": tile.record.ended, "landed": tile.record.landed, "usual": tile.record.usual},
+        "queue": [{**_proposal(item), "eta": eta} for item, eta in queue],
         "waiting": [_proposal(item) for item in tile.waiting],
     }
+
+
+def log(tail: Tail | None) -> dict[str, Any] | None:
+    """What the landing under way has printed; null where there is none, or nothing of it."""
+    return None if tail is None else {"text": tail.text(), "cut": tail.cut, "away": tail.away}
+
+
+def agents(known: Agents) -> dict[str, Any]:
+    """The agents; `at` is when the controller told, in seconds since 1970, or null."""
+    rows = [
+        {
+            "name": one.name,
+            "online": not one.offline,
+            "reason": one.reason,
+            "executors": one.executors,
+            "idle": one.idle,
+        }
+        for one in known.computers
+    ]
+    return {"agents": rows, "at": known.at, "trouble": known.trouble}
 
 
 def landing(item: Started) -> dict[str, Any]:
@@ -65,7 +92,7 @@ def _proposal(item: Seen) -> dict[str, Any]:
     }
 
 
-def metrics(tiles: Sequence[Tile], counts: Mapping[tuple[str, str], int]) -> str:
+def metrics(tiles: Sequence[Tile], counts: Mapping[tuple[str, str], int], known: Agents) -> str:
     """The text format of Prometheus."""
     series: dict[str, list[tuple[dict[str, str], int]]] = {name: [] for name in _HELP}
     for tile in tiles:
@@ -75,6 +102,9 @@ def metrics(tiles: Sequence[Tile], counts: Mapping[tuple[str, str], int]) -> str
         series["byoci_landing"].append((label, int(tile.landing is not None)))
         series["byoci_frozen"].append((label, int(tile.freeze is not None)))
         series["byoci_trouble"].append((label, int(bool(tile.trouble))))
+    for state, offline in (("online", False), ("offline", True)):
+        number = sum(one.offline is offline for one in known.computers)
+        series["byoci_agents"].append(({"state": state}, number))
     for (name, outcome), count in sorted(counts.items()):
         series["byoci_landings_total"].append(({"project": name, "outcome": outcome}, count))
     return "".join(line for name, samples in series.items() for line in _lines(name, samples))

@@ -11,7 +11,7 @@ from byoci.config.migrate.hidden import without_login, without_passwords
 from byoci.config.migrate.older_site import AGENT, CONTAINER
 from byoci.config.migrate.wrong import MigrationError
 from byoci.config.schema import BACKENDS, FORGES
-from byoci.config.schema_controller import ENGINES
+from byoci.config.schema_controller import JENKINS
 from byoci.config.walk import known_keys, pattern_of
 
 if TYPE_CHECKING:
@@ -119,10 +119,10 @@ def _controller(site: OlderSite, namespace: str, made: Wishes) -> None:
         ]
     urls = [one for one in candidates if one is not None and one.text]
     if urls:
-        here = "jenkins" in ENGINES  # the address is that one's, and not of the controller that byoci has itself
-        made.add(("controller", "engine"), "jenkins", here=here)
+        # It waits for its owner: a token goes to no address that is http, and the account there needs one.
+        made.add(("controller", "engine"), JENKINS, here=False)
         same = [one for one in urls if one.text == urls[0].text]
-        made.add(("controller", "url"), _url(urls[0]), *same, here=here)
+        made.add(("controller", "url"), _url(urls[0]), *same, here=False)
 
 
 def _machine(site: OlderSite, machine: Machine, namespace: str, made: Wishes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import tempfile
@@ -85,10 +86,10 @@ async def build(call: Call, row: BuildRow, rest: list[str]) -> Response:
 
 
 def _bytes(path: Path, start: int, end: int) -> Iterator[bytes]:
-    """A part of a file that may grow meanwhile; read in pieces, so that a large one needs no memory."""
+    """A part of a file that may grow or go meanwhile; read in pieces, so that a large one needs no memory."""
     if end <= start:
         return
-    with path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(start)
         left = end - start
         while left > 0 and (data := file.read(min(_CHUNK, left))):

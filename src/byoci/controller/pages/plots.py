@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -11,52 +10,22 @@ from markupsafe import Markup
 
 from byoci.controller.job import Result
 from byoci.controller.pages.states import of_result
+from byoci.web import plots as shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from byoci.controller.recent import Brief
+    from byoci.web.plots import Plot
 
 _SPARK: Final = 8  # builds
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A bar, from the top left; `state` names its look."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    state: str
-    brief: Brief
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """Bars, the oldest first, below a scale: positions and seconds of its lines."""
-
-    bars: Sequence[Bar]
-    lines: Sequence[tuple[float, float]]
-    width: float
-    height: float
-
-
-def bars(builds: Sequence[Brief], width: float, height: float, now: float, *, slots: int) -> Plot:
+def bars(builds: Sequence[Brief], width: float, height: float, now: float, *, slots: int) -> Plot[Brief]:
     """A plot of builds, the newest first in `builds`, from left to right in the plot; there is room for `slots`."""
-    shown = list(reversed(builds[:slots]))
-    longest = max((_seconds(build, now) for build in shown), default=0.0)
-    top = _round_up(longest)
-    step = width / slots
-    made = []
-    for at, build in enumerate(shown):
-        tall = max(2.0, height * _seconds(build, now) / top) if top else 2.0
-        state = of_result(build.result)[0]
-        made.append(
-            Bar(round(at * step, 2), round(height - tall, 2), round(step * 0.78, 2), round(tall, 2), state, build)
-        )
-    lines = [(round(height - height * part, 2), top * part) for part in (0.5, 1.0)] if top else []
-    return Plot(made, lines, width, height)
+    return shared.bars(
+        builds, lambda build: (_seconds(build, now), of_result(build.result)[0]), (width, height), slots=slots
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -78,22 +47,6 @@ def spark(builds: tuple[Brief, ...]) -> Markup:
 
 def _seconds(build: Brief, now: float) -> float:
     return max(0.0, (build.ended or now) - build.began)
-
-
-def _round_up(seconds: float) -> float:
-    """The next length of time that is easy to read on a scale."""
-    if seconds <= 0:
-        return 0.0
-    for unit in (1.0, 60.0, 3600.0):
-        for count in (1, 2, 5, 10, 20, 30, 60):
-            if seconds <= unit * count:
-                return unit * count if seconds > 1 else _decimal(seconds)
-    return 86400.0 * math.ceil(seconds / 86400)
-
-
-def _decimal(seconds: float) -> float:
-    unit = 10.0 ** math.floor(math.log10(seconds))
-    return next(unit * count for count in (1, 2, 5, 10) if seconds <= unit * count * 1.0000001)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,11 @@
 
   // Parts of the page that are asked for again; the server answers "nothing changed" at next to no cost.
   const parts = () => [...document.querySelectorAll("[data-live][id]")];
+  const showTail = (part, from) => {
+    const log = part.querySelector("[data-tail]");
+    if (log) log.scrollTop = from === null ? log.scrollHeight : from;
+  };
+  showTail(document, null);
   let asking = false;
   const refresh = async () => {
     if (asking || document.hidden || !parts().length) return;
@@ -52,12 +57,17 @@
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const old of parts()) {
         const made = page.getElementById(old.id);
-        const busy = old.contains(document.activeElement) || old.querySelector("details[open]");
+        const busy = (old.contains(document.activeElement) && !document.activeElement.matches("[data-tail]")) || old.querySelector("details[open]");
         if (made && !busy && !old.isEqualNode(made) && old.dataset.seen !== made.innerHTML) {
           const seen = made.innerHTML;
           const fresh = document.importNode(made, true);
+          const log = old.querySelector("[data-tail]"); // its end stays in view, unless the reader looks at another place
+          const from = log && log.scrollTop + log.clientHeight < log.scrollHeight - 8 ? log.scrollTop : null;
+          const focused = log && log === document.activeElement;
           old.replaceWith(fresh);
           fresh.dataset.seen = seen;
+          showTail(fresh, from);
+          if (focused) fresh.querySelector("[data-tail]")?.focus({ preventScroll: true });
         }
       }
       tick();
@@ -67,7 +77,12 @@
       asking = false;
     }
   };
-  if (parts().length) setInterval(refresh, 4000);
+  let count = 0;
+  const sometimes = () => {
+    count += 1;
+    if (count % 4 === 0 || document.querySelector("[data-often]")) refresh();
+  };
+  if (parts().length) setInterval(sometimes, 1000);
   document.addEventListener("visibilitychange", refresh);
 
   // Bars of plots lead to their builds, as the links of the table beside them do.
