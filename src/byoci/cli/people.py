@@ -37,9 +37,9 @@ def serve(context: Context) -> None:
 
     Agents of the definition are told to it by `byoci host update-agent-access`.
     """
-    from byoci.cli.controller import serving_of
     from byoci.controller import background
     from byoci.host import secrets
+    from byoci.host.running import serving_of
     from byoci.host.site_agent import prepare
 
     need_own_controller(context)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,9 +12,13 @@ from byoci.config.paths import NAMESPACES, byoci_home
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from byoci.cli.main import Context
     from byoci.config.loading import Config
     from byoci.errors import ByociError
+
+_MONITOR: Final = ("starlette", "uvicorn", "jinja2")
 
 
 dry_option = click.option("-n", "--dry-run", "dry", is_flag=True, help="Show what would be done; do nothing.")
@@ -40,10 +42,9 @@ def controller_home(context: Context) -> Path:
 
 def own_program(context: Context) -> tuple[str, ...]:
     """How somebody else on this machine calls this byoci with this configuration."""
-    path, namespace = context.site.config.path, context.namespace
-    program = str(Path(sys.executable).with_name("byoci"))
-    home = f"BYOCI_HOME={context.site.config.home}"  # an agent's environment is not this one
-    return ("env", home, program, "--config", str(path.absolute()), "--namespace", namespace)
+    from byoci.host.running import own_program
+
+    return own_program(context.site.config)
 
 
 def need_controller() -> None:
@@ -73,7 +74,12 @@ def need_jenkins(context: Context) -> None:
 
 def need_monitor() -> None:
     """Raises `UsageError` where the monitor is not installed."""
-    _need("the monitor", "monitor", ("starlette", "uvicorn", "jinja2"))
+    _need("the monitor", "monitor", _MONITOR)
+
+
+def has_monitor() -> bool:
+    """Whether the monitor is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in _MONITOR)
 
 
 def _need(what: str, extra: str, modules: tuple[str, ...]) -> None:
