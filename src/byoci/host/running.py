@@ -152,9 +152,8 @@ def _monitor(site: Site) -> tuple[Found, bool]:
     """The monitor, and whether it was started now."""
     config = site.config
     home = config.monitor_folder
-    made_of = f"{config.root!r} {site.webhook_secret().hex()}"
     argv = (_byoci(), *_options(config), "monitor", "serve")
-    program = Program(MONITOR, argv, {"BYOCI_HOME": str(config.home)}, made_of)
+    program = Program(MONITOR, argv, {"BYOCI_HOME": str(config.home)}, repr(config.root))
     found = background.find(home)
     if found is not None and found.url:
         if background.is_as_started(home, program.mark):
