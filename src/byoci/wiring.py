@@ -174,11 +174,11 @@ class Site:
                 return own
         return named(url, self.config.state / "secrets" / "agent" / "controller")
 
-    def webhook_secret(self) -> bytes:
-        """What the forges sign webhooks with; b"" where there is none yet. A unit of systemd's is given it."""
-        from byoci.wiring_monitor import webhook_secret_of
+    def webhook_secrets(self) -> list[bytes]:
+        """What the forges may sign webhooks with now; a unit of systemd's is given the one of its start."""
+        from byoci.wiring_monitor import webhook_secrets_of
 
-        return webhook_secret_of(self.config)
+        return webhook_secrets_of(self.config)
 
     def audience(self) -> Callable[[str], Audience]:
         """Project → who is told its news. Raises `ConfigError` where a webhook lacks its secret or its address."""

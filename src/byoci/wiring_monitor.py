@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -37,14 +36,13 @@ def permissions_of(config: Config) -> Permissions:
     )
 
 
-def webhook_secret_of(config: Config) -> bytes:
-    """See `Site.webhook_secret`."""
+def webhook_secrets_of(config: Config) -> list[bytes]:
+    """See `Site.webhook_secrets`."""
+    from byoci.monitor.hooks import secrets_of
+
     given = os.environ.get("CREDENTIALS_DIRECTORY")
-    places = [Path(given, WEBHOOK_CREDENTIAL)] if given else []
-    for place in (*places, config.state / "secrets" / "controller" / "webhook"):
-        with contextlib.suppress(FileNotFoundError):
-            return place.read_bytes().strip()
-    return b""
+    secret = config.state / "secrets" / "controller" / "webhook"
+    return secrets_of(secret, Path(given, WEBHOOK_CREDENTIAL) if given else None)
 
 
 def audience_of(config: Config) -> Callable[[str], Audience]:

@@ -169,6 +169,30 @@ def test_a_request_in_a_request_is_none(controller: ControllerProcess) -> None:
     assert answer.count(b"HTTP/1.1") == 1
 
 
+def test_what_surrounds_a_request_is_bounded(controller: ControllerProcess) -> None:
+    """Names and values are kept until they are whole: they must not be of any length, nor a body's trailers."""
+    post = b"POST /job/target/build HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+    for data in (b"GET / HTTP/1.1\r\nX: ", b"GET /", b"GET / HTTP/1.1\r\n", post + b"0\r\nX: ", post + b"1;"):
+        sent, answer = 0, b""
+        with (
+            contextlib.suppress(ConnectionError),
+            socket.create_connection(("127.0.0.1", controller.port), timeout=10) as connection,
+        ):
+            connection.sendall(data)
+            while sent < 10_000_000:
+                sent += connection.send((b"X: y\r\n" if data.endswith(b"\n") else b"x") * 10_000)
+            answer = connection.recv(4096)
+        assert sent < 10_000_000, (data, answer)
+    assert controller.get("api/json").status == 200
+
+
+def test_the_head_of_an_answer_is_sent_without_a_body(controller: ControllerProcess) -> None:
+    head = b"HEAD /login HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = raw(controller, head + head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert b"<html" not in answer
+
+
 @pytest.mark.parametrize("path", ["createItem?name=x", "job/target/build"])
 def test_of_a_stranger_no_large_body_is_awaited(controller: ControllerProcess, path: str) -> None:
     length = 10**9

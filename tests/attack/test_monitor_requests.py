@@ -60,7 +60,7 @@ class Site:
         self.board.show(Tile("hello", "/srv/trunk", "local"))
         self.woken: list[str] = []
         self.state = state
-        at = At("http://127.0.0.1:8020/", "http://127.0.0.1:8020/", SECRET, self.woken.append)
+        at = At("http://127.0.0.1:8020/", "http://127.0.0.1:8020/", lambda: [SECRET], self.woken.append)
         self.access = access
         self.app = App(self.board, state, access, Permissions(), at)
 
@@ -135,7 +135,7 @@ def test_a_signature_of_another_body_or_secret_is_refused(site: Site) -> None:
 
 
 def test_without_a_secret_nothing_is_taken(site: Site) -> None:
-    at = At("http://127.0.0.1/", "http://127.0.0.1/", b"", site.woken.append)
+    at = At("http://127.0.0.1/", "http://127.0.0.1/", list, site.woken.append)
     site.app = App(site.board, site.state, site.access, Permissions(), at)
     assert site.hook(b"{}", signature="sha256=" + hmac.new(b"", b"{}", hashlib.sha256).hexdigest()) == 503
 

@@ -9,16 +9,20 @@ from jjb_jobs import written
 
 from byoci.controller.job import (
     AfterSteps,
+    Artifacts,
     Condition,
     Conditional,
     Downstream,
     Inject,
     Mailing,
     OnUnclear,
+    Patterns,
     PropertyFile,
     Publishing,
     Result,
+    Retry,
     Shell,
+    TestReports,
     Trigger,
     Wait,
 )
@@ -122,6 +126,9 @@ AFTER = """
             action:
               - trigger-parameterized-builds: [{project: a, predefined-parameters: X=1}]
               - email: {recipients: a@example.com}
+              - archive: {artifacts: "*.log", allow-empty: true}
+              - junit: {results: "*.xml"}
+      - naginator: {rerun-unstable-builds: true, fixed-delay: 5, max-failed-builds: 3}
       - postbuildscript:
           mark-unstable-if-failed: true
           builders:
@@ -135,7 +142,15 @@ def test_what_comes_after_the_steps(tmp_path: Path) -> None:
     condition = Condition("status", {"worst": "FAILURE", "best": "UNSTABLE"})
     downstream = (Downstream(("a",), frozenset(Result), "X=1", bare=False),)
     mailings = (Mailing(("a@example.com",)),)
-    assert job.publishing == (Publishing(condition, downstream, (), mailings, OnUnclear.DONT_RUN),)
+    artifacts, tests = Artifacts(Patterns(("*.log",)), may_be_missing=True), TestReports(Patterns(("*.xml",)))
+    wanted = Publishing(condition, downstream, (), mailings, OnUnclear.DONT_RUN, (artifacts,), (tests,))
+    assert job.publishing == (wanted,)
+    assert job.retry == Retry(unstable=True, most=3, seconds=5)
+    progressive = AFTER.replace("fixed-delay: 5", "progressive-delay-increment: 5, progressive-delay-maximum: 30")
+    (tmp_path / "more").mkdir()
+    retry = read_job(written(progressive, tmp_path / "more")).retry
+    assert retry is not None
+    assert [retry.delay(times) for times in range(5)] == [5, 10, 20, 30, 30]
     assert job.after == (
         AfterSteps((Shell("one"),), frozenset({Result.SUCCESS, Result.UNSTABLE}), unstable=True),
         AfterSteps((Shell("two"), Shell("three")), frozenset({Result.FAILURE, Result.ABORTED}), unstable=True),
@@ -151,7 +166,8 @@ REFUSED = """
     publishers:
       - junit: {results: "*.xml"}
       - postbuildscript: {builders: [{build-on: [UNSTABLE], build-steps: [{shell: one}]}], groovy: [{content: x}]}
-      - conditional-publisher: [{condition-kind: always, action: [{archive: {artifacts: "*"}}]}]
+      - conditional-publisher: [{condition-kind: always, action: [{fingerprint: {files: "*"}}]}]
+      - naginator: {regular-expression: x}
 """
 
 
@@ -163,6 +179,7 @@ def test_what_cannot_be_done_is_refused(tmp_path: Path) -> None:
         ("configFactories", "builders: trigger-builds"),
         ("arg1", "builders: conditional-step"),
         ("org.jenkinsci.plugins.postbuildscript.model.Script", "publishers: postbuildscript"),
-        ("hudson.tasks.ArtifactArchiver", "publishers: archive"),
+        ("hudson.tasks.Fingerprinter", "publishers: fingerprint"),
+        ("checkRegexp", "publishers: naginator"),
         ("publishers", ""),
     ]

@@ -184,3 +184,38 @@ def test_the_older_program_is_the_same(fleet: Fleet) -> None:
     run = subprocess.run(argv, env=fleet.environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert fleet.ours("agent1") == [fleet.wanted()]
+
+
+@pytest.mark.parametrize("fleet", [2], indirect=True)
+def test_a_new_administration_key_and_a_new_token_lock_nobody_out(fleet: Fleet) -> None:
+    fleet.update()
+    assert fleet.byoci("up", "--port", "0").returncode == 0
+    key = fleet.secrets / "administration_ed25519.pub"
+    old = key.read_text().split()[1]
+    servers = fleet.servers
+    servers["agent2"].cut()
+    servers["agent2"].stop()
+    assert fleet.byoci("host", "secrets", "--rotate", "administration").returncode == 0
+    assert fleet.byoci("host", "secrets", "--rotate", "administration").returncode == 0  # the oldest one stays
+    new = key.read_text().split()[1]
+    assert (fleet.secrets / "administration_ed25519.older.pub").read_text().split()[1] == old
+    assert fleet.update(code=75)["agent1"] == "updated"
+    first, second = ((servers[name].folder / "authorized").read_bytes() for name in ("agent1", "agent2"))
+    assert first.startswith(PEOPLE)
+    assert (old.encode() in first, new.encode() in first) == (False, True)
+    assert old.encode() in second
+    servers["agent2"].start("host")
+    assert fleet.update() == {"agent1": "current", "agent2": "updated", "loopback": "current"}
+    second = (servers["agent2"].folder / "authorized").read_bytes()
+    assert (old.encode() in second, new.encode() in second) == (False, True)
+    assert not list(fleet.secrets.glob("*.older*"))
+    assert fleet.update() == dict.fromkeys(("agent1", "agent2", "loopback"), "current")
+    assert fleet.byoci("host", "secrets", "--check").returncode == 0
+
+    token = (fleet.home / "admin-token").read_text().strip()
+    assert fleet.api.get("me/api/json", auth=f"admin:{token}").status == 200
+    assert fleet.byoci("host", "secrets", "--rotate", "token").returncode == 0
+    assert fleet.api.get("me/api/json", auth=f"admin:{token}").status == 401
+    now = (fleet.home / "admin-token").read_text().strip()
+    assert fleet.api.get("me/api/json", auth=f"admin:{now}").status == 200
+    assert (fleet.home / "admin-token").stat().st_mode & 0o777 == 0o600

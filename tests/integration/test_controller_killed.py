@@ -129,6 +129,28 @@ def test_a_killed_controller_loses_nothing(
     whole(controller, "long")
 
 
+def test_builds_at_once_keep_their_workspaces_over_a_kill(controller: ControllerProcess, tmp_path: Path) -> None:
+    parameter = "<hudson.model.StringParameterDefinition><name>N</name></hudson.model.StringParameterDefinition>"
+    definitions = f"<parameterDefinitions>{parameter}</parameterDefinitions>"
+    more = f"<properties><hudson.model.ParametersDefinitionProperty>{definitions}"
+    more += "</hudson.model.ParametersDefinitionProperty></properties><concurrentBuild>true</concurrentBuild>"
+    controller.shell("j", f"touch {tmp_path}/began-$N; while [ ! -e {tmp_path}/go-$N ]; do sleep 0.02; done; pwd", more)
+    for number in (1, 2):
+        controller.build("j", f"N={number}")
+        wait_for((tmp_path / f"began-{number}").exists)
+    controller.kill()
+    controller.start()
+    (tmp_path / "go-1").touch()
+    controller.finished("j", 1)
+    controller.build("j", "N=3")
+    wait_for((tmp_path / "began-3").exists)
+    for number in (2, 3):
+        (tmp_path / f"go-{number}").touch()
+        controller.finished("j", number)
+    logs = [controller.get(f"job/j/{number}/consoleText").text for number in (2, 3)]
+    assert len({log.splitlines()[-2] for log in logs}) == 2
+
+
 def test_a_restart_is_not_noticed_by_builds(controller: ControllerProcess, tmp_path: Path) -> None:
     controller.shell("long", SCRIPT.format(tmp_path / "end"), ARCHIVE)
     controller.build("long")

@@ -228,6 +228,50 @@ def test_jobs_downstream_on_a_condition(controller: ControllerProcess, script: s
         assert controller.get(f"job/{name}-down/1/api/json").status == 404
 
 
+@pytest.mark.parametrize(("script", "wanted"), [("exit 1", True), ("true", False)])
+def test_what_is_kept_on_a_condition(controller: ControllerProcess, script: str, wanted: bool) -> None:
+    name = f"keeps-{wanted}"
+    bad = condition(
+        "core.StatusCondition",
+        "<worstResult><name>FAILURE</name></worstResult><bestResult><name>FAILURE</name></bestResult>",
+    )
+    kept = "<hudson.tasks.ArtifactArchiver><artifacts>*.log</artifacts></hudson.tasks.ArtifactArchiver>"
+    junit = "hudson.tasks.junit.JUnitResultArchiver"
+    kept += f"<{junit}><testResults>r.xml</testResults></{junit}>"
+    report = "<testsuite><testcase classname='a' name='b'/></testsuite>"
+    own = "<hudson.tasks.ArtifactArchiver><artifacts>own</artifacts></hudson.tasks.ArtifactArchiver>"
+    publishers = flexible(bad, kept).replace("<publishers>", f"<publishers>{own}", 1)
+    controller.shell(name, f'touch own a.log; echo "{report}" > r.xml; {script}', publishers)
+    facts, _ = controller.run(name)
+    assert facts["result"] == ("FAILURE" if wanted else "SUCCESS")
+    assert {one["relativePath"] for one in facts["artifacts"]} == ({"own", "a.log"} if wanted else {"own"})
+    assert controller.get(f"job/{name}/1/artifact/a.log").status == (200 if wanted else 404)
+    assert controller.get(f"job/{name}/1/testReport/api/json").status == (200 if wanted else 404)
+    files = controller.home / f"jobs/{name}/builds/1/files"
+    assert sorted(path.name for path in files.rglob("*") if path.is_file()) == (
+        ["a.log", "own", "r.xml", "tests-2.json"] if wanted else ["own"]
+    )
+
+
+def test_a_build_that_failed_is_done_again(controller: ControllerProcess) -> None:
+    start = "com.chikli.hudson.plugin.naginator."
+    inner = "<rerunIfUnstable>false</rerunIfUnstable><maxSchedule>2</maxSchedule>"
+    delay = f'<delay class="{start}FixedDelay"><delay>0</delay></delay>'
+    publisher = f"<publishers><{start}NaginatorPublisher>{inner}{delay}</{start}NaginatorPublisher></publishers>"
+    controller.shell("again", 'test "$BUILD_NUMBER" = 5', publisher)
+    controller.run("again")
+    assert [controller.finished("again", number)["result"] for number in (2, 3)] == ["FAILURE"] * 2
+    cause = controller.get("job/again/3/api/json?tree=actions[causes[*]]").text
+    assert "Started again after build number 2 failed" in cause
+    assert "NaginatorCause" in cause
+    assert (
+        controller.run("again", number=4)[0]["result"] == "FAILURE"
+    )  # three times are enough; it begins anew with the next wish
+    assert controller.finished("again", 5)["result"] == "SUCCESS"
+    assert controller.get("queue/api/json").json["items"] == []
+    assert controller.get("job/again/6/api/json").status == 404
+
+
 def after(results: str, script: str) -> str:
     start = "org.jenkinsci.plugins.postbuildscript."
     words = "".join(f"<string>{word}</string>" for word in results.split())

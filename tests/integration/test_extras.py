@@ -143,7 +143,13 @@ def test_a_component_needs_its_own_extra_only(marker: str, wheel: Path) -> None:
 def test_only_what_belongs_to_it_is_installed(extra: str) -> None:
     """The lines between components hold: the sandbox needs no VCS library, a host no sandbox."""
     owner = {"breezy": "bzr", "pyseccomp": "worker", "python-subunit": "results"}
-    owner |= {"starlette": "pages", "uvicorn": "pages", "jinja2": "pages", "asyncssh": "controller"}
+    owner |= {
+        "starlette": "pages",
+        "uvicorn": "pages",
+        "jinja2": "pages",
+        "asyncssh": "controller",
+        "httptools": "controller",
+    }
     shared = {"agent": {"worker", "results"}, "controller": {"results", "pages"}, "monitor": {"pages"}}
     parts = {extra} | shared.get(extra, set())
     assert {name for name in closure(extra) & owner.keys() if owner[name] not in parts} == set()

@@ -78,6 +78,7 @@ def assert_told(site: Monitored) -> None:
     assert json.loads(site.get("healthz"))["ok"]
     assert site.modes_of(site.home / "testing/forge.sqlite") == {os.O_RDONLY}  # it lands nothing itself
     secret = (site.home / "testing/secrets/controller/webhook").read_bytes().strip()
+    assert site.byoci("host", "secrets", "--rotate", "webhook").returncode == 0  # forges know the older one
     signature = "sha256=" + hmac.new(secret, b"{}", hashlib.sha256).hexdigest()
     hook = urllib.request.Request(f"{site.url}hooks/local", b"{}", {"X-Hub-Signature-256": signature})
     with urllib.request.urlopen(hook, timeout=30) as reply:

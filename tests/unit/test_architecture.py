@@ -21,7 +21,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 # Libraries that cost time or memory, or belong to another component's extra; who does not use them must not load them.
 HEAVY = {"pydantic", "breezy", "subunit", "testtools", "defusedxml", "xml", "sqlite3", "asyncio", "urllib3"}
-HEAVY |= {"starlette", "uvicorn", "asyncssh", "jinja2"}
+HEAVY |= {"starlette", "uvicorn", "httptools", "asyncssh", "jinja2"}
 LEAN = {
     "byoci.model": set(),
     "byoci.errors": set(),

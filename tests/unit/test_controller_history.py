@@ -9,8 +9,8 @@ import pytest
 from byoci.controller.aftermath import discard
 from byoci.controller.job import Discarder, Result
 from byoci.controller.places import Places
-from byoci.controller.rows import Item, Request
-from byoci.controller.state import LAST, State
+from byoci.controller.rows import LAST, Item, Request
+from byoci.controller.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,9 @@ from byoci.controller.jobxml import JobRefusedError
 from byoci.controller.nodexml import Node, Ssh, read_node, write_node
 from byoci.controller.places import Places, check_name
 from byoci.controller.plans import handed_on, make_plan, parameters_of
-from byoci.controller.rows import BuildRow, Item, Queued, Request
+from byoci.controller.rows import LAST, BuildRow, Item, Queued, Request
 from byoci.controller.schedule import Kin, Place, schedule, starting
-from byoci.controller.state import LAST, State
+from byoci.controller.state import State
 from byoci.controller.triggers import Relations, Timers
 from byoci.errors import UsageError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -16,9 +17,10 @@ from byoci.config.paths import byoci_home
 from byoci.durable import write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from byoci.cli.main import Context
+    from byoci.config.loading import Config
     from byoci.host.agent_access import Row
     from byoci.host.secrets import Finding
 
@@ -34,18 +36,39 @@ def _secrets(context: Context) -> Path:
     return byoci_home(os.environ) / context.namespace / FOLDER
 
 
+@contextlib.contextmanager
+def _synchronized(context: Context) -> Iterator[None]:
+    """The secrets as their branch has them, and afterwards that one as they are; nothing where they have none."""
+    from byoci.host.secrets_branch import synchronized
+
+    config = config_if_any(context)
+    if config is None or config.secrets.branch is None:
+        yield
+        return
+    branch, vcs, definition = config.secrets.branch, config.secrets.vcs, config.path.parent
+    with synchronized(_secrets(context), branch, vcs, context.namespace, definition):
+        yield
+
+
 @host.command()
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; only tell what is missing or wrong.")
 @click.option(
-    "--rotate", is_flag=True, help="Make a new key for the controller; update-agent-access then changes over."
+    "--rotate",
+    is_flag=False,
+    flag_value="controller",
+    type=click.Choice(("controller", "administration", "webhook", "token")),
+    help="Make one anew: the controller's key (also without a name) or that of who sets agents up, both of which "
+    "update-agent-access then brings to the agents; what webhooks are signed with; the API token of this site's own "
+    "programs. The older one stays good as long as others know no other.",
 )
 @json_option
 @click.pass_obj
-def secrets(context: Context, only_check: bool, rotate: bool) -> int:
+def secrets(context: Context, only_check: bool, rotate: str | None) -> int:
     """Make the secrets of this namespace that are missing, and tell what is wrong with the others.
 
-    They are in $BYOCI_HOME/NAMESPACE/secrets. None that is there is ever overwritten, but for --rotate. The exit code
-    is 2 where something is missing or wrong; with --check also where the agents are not told yet.
+    They are in $BYOCI_HOME/NAMESPACE/secrets, which is a working copy of the private branch secrets.branch, where the
+    configuration has one. None that is there is ever overwritten, but for --rotate. The exit code is 2 where something
+    is missing or wrong; with --check also where the agents are not told yet.
     """
     from byoci.host import agent_access
     from byoci.host import secrets as kept
@@ -53,11 +76,21 @@ def secrets(context: Context, only_check: bool, rotate: bool) -> int:
     if only_check and rotate:
         raise click.UsageError("--check changes nothing, so it does not go with --rotate")
     folder, home, config = _secrets(context), controller_home(context), config_if_any(context)
-    made = [] if only_check else kept.make(folder, context.namespace, config.webhooks if config else ())
-    if rotate:
-        kept.rotate(folder, context.namespace)
-        made.append(kept.CONTROLLER_KEY)
-    found = [*kept.check(folder), *agent_access.check(folder, home, context.namespace, config.agents if config else {})]
+    made: list[str] = []
+    if not only_check:
+        with _synchronized(context):
+            made = kept.make(folder, context.namespace, config.webhooks if config else ())
+            if rotate in kept.ROTATED and rotate != "token":
+                made.append(kept.rotate(folder, context.namespace, rotate))
+    if rotate == "token":
+        from byoci.host import own_token
+
+        made.append(str(own_token.rotate(home)))
+    found = [
+        *kept.check(folder),
+        *_token(config),
+        *agent_access.check(folder, home, context.namespace, config.agents if config else {}),
+    ]
     problems = [finding for finding in found if only_check or finding.kind != "pending"]
     if context.json:
         rows = [
@@ -67,6 +100,19 @@ def secrets(context: Context, only_check: bool, rotate: bool) -> int:
     else:
         _tell(folder, made, found)
     return 2 if problems else 0
+
+
+def _token(config: Config | None) -> list[Finding]:
+    """The token for a Jenkins, which only its people can make."""
+    from byoci.host.secrets import Finding
+
+    if config is None or config.has_own_controller or not config.controller.user or config.jenkins_token_file.exists():
+        return []
+    user = config.controller.user
+    path = str(config.jenkins_token_file.relative_to(config.state / "secrets"))
+    return [
+        Finding(path, "missing", "It is not there.", f"Make an API token of {user} in the Jenkins, and put it there.")
+    ]
 
 
 def _tell(folder: Path, made: Sequence[str], found: Sequence[Finding]) -> None:
@@ -96,9 +142,10 @@ def update_agent_access(context: Context, agents: tuple[str, ...]) -> int:
 
     folder, home, config = _secrets(context), controller_home(context), config_if_any(context)
     definition = config.agents if config else {}
-    prepare(folder, home, context.namespace)
-    access = AgentAccess(folder, home, context.namespace, definition)
-    rows = access.update(agents)
+    with _synchronized(context):
+        prepare(folder, home, context.namespace)
+        access = AgentAccess(folder, home, context.namespace, definition)
+        rows = access.update(agents)
     problems = [row.error for row in rows if row.error is not None] + sync_nodes(context)
     if context.json:
         output.as_json({"agents": [_as_json(row) for row in rows], "unfinished": access.unfinished})
@@ -127,14 +174,14 @@ def _as_json(row: Row) -> dict[str, str | None]:
 )
 @click.pass_obj
 def systemd_units(context: Context, own: bool, folder: Path | None) -> None:
-    """Write units of systemd for the controller and the monitor, each with the namespace as its instance.
+    """Write units of systemd for byoci's own controller and the monitor, each with the namespace as its instance.
 
     They run as the owner of $BYOCI_HOME, with what they may do restricted, and are watched. Run it again after byoci
     or its configuration moved.
     """
     from byoci.forge.local_people import user_name
     from byoci.host import secrets as kept
-    from byoci.host.units import Installation, render
+    from byoci.host.units import MONITOR, Installation, render
 
     config = context.site.config
     home = config.home
@@ -142,6 +189,8 @@ def systemd_units(context: Context, own: bool, folder: Path | None) -> None:
     user = "" if own else user_name(home.stat().st_uid)
     byoci = Path(sys.executable).with_name("byoci")
     units = render(Installation(byoci, home, config.path.absolute(), context.namespace, user))
+    if not config.has_own_controller:
+        units = {MONITOR: units[MONITOR]}
     target = folder or (_own_units() if own else Path("/etc/systemd/system"))
     target.mkdir(parents=True, exist_ok=True)
     for name, text in units.items():

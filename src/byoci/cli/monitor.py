@@ -51,7 +51,7 @@ def serve(context: Context) -> None:
         port=settings.port,
         url=settings.url or "",
         longest=settings.poll,
-        secret=site.webhook_secret(),
+        webhooks=site.webhook_secrets,
         people=site.config.controller_folder,
         permissions=site.permissions(),
         audience=site.audience(),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from byoci.config.origins import Origin
-    from byoci.config.schema import Image, LocalForge, Project, Root, Site, Team, VcsSection, Worker
+    from byoci.config.schema import Image, LocalForge, Project, Root, Secrets, Site, Team, VcsSection, Worker
     from byoci.config.schema_controller import Agent, Controller
     from byoci.config.schema_monitor import Jobs, Monitor, Notify, Webhook
 
@@ -84,6 +84,11 @@ class Config:
     def images(self) -> Mapping[str, Image]:
         """The root file systems that workers may name."""
         return self.root.image
+
+    @property
+    def secrets(self) -> Secrets:
+        """Where the secrets come from."""
+        return self.root.secrets
 
     @property
     def controller(self) -> Controller:

@@ -259,6 +259,18 @@ class VcsSection(Section):
     sources: Sources = Field(default_factory=Sources)
 
 
+class Secrets(Section):
+    """The secrets of the namespace, which are in `$BYOCI_HOME/NAMESPACE/secrets`."""
+
+    branch: Trunk | None = Field(
+        default=None,
+        description="A private branch of this namespace alone that the folder is a working copy of: `byoci host "
+        "secrets` takes what is new there before, and puts what it made there afterwards. Never one of the "
+        "definition's repository. Unset: a folder of its own.",
+    )
+    vcs: Annotated[str, one_of(VCS_KINDS)] = Field(default="git", description='What the branch is of: "git" or "bzr".')
+
+
 def _worker_tables(value: object) -> object:
     return {"default": {}, **value} if isinstance(value, dict) else value
 
@@ -272,6 +284,7 @@ class Root(Section):
         default_factory=dict, validate_default=True
     )
     image: Mapping[Name, Image] = Field(default_factory=dict)
+    secrets: Secrets = Field(default_factory=Secrets)
     controller: Controller = Field(default_factory=Controller)
     agent: Mapping[AgentName, Agent] = Field(default_factory=dict)
     monitor: Monitor = Field(default_factory=Monitor)

@@ -7,6 +7,7 @@ these fields, `*` for all that a level has, `{FROM,TO}` for a part of a list.
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Bean | Callable
 
 _DEEPEST: Final = 24
 _LONGEST: Final = 20_000
+_OFTEN: Final = 200  # characters of a tree that is worth to be kept
 _MOST_DEPTH: Final = 10
 _PATIENCE: Final = 5.0  # seconds for one answer
 _deadline: ContextVar[float] = ContextVar("_deadline", default=float("inf"))  # of `time.monotonic`
@@ -66,10 +68,17 @@ def parse_tree(text: str) -> Tree:
     """The tree that a request's `tree` parameter writes. Raises `UsageError` where it writes none."""
     if len(text) > _LONGEST:
         raise UsageError(f"a tree of {len(text)} characters is too long")
+    return _parsed_again(text) if len(text) <= _OFTEN else _parsed(text)
+
+
+def _parsed(text: str) -> Tree:
     fields, end = _tree_fields(text, 0, 0)
     if end != len(text):
         raise _wrong_tree(text, end)
     return Tree(fields)
+
+
+_parsed_again = functools.lru_cache(100)(_parsed)  # clients that wait for something ask for the same again and again
 
 
 def _tree_fields(text: str, at: int, depth: int) -> tuple[dict[str, Tree], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from dataclasses import replace
@@ -13,7 +14,6 @@ from byoci.controller.aftermath import culprits, deliver, discard, drop_build, m
 from byoci.controller.agents import Agent, Gate
 from byoci.controller.bounds import USUAL, Bounds
 from byoci.controller.catalog import Catalog, DisabledError, MissingError
-from byoci.controller.checkout import MORE
 from byoci.controller.job import Result
 from byoci.controller.nodexml import OWN, Node, read_node, write_node
 from byoci.controller.places import Places
@@ -21,7 +21,7 @@ from byoci.controller.plans import job_url, make_plan, parameters_of, secret_nam
 from byoci.controller.polling import has_news
 from byoci.controller.queueing import Queue
 from byoci.controller.rows import NodeRow, Request
-from byoci.controller.running import Running
+from byoci.controller.running import Running, free_turn
 from byoci.controller.state import STATE_FILE, State
 from byoci.controller.told import checked_end
 from byoci.controller.triggers import BY_CHANGE, BY_TIMER, Relations, Timers, started_by
@@ -87,7 +87,8 @@ class Controller:
             self.state.save_node(NodeRow(OWN, write_node(Node(OWN, root=str(self.places.home / "agent")))))
             rows = self.state.nodes()
         for build in self.state.running():
-            self.running[build.id] = Running(build, self.catalog.job(build.job), self.places, self.bounds)
+            turn = (self.state.plan(build.id) or {}).get("turn", 1)
+            self.running[build.id] = Running(build, self.catalog.job(build.job), self.places, self.bounds, turn)
         for row in rows:
             self._connect(row)
         self._spawn(self._keep_scheduling())
@@ -139,6 +140,7 @@ class Controller:
             request.user,
             request.again,
             secret_names(job),
+            request.times,
         )
         wait = (job.quiet or 0) if delay is None else delay
         queued = self.state.enqueue(path, wish, time.time() + wait, asked=asked)
@@ -321,19 +323,23 @@ class Controller:
         """Start what can start; gives the seconds until a quiet period ends, None where nobody waits for that."""
         seats, wait = self.queue.turn()
         for seat in seats:
-            row = self.state.begin(seat.queued, seat.node, seat.executor)
-            running = Running(row, self.catalog.job(row.job), self.places, self.bounds)
+            turn = free_turn(self.running.values(), seat.queued.job, seat.node)
+            row = self.state.begin(seat.queued, seat.node, seat.executor, functools.partial(self._plan, turn))
+            running = Running(row, self.catalog.job(row.job), self.places, self.bounds, turn)
             self.running[row.id] = running
             self._spawn(self._start(self.agents[seat.node], running))
         return wait
 
+    def _plan(self, turn: int, row: BuildRow) -> dict[str, Any]:
+        """What a build that begins has to do."""
+        job = self.catalog.job(row.job)
+        built = self.state.revisions(row.job) if job.scm else []
+        return make_plan(job, row, self.nodes[row.node], self.url, turn, built, self.bounds)
+
     async def _start(self, agent: Agent, running: Running) -> None:
         plan = self.state.plan(running.row.id)
-        if plan is None:
-            turns = [r for r in self.running.values() if (r.row.job, r.row.node) == (running.row.job, running.row.node)]
-            turn = running.take_turn(turns)
-            built = self.state.revisions(running.row.job) if running.job.scm else []
-            plan = make_plan(running.job, running.row, agent.node, self.url, turn, built, self.bounds)
+        if plan is None:  # it was begun by an earlier byoci
+            plan = self._plan(running.turn, running.row)
             self.state.save_plan(running.row.id, plan)
         await running.start(agent, plan)
         if running.stopping:  # somebody asked for it while there was no connection
@@ -360,7 +366,7 @@ class Controller:
                 outcome = await running.end(agent, ended)
                 running.result, facts = outcome or (Result.ABORTED, {"lost": True})
                 if not running.dropped:
-                    facts |= culprits(self.state.before(row, tuple(Result)), running.changes)
+                    facts |= culprits(self.state.previous(row), running.changes)
                     row = self.state.finish(row, running.result, facts)
                     self._follow_up(running, row, lost=outcome is None)
             except (UnavailableError, OSError) as error:  # a full disk, for example: the agent has it all still
@@ -379,15 +385,15 @@ class Controller:
         url = f"{self.url}{job_url(row.job)}{row.number}/"
         for mail in mails(self.state, running.job, row, url, running.end_of_log()):
             self._spawn(deliver(mail))
-        for path, given, request in started_by(self.catalog, running.job, row, running.environment, running.texts):
-            self._submit_quietly(path, given, request)
-        if MORE in running.environment:  # of the branches that its job builds, others have new revisions, too
-            self._submit_quietly(row.job, {}, BY_CHANGE)
+        for wish in started_by(self.catalog, running.job, row, running.environment, running.texts):
+            self._submit_quietly(*wish)
         discard(self.state, self.places, running.job.discarder, row.job)
 
-    def _submit_quietly(self, path: str, given: Mapping[str, str], request: Request) -> Queued | None:
+    def _submit_quietly(
+        self, path: str, given: Mapping[str, str], request: Request, delay: float | None = None
+    ) -> Queued | None:
         try:
-            return self.submit(path, given, request)
+            return self.submit(path, given, request, delay=delay)
         except ByociError as error:  # of a job that cannot be, or a full disk: the others are started all the same
             _log.warning("%s is not started: %s", path, error)
             return None

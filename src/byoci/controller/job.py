@@ -160,17 +160,6 @@ class AfterSteps:
 
 
 @dataclass(frozen=True, slots=True)
-class Publishing:
-    """What is done at the end of a build where a condition holds."""
-
-    condition: Condition
-    downstream: tuple[Downstream, ...] = ()
-    cleanup: tuple[Cleanup, ...] = ()
-    mailings: tuple[Mailing, ...] = ()
-    on_unclear: OnUnclear = OnUnclear.FAIL
-
-
-@dataclass(frozen=True, slots=True)
 class Patterns:
     """Files of a workspace: patterns as Ant has them (`*`, `?`, `**`), less those that `excludes` match."""
 
@@ -288,6 +277,48 @@ class Mailing:
     individuals: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What is done at the end of a build where a condition holds."""
+
+    condition: Condition
+    downstream: tuple[Downstream, ...] = ()
+    cleanup: tuple[Cleanup, ...] = ()
+    mailings: tuple[Mailing, ...] = ()
+    on_unclear: OnUnclear = OnUnclear.FAIL
+    artifacts: tuple[Artifacts, ...] = ()
+    tests: tuple[TestReports, ...] = ()
+
+    @property
+    def kept(self) -> tuple[Artifacts | TestReports, ...]:
+        """What files are kept of, in the order of their groups."""
+        return (*self.artifacts, *self.tests)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A build that failed is done again, with the same parameters.
+
+    unstable  whether also one that is unstable
+    most      how often at most, one after the other; 0 for as often as it fails
+    seconds   to wait; `progressive`: that many more each time than the time before, but never more than `longest`
+    longest   0 for any
+    """
+
+    unstable: bool = False
+    most: int = 0
+    seconds: int = 0
+    progressive: bool = False
+    longest: int = 0
+
+    def delay(self, times: int) -> int:
+        """How long to wait, where it was done again so many times."""
+        if not self.progressive:
+            return self.seconds
+        found = self.seconds * (1 + times * (times + 1) // 2)
+        return min(found, self.longest) if self.longest else found
+
+
 Step: TypeAlias = Shell | Inject | Conditional | Trigger
 
 
@@ -337,4 +368,16 @@ class Job:
     cleanup: tuple[Cleanup, ...] = ()
     mailings: tuple[Mailing, ...] = ()
     publishing: tuple[Publishing, ...] = ()
+    retry: Retry | None = None
     priority: int = 3
+
+    @property
+    def has_tests(self) -> bool:
+        """Whether any of its builds may have test reports."""
+        return bool(self.tests) or any(publishing.tests for publishing in self.publishing)
+
+    @property
+    def kept(self) -> tuple[Artifacts | TestReports, ...]:
+        """Everything that its builds keep files of, in the order of the groups that agents are told of."""
+        own: tuple[Artifacts | TestReports, ...] = (*self.artifacts, *self.tests)
+        return own + tuple(kept for publishing in self.publishing for kept in publishing.kept)

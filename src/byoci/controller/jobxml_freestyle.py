@@ -85,7 +85,8 @@ def _project(part: Part) -> Job:
 def _after_what_it_needs(part: Part, found: Mapping[str, Any]) -> None:
     """Steps after the others are done before test reports and artifacts are judged; none may depend on that."""
     fair = {Result.SUCCESS, Result.UNSTABLE}
-    if any(fair & after.results not in (fair, set()) for after in found.get("after", ())) and found.get("tests"):
+    tests = found.get("tests") or any(publishing.tests for publishing in found.get("publishing", ()))
+    if any(fair & after.results not in (fair, set()) for after in found.get("after", ())) and tests:
         part.refuse("has steps after the build that depend on test reports, which are read after them", "publishers")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.config.network import MAIL_ADDRESS
-from byoci.controller.job import Artifacts, Cleanup, Fingerprints, Mailing, Patterns, Result, TestReports
+from byoci.controller.job import Artifacts, Cleanup, Fingerprints, Mailing, Patterns, Result, Retry, TestReports
 from byoci.controller.jobxml_after import read_flexible, read_post_build
 from byoci.controller.jobxml_downstream import read_parameterized, read_trigger
 from byoci.controller.jobxml_steps import job_names, read_sweep
@@ -70,17 +70,40 @@ def _clean_after(part: Part) -> dict[str, Any]:
     return {"cleanup": (Cleanup(frozenset(results), read_sweep(part)),)}
 
 
-_TELLING: Final = {  # what has nothing to collect, and may depend on a condition
+def _retry(part: Part) -> dict[str, Any]:
+    part.only("checkRegexp", "false")
+    part.text("regexpForRerun")
+    part.only("rerunMatrixPart", "false")
+    unstable, most = part.flag("rerunIfUnstable"), part.number("maxSchedule") or 0
+    delay = part.part("delay")
+    kind = delay.name if delay else ""
+    if delay is None or kind == f"{_NAGINATOR}FixedDelay":
+        found = Retry(unstable, most, (delay.number("delay") if delay else 0) or 0)
+    elif kind == f"{_NAGINATOR}ProgressiveDelay":
+        found = Retry(
+            unstable, most, delay.number("increment") or 0, progressive=True, longest=delay.number("max") or 0
+        )
+    else:
+        delay.refuse("is not known to the controller")
+        found = Retry()
+    if delay:
+        delay.end()
+    return {"retry": found}
+
+
+_NAGINATOR: Final = "com.chikli.hudson.plugin.naginator."
+_CONDITIONAL: Final = {  # what may depend on a condition
     "hudson.tasks.BuildTrigger": read_trigger,
     "hudson.plugins.parameterizedtrigger.BuildTrigger": read_parameterized,
     "hudson.plugins.ws__cleanup.WsCleanup": _clean_after,
     "hudson.tasks.Mailer": _mail,
-}
-PUBLISHERS: Final = {
-    **_TELLING,
     "hudson.tasks.ArtifactArchiver": _artifacts,
     "hudson.tasks.junit.JUnitResultArchiver": _junit,
+}
+PUBLISHERS: Final = {
+    **_CONDITIONAL,
     "hudson.tasks.Fingerprinter": _fingerprints,
-    "org.jenkins__ci.plugins.flexible__publish.FlexiblePublisher": lambda part: read_flexible(part, _TELLING),
+    f"{_NAGINATOR}NaginatorPublisher": _retry,
+    "org.jenkins__ci.plugins.flexible__publish.FlexiblePublisher": lambda part: read_flexible(part, _CONDITIONAL),
     "org.jenkinsci.plugins.postbuildscript.PostBuildScript": read_post_build,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -60,6 +61,11 @@ def join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
+@functools.lru_cache(10_000)
+def _quoted(name: str) -> str:
+    return quote(name, safe=" ()+,=~'")
+
+
 class Places:
     """The files of builds: `jobs/PATH/builds/NUMBER/{log,files/}` below the controller's state folder."""
 
@@ -68,14 +74,11 @@ class Places:
 
     def job(self, path: str) -> Path:
         """A job's or folder's files."""
-        folder = self.home
-        for name in path.split("/"):
-            folder = folder / "jobs" / quote(name, safe=" ()+,=~'")
-        return folder
+        return self.home.joinpath(*(word for name in path.split("/") for word in ("jobs", _quoted(name))))
 
     def build(self, job: str, number: int) -> Path:
         """A build's files."""
-        return self.job(job) / "builds" / str(number)
+        return self.job(job).joinpath("builds", str(number))
 
     def log(self, job: str, number: int) -> Path:
         """What a build printed."""

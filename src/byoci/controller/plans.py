@@ -103,6 +103,7 @@ def make_plan(
     return {
         "header": f"{build.request.cause}\nBuilding on {node.shown} in workspace {{workspace}}",
         "workspace": workspace + (f"@{turn}" if turn > 1 else ""),
+        "turn": turn,
         "clean": [sweep_dict(sweep) for sweep in job.clean_before],
         "environment": environment_of(build, node, url) | dict(job.secrets),
         "before": [inject.content for inject in job.environment],
@@ -119,10 +120,7 @@ def make_plan(
             for after in job.after
         ],
         "conditions": [steps.condition(publishing.condition) for publishing in job.publishing],
-        "keep": [
-            *(_group(artifacts.files) for artifacts in job.artifacts),
-            *(_group(tests.files) for tests in job.tests),
-        ],
+        "keep": [_group(kept.files) for kept in job.kept],
         "prints": [_group(prints.files) for prints in job.fingerprints],
         "read": sorted({file.path for downstream in _all_downstream(job) for file in downstream.files}),
     }

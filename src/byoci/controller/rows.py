@@ -21,6 +21,7 @@ class Request:
     cause    a sentence: "Started by user alice"
     kind     the class of the cause, for the API
     again    whether it is the second try of a build whose agent was lost
+    times    how often it was done again before, since it failed
     secrets  names of the parameters whose values are never shown
     """
 
@@ -30,16 +31,18 @@ class Request:
     user: str = ""
     again: bool = False
     secrets: tuple[str, ...] = ()
+    times: int = 0
 
     def as_json(self) -> str:
         """To be read by `from_json`."""
-        return json.dumps([dict(self.parameters), self.cause, self.kind, self.user, self.again, list(self.secrets)])
+        told = [dict(self.parameters), self.cause, self.kind, self.user, self.again, list(self.secrets)]
+        return json.dumps([*told, self.times] if self.times else told)
 
     @classmethod
     def from_json(cls, text: str) -> Request:
         """What `as_json` wrote."""
-        parameters, cause, kind, user, again, hidden = json.loads(text)
-        return cls(parameters, cause, kind, user, again, tuple(hidden))
+        parameters, cause, kind, user, again, hidden, *times = json.loads(text)
+        return cls(parameters, cause, kind, user, again, tuple(hidden), *times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +117,15 @@ def build_row(row: tuple[Any, ...]) -> BuildRow:
         json.loads(facts) if facts else None,
         description,
     )
+
+
+_ENDED: Final = tuple(Result)
+LAST: Final[Mapping[str, tuple[Result, ...] | None]] = {  # None: whatever the result is, and also without one
+    "lastBuild": None,
+    "lastCompletedBuild": _ENDED,
+    "lastSuccessfulBuild": (Result.SUCCESS, Result.UNSTABLE),
+    "lastStableBuild": (Result.SUCCESS,),
+    "lastUnstableBuild": (Result.UNSTABLE,),
+    "lastFailedBuild": (Result.FAILURE,),
+    "lastUnsuccessfulBuild": tuple(result for result in _ENDED if result is not Result.SUCCESS),
+}

@@ -14,7 +14,7 @@ from byoci.controller.asking import answer_to
 from byoci.controller.bounds import USUAL, Bounds
 from byoci.controller.changes import read_changes, save_changes
 from byoci.controller.job import Result
-from byoci.controller.results import judge, publishing, worse
+from byoci.controller.results import judge, worse
 from byoci.errors import UnavailableError, of_bug
 from byoci.log import shown
 
@@ -40,25 +40,27 @@ class Running:
 
     The log here is a copy of the agent's: its length tells from where on the agent goes on, so a controller that was
     killed at any point leaves nothing out and writes nothing twice.
+
+    turn  of several builds of the job on one node at once
     """
 
-    def __init__(self, row: BuildRow, job: Job, places: Places, bounds: Bounds = USUAL) -> None:
+    def __init__(self, row: BuildRow, job: Job, places: Places, bounds: Bounds = USUAL, turn: int = 1) -> None:
         self.row = row
         self.job = job
+        self.turn = turn
         self.environment: dict[str, str] = {}
         self.texts: dict[str, str] = {}  # files of parameters for jobs downstream
         self.result = Result.NOT_BUILT  # until it has ended
-        self.turn = 1  # of several builds of the job on one node at once
         self.stopping = ""  # who asked for its end
         self.given_up = False  # its agent stayed away
         self.dropped = False  # its job was deleted meanwhile
         self.changes: list[Change] = []
-        self._log = places.log(row.job, row.number)
+        folder = places.build(row.job, row.number)
         self._changes = places.changes(row.job, row.number)
         self._files = places.files(row.job, row.number)
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(self._log, flags, 0o600)
+        self._descriptor = os.open(places.log(row.job, row.number), flags, 0o600)
         self.size = os.fstat(self._descriptor).st_size
         # The agent keeps to them, too, and adds words of its own to the log; but it is a machine of others.
         self._most = bounds.log + _WORDS
@@ -75,12 +77,6 @@ class Running:
             await agent.send(do="follow", build=name, offset=self.size)
         else:
             await agent.send(do="start", build=name, plan=plan)
-
-    def take_turn(self, builds: Iterable[Running]) -> int:
-        """The lowest number that no other one of `builds` has; they are those of the job on that node."""
-        others = {other.turn for other in builds if other is not self}
-        self.turn = min(set(range(1, len(others) + 2)) - others)
-        return self.turn
 
     @property
     def name(self) -> str:
@@ -166,9 +162,8 @@ class Running:
             await self._fetched.wait()
         # A thread takes longer than to look at nothing.
         kept = any(ended["files"])
-        result, lines, facts = await asyncio.to_thread(self._judge, ended) if kept else self._judge(ended)
-        self.job, result, told = publishing(self.job, ended.get("conditions", ()), result)
-        lines += told
+        judged = await asyncio.to_thread(self._judge, ended) if kept else self._judge(ended)
+        self.job, result, lines, facts = judged
         if self._full:
             lines.append("Not all files were taken from the agent: they are too many or too large")
             result = worse(result, Result.FAILURE)
@@ -182,7 +177,7 @@ class Running:
         self._say("\n".join([*lines, f"Finished: {result}"]), self.size)
         return result, facts
 
-    def _judge(self, ended: dict[str, Any]) -> tuple[Result, list[str], dict[str, Any]]:
+    def _judge(self, ended: dict[str, Any]) -> tuple[Job, Result, list[str], dict[str, Any]]:
         """As `judge`; what goes wrong there beyond what the system can help is the build's failure, and its end."""
         try:
             request = self.row.request
@@ -192,7 +187,7 @@ class Running:
             raise
         except Exception as error:  # noqa: BLE001 - a build must end, whatever its files make of us
             _log.exception("the end of %s #%s", self.row.job, self.row.number)
-            return Result.FAILURE, [str(of_bug(error))], {}
+            return self.job, Result.FAILURE, [str(of_bug(error))], {}
 
     def _say(self, text: str, offset: int) -> None:
         data = f"{shown(text) if chr(27) in text else text}\n".encode("utf-8", "backslashreplace")
@@ -211,6 +206,12 @@ class Running:
             os.close(self._descriptor)
             self._descriptor = -1
         self.tell()
+
+
+def free_turn(builds: Iterable[Running], job: str, node: str) -> int:
+    """The lowest number that none of the job's builds on that node has: each has a workspace of its own."""
+    taken = {build.turn for build in builds if (build.row.job, build.row.node) == (job, node)}
+    return min(set(range(1, len(taken) + 2)) - taken)
 
 
 def log_size(path: Path) -> int:

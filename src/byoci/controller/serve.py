@@ -18,7 +18,7 @@ from byoci.controller.controller import Controller
 from byoci.controller.loopback import Loopback
 from byoci.controller.places import LOOPBACK
 from byoci.errors import UnavailableError
-from byoci.identity.access import Access
+from byoci.identity.access import OWN_TOKEN, Access
 from byoci.identity.people import People
 from byoci.web import systemd
 from byoci.web.serving import ADDRESS_FILE, listening
@@ -83,7 +83,7 @@ def _first_person(home: Path, access: Access) -> None:
     """Who administers, with a token that only this unix user can read; made again where it is gone or revoked."""
     path = home / TOKEN_FILE
     if not path.exists() or not access.is_token(ADMINISTRATOR, path.read_text(encoding="utf-8").strip()):
-        token, _ = access.make_token(ADMINISTRATOR, "made by the controller at its start")
+        token, _ = access.make_token(ADMINISTRATOR, OWN_TOKEN)
         _write(path, token)
 
 

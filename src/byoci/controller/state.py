@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from byoci.controller.job import Result
 from byoci.controller.migrations import MIGRATIONS
 from byoci.controller.recent import Recent
-from byoci.controller.rows import BUILD_COLUMNS, BuildRow, Item, NodeRow, Queued, Request, build_row
+from byoci.controller.rows import BUILD_COLUMNS, LAST, BuildRow, Item, NodeRow, Queued, Request, build_row
 from byoci.identity.sessions import Sessions
 from byoci.sqlite import open_database
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    PlanOf = Callable[[BuildRow], Mapping[str, Any] | None]
 
 STATE_FILE: Final = "controller.sqlite"
 KIND: Final = "controller"
@@ -217,8 +218,8 @@ class State:
 
     # Builds
 
-    def begin(self, queued: Queued, node: str, executor: int) -> BuildRow:
-        """Turn a wish into a build, which is running from now on."""
+    def begin(self, queued: Queued, node: str, executor: int, plan: PlanOf = lambda _: None) -> BuildRow:
+        """Turn a wish into a build, which is running from now on; `plan` tells what `save_plan` would be told."""
         with self._database.writing():
             query = "UPDATE item SET following = following + 1 WHERE path = ? RETURNING following - 1"
             (number,) = self._database.execute(query, (queued.job,)).fetchone()
@@ -229,13 +230,15 @@ class State:
             )
             assert cursor.lastrowid is not None
             self._database.execute("UPDATE queued SET build = ? WHERE id = ?", (cursor.lastrowid, queued.id))
+            row = BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
+            self.save_plan(row.id, plan(row))
         self.recent.forget(queued.job)
         self._waiting.pop(queued.id, None)
-        return BuildRow(cursor.lastrowid, queued.job, number, queued.id, queued.request, node, executor, now)
+        return row
 
-    def save_plan(self, build: int, plan: Mapping[str, Any]) -> None:
+    def save_plan(self, build: int, plan: Mapping[str, Any] | None) -> None:
         """What the build does, so that another process of the controller can go on with it."""
-        with self._database.writing():
+        if plan is not None:
             self._database.execute("UPDATE build SET plan = ? WHERE id = ?", (json.dumps(plan), build))
 
     def plan(self, build: int) -> dict[str, Any] | None:
@@ -356,6 +359,11 @@ class State:
         newest = max((number for number in found if number is not None), default=None)
         return None if newest is None else self.build(build.job, newest)
 
+    def previous(self, build: BuildRow) -> BuildRow | None:
+        """The newest build before that one which ended, however it did."""
+        where = "job = ? AND number < ? AND ended IS NOT NULL ORDER BY number DESC LIMIT 1"
+        return next(iter(self._builds(where, build.job, build.number)), None)
+
     def following(self, job: str) -> int:
         """The number of the job's next build."""
         row = self._database.execute("SELECT following FROM item WHERE path = ?", (job,)).fetchone()
@@ -384,15 +392,3 @@ class State:
     def _builds(self, where: str, *values: object) -> list[BuildRow]:
         rows = self._database.execute(f"SELECT {BUILD_COLUMNS} FROM build WHERE {where}", values)  # noqa: S608
         return [build_row(row) for row in rows]
-
-
-_ENDED: Final = tuple(Result)
-LAST: Final[Mapping[str, tuple[Result, ...] | None]] = {  # None: whatever the result is, and also without one
-    "lastBuild": None,
-    "lastCompletedBuild": _ENDED,
-    "lastSuccessfulBuild": (Result.SUCCESS, Result.UNSTABLE),
-    "lastStableBuild": (Result.SUCCESS,),
-    "lastUnstableBuild": (Result.UNSTABLE,),
-    "lastFailedBuild": (Result.FAILURE,),
-    "lastUnsuccessfulBuild": tuple(result for result in _ENDED if result is not Result.SUCCESS),
-}

@@ -6,7 +6,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from byoci.controller.checkout import MORE
 from byoci.controller.cron import parse_crontab
+from byoci.controller.job import Result
 from byoci.controller.plans import downstream_request, handed_on
 from byoci.controller.rows import Request
 from byoci.controller.schedule import Kin
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 BY_TIMER: Final = Request({}, "Started by timer", "hudson.triggers.TimerTrigger$TimerTriggerCause")
 BY_CHANGE: Final = Request({}, "Started by an SCM change", "hudson.triggers.SCMTrigger$SCMTriggerCause")
+AGAIN: Final = "com.chikli.hudson.plugin.naginator.NaginatorCause"
 _LATE = timedelta(minutes=1)  # what is due is started after a pause of the controller, unless it was a long one
 
 
@@ -63,8 +66,9 @@ class Timers:
 
 def started_by(
     catalog: Catalog, job: Job, build: BuildRow, environment: Mapping[str, str], texts: Mapping[str, str]
-) -> Iterator[tuple[str, Mapping[str, str], Request]]:
-    """The jobs that are started since this build ended: their paths, parameters, and the reason.
+) -> Iterator[tuple[str, Mapping[str, str], Request, float | None]]:
+    """The jobs that are started since this build ended: their paths, parameters, the reason, and seconds to wait, if
+    these are not the job's own.
 
     environment  what the build set, which parameters for jobs downstream may name
     texts        the files that hold parameters for them
@@ -76,12 +80,28 @@ def started_by(
         given = handed_on(downstream, build, environment, texts)
         if build.result in downstream.results and given is not None:
             for name in downstream.jobs:
-                yield catalog.resolve(name, folder), given, request
+                yield catalog.resolve(name, folder), given, request, None
     for path, other in catalog.jobs.items():
         for upstream in other.upstream:
             names = {catalog.resolve(name, path.rpartition("/")[0]) for name in upstream.jobs}
             if build.job in names and build.result.rank <= upstream.worst.rank:
-                yield path, {}, request
+                yield path, {}, request, None
+    if again := _retried(job, build):
+        yield build.job, build.request.parameters, *again
+    if MORE in environment:  # of the branches that its job builds, others have new revisions, too
+        yield build.job, {}, BY_CHANGE, None
+
+
+def _retried(job: Job, build: BuildRow) -> tuple[Request, int] | None:
+    """That a build is done again since it failed, and the seconds to wait; None where it is not."""
+    retry, times = job.retry, build.request.times
+    bad = build.result is Result.FAILURE or (retry and retry.unstable and build.result is Result.UNSTABLE)
+    if retry is None or not bad or (retry.most and times >= retry.most):
+        return None
+    what = "was unstable" if build.result is Result.UNSTABLE else "failed"
+    cause = f"Started again after build number {build.number} {what}"
+    request = Request(build.request.parameters, cause, AGAIN, secrets=build.request.secrets, times=times + 1)
+    return request, retry.delay(times)
 
 
 class Relations:
@@ -100,7 +120,7 @@ class Relations:
 
     def kin_of(self, paths: Iterable[str]) -> dict[str, Kin]:
         """The jobs above and below those of `paths` that wait for others, all the way."""
-        wanted = {path for path in paths if _waits(self._catalog.jobs[path])}
+        wanted = {path for path in set(paths) if _waits(self._catalog.jobs[path])}
         if not wanted:
             return {}
         self._renew()

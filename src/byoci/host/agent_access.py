@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from typing import TYPE_CHECKING, Final
 
 from byoci import keys
@@ -16,7 +17,7 @@ from byoci.controller import background, known_hosts
 from byoci.controller.client import TOKEN_FILE
 from byoci.controller.places import HOST_KEY, HOSTS_FILE, KEY_FILE, LOOPBACK, SSHD
 from byoci.durable import locked, replace
-from byoci.errors import ByociError, UsageError, of_system
+from byoci.errors import ByociError, UnavailableError, UsageError, of_system
 from byoci.host import agent_link, secrets
 from byoci.host.agent_places import Journal, Place, wanted
 from byoci.host.secrets import Finding
@@ -74,6 +75,7 @@ class AgentAccess:
         self._home = home
         self._namespace = namespace
         self._administration = folder / secrets.ADMINISTRATION_KEY
+        self._older = secrets.older(self._administration)  # while a new one has yet to take its place
         self._key = folder / secrets.CONTROLLER_KEY
         self._journal = Journal(folder)
         self._wanted = wanted(agents, home, namespace)
@@ -98,12 +100,20 @@ class AgentAccess:
             if self._in_use() == self._new():
                 rows |= self._each(self._finish, good, rows)
             rows |= self._each(self._revoke, gone)
+            if not self._journal.agents() - set(self._wanted) and all(row.error is None for row in rows.values()):
+                self._forget_older([row.agent for row in rows.values()])
         return list(rows.values())
+
+    def _forget_older(self, done: Sequence[str]) -> None:
+        """The older administration key is good nowhere any more, where all agents have seen this."""
+        if set(done) >= set(self._wanted):
+            for left in (self._older, keys.public_file(self._older)):
+                left.unlink(missing_ok=True)
 
     @property
     def unfinished(self) -> bool:
-        """Whether the controller still uses another key than the one that it is to use."""
-        return self._in_use() != self._new()
+        """Whether the controller, or an administrator, still has another key than the one that is to be used."""
+        return self._in_use() != self._new() or self._older.exists()
 
     def _new(self) -> str:
         return keys.public_half(self._key)
@@ -139,6 +149,7 @@ class AgentAccess:
         place = self._wanted[name]
         self._journal.add(name, place)
         changed = self._authorize(name, place, sorted({self._in_use(), self._new()}))
+        changed |= self._renew_administration(place)
         hosts = self._home / HOSTS_FILE
         if name == LOOPBACK:  # whose host key is pinned by whoever runs its sshd
             if background.find(self._home):
@@ -181,10 +192,41 @@ class AgentAccess:
             ) from error
         self._journal.remove(name, place)
 
+    def _administrator(self, place: Place) -> Path:
+        """The administration key that is good there: the new one, or where it is not there yet the older one."""
+        if place.administrator and self._older.exists():
+            administrator = replace_fields(place, user=place.administrator)
+            try:
+                agent_link.prove(administrator, self._administration)
+            except UnavailableError:
+                return self._older
+        return self._administration
+
+    def _renew_administration(self, place: Place) -> bool:
+        """The new administration key at who sets the agent up, seen to work; then the older one is taken out."""
+        if not place.administrator or not self._older.exists():
+            return False
+        new, old = keys.public_half(self._administration), keys.public_half(self._older)
+        if new == old:
+            return False
+        administrator = replace_fields(place, user=place.administrator)
+        request = {
+            "user": place.administrator,
+            "group": place.group,
+            "file": (place.file or None) if place.administrator == place.user else None,
+            "owner": f"{owner(self._folder, self._namespace)}:administration",
+            "keys": [new],
+            "own": "",
+        }
+        added = agent_link.ask(administrator, self._administrator(place), request)
+        agent_link.prove(administrator, self._administration)
+        taken = agent_link.ask(administrator, self._administration, {**request, "revoked": [old]})
+        return bool(added["changed"] or taken["changed"])
+
     def _authorize(self, name: str, place: Place, public: list[str]) -> bool:
         answer = agent_link.ask(
             place,
-            self._administration,
+            self._administrator(place),
             {
                 "user": place.user,
                 "group": place.group,

@@ -21,7 +21,7 @@ import hashlib
 import secrets
 import stat
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +30,7 @@ from byoci.config.paths import NAMESPACES
 from byoci.controller.places import LOOPBACK
 from byoci.durable import locked, replace
 from byoci.errors import ByociError, UsageError
+from byoci.host.secrets_branch import NAMESPACE, VCS_FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,11 +42,17 @@ ADMINISTRATION_KEY: Final = "administration_ed25519"
 CONTROLLER_KEY: Final = "controller/controller_ed25519"
 LOOPBACK_HOST_KEY: Final = f"agents/{LOOPBACK}/host_ed25519"
 _PAIRS: Final = (LANDING_KEY, ADMINISTRATION_KEY, CONTROLLER_KEY, LOOPBACK_HOST_KEY)
-_RANDOM: Final = {SITE: 8, "controller/webhook": 32}  # bytes
 _HOOKS: Final = "notify"
+WEBHOOK: Final = "controller/webhook"
+_RANDOM: Final = {SITE: 8, WEBHOOK: 32}  # bytes
 _EXPIRES: Final = ".expires"
-_PUBLIC: Final = (".pub", _EXPIRES, "ssh_config", "known_hosts")  # ends of names of what is no secret
+_PUBLIC: Final = (".pub", _EXPIRES, "ssh_config", "known_hosts", NAMESPACE)  # ends of names of what is no secret
 _LARGEST: Final = 1 << 20  # bytes of a secret
+ROTATED: Final = ("controller", "administration", "webhook", "token")
+"""The names of what can be made anew."""
+_WEBHOOK_STAYS: Final = timedelta(days=7)  # the older one beside the new one, for people to tell forges the new one
+OLDER: Final = ".older"
+"""The end of the name of a secret in whose place another one was put, and which is good until that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ def make(folder: Path, namespace: str, hooks: Iterable[str] = ()) -> list[str]:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(folder):
+        _drop_expired(folder)
         made = [
             path for path in _PAIRS if keys.make_pair(_private(folder, path), f"byoci {namespace} {Path(path).name}")
         ]
@@ -81,22 +89,59 @@ def make(folder: Path, namespace: str, hooks: Iterable[str] = ()) -> list[str]:
     return made
 
 
-def rotate(folder: Path, namespace: str) -> bool:
-    """Put a new controller key in the place of the old one; whether it was done.
+def rotate(folder: Path, namespace: str, name: str = "controller") -> str:
+    """Put a new secret in the place of an old one; the path of the new one. `name` is one of `ROTATED` but token.
 
-    The controller goes on with its own copy of the old one until `update-agent-access` has seen the new one work at
-    every agent; before that there is nothing more to rotate.
+    Nobody is locked out. The controller goes on with its own copy of its old key until `update-agent-access` has seen
+    the new one work at every agent. Of the others the old one is kept beside the new one: the administration key until
+    `update-agent-access` has put the new one in its place, a webhook's for a week.
+    Done again before that, the oldest one stays, which is the one that others know. Killed at any moment it can be run
+    again.
     """
-    key = folder / CONTROLLER_KEY
     with locked(folder):
-        draft = key.with_name(f".{key.name}.next")
-        for left in (draft, keys.public_file(draft)):
-            left.unlink(missing_ok=True)
-        keys.make_pair(draft, f"byoci {namespace} {key.name}")
-        keys.public_file(key).unlink(missing_ok=True)  # it follows from the private one, which is whole at any moment
-        draft.replace(key)
-        keys.public_file(draft).unlink()
-        return keys.make_pair(key, "")
+        if name == "webhook":
+            _keep_older(folder / WEBHOOK)
+            last = datetime.now(UTC).date() + _WEBHOOK_STAYS
+            expires = folder / f"{WEBHOOK}{OLDER}{_EXPIRES}"
+            if not expires.exists():
+                replace(expires, f"{last}\n".encode())
+            replace(folder / WEBHOOK, f"{secrets.token_hex(_RANDOM[WEBHOOK])}\n".encode())
+            return WEBHOOK
+        path = {"controller": CONTROLLER_KEY, "administration": ADMINISTRATION_KEY}[name]
+        if name == "administration":
+            _keep_older(folder / path)
+            keys.make_pair(older(folder / path), "")
+        _replace_pair(folder / path, f"byoci {namespace} {Path(path).name}")
+    return path
+
+
+def _drop_expired(folder: Path) -> None:
+    """What was kept beside a newer one for a time that is over."""
+    for finding in _expired(folder):
+        if finding.kind == "expired" and finding.path.endswith(OLDER):
+            for left in (folder / finding.path, folder / f"{finding.path}{_EXPIRES}"):
+                left.unlink(missing_ok=True)
+
+
+def older(secret: Path) -> Path:
+    """Where the one is that was there before."""
+    return secret.with_name(f"{secret.name}{OLDER}")
+
+
+def _keep_older(secret: Path) -> None:
+    if not older(secret).exists():
+        replace(older(secret), secret.read_bytes())
+
+
+def _replace_pair(key: Path, comment: str) -> None:
+    draft = key.with_name(f".{key.name}.next")
+    for left in (draft, keys.public_file(draft)):
+        left.unlink(missing_ok=True)
+    keys.make_pair(draft, comment)
+    keys.public_file(key).unlink(missing_ok=True)  # it follows from the private one, which is whole at any moment
+    draft.replace(key)
+    keys.public_file(draft).unlink()
+    keys.make_pair(key, "")
 
 
 def site_id(folder: Path) -> str:
@@ -131,7 +176,7 @@ def _badly_kept(folder: Path) -> Iterator[Finding]:
     """Files and folders that others can reach, or that are no such things."""
     import os
 
-    for place in (folder, *sorted(folder.rglob("*"))) if folder.exists() else ():
+    for place in (folder, *_below(folder)) if folder.exists() else ():
         name = str(place.relative_to(folder))
         facts = place.lstat()
         loose = stat.S_IMODE(facts.st_mode) & (0o022 if place.name.endswith(_PUBLIC) else 0o077)
@@ -167,7 +212,7 @@ def _mismatched(folder: Path) -> Iterator[Finding]:
 
 def _expired(folder: Path) -> Iterator[Finding]:
     today = datetime.now(UTC).date()
-    for place in sorted(folder.rglob(f"*{_EXPIRES}")):
+    for place in (place for place in _below(folder) if place.name.endswith(_EXPIRES)):
         path = str(place.relative_to(folder)).removesuffix(_EXPIRES)
         text = place.read_text(encoding="utf-8", errors="replace").strip()
         try:
@@ -192,8 +237,14 @@ def _shared(folder: Path) -> Iterator[Finding]:
             yield Finding(path, "shared", details, "Remove one of them and make it anew.")
 
 
+def _below(folder: Path) -> list[Path]:
+    """All that is there, but for what version control keeps for itself."""
+    found = (place for place in folder.rglob("*") if place.relative_to(folder).parts[0] not in VCS_FOLDERS)
+    return sorted(found)
+
+
 def _digests(folder: Path) -> Iterator[tuple[str, str]]:
-    for place in sorted(folder.rglob("*")):
+    for place in _below(folder):
         with contextlib.suppress(OSError):
             public = place.name.endswith(_PUBLIC) or not stat.S_ISREG(place.lstat().st_mode)
             if not public and 0 < place.stat().st_size < _LARGEST:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from byoci.identity.sessions import Sessions
 
 CRUMB_FIELD: Final = "Jenkins-Crumb"
+OWN_TOKEN: Final = "made by the controller at its start"  # noqa: S105 - what such a token is called
 _TOKEN_BYTES: Final = 17
 SESSION: Final = 14 * 86400  # seconds until who signed in with a browser has to do so again
 

@@ -35,6 +35,12 @@ class Tokens:
             query = "DELETE FROM token WHERE person = ?1 AND substr(digest, 1, length(?2)) = ?2 AND length(?2) >= 32"
             self._database.execute(query, (person, start))
 
+    def drop_labelled(self, person: str, label: str, *, but: str) -> None:
+        """Forget a person's tokens of that label, but for the one whose digest begins so."""
+        with self._database.writing():
+            query = "DELETE FROM token WHERE person = ?1 AND label = ?2 AND substr(digest, 1, length(?3)) <> ?3"
+            self._database.execute(query, (person, label, but))
+
     def drop_all(self, person: str) -> None:
         """Forget all of a person's tokens."""
         with self._database.writing():

@@ -6,13 +6,16 @@ A webhook carries no decision. One that is genuine wakes the brain, which reads 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from starlette.requests import Request
 
@@ -30,13 +33,13 @@ _MOST: Final = 20  # bodies that are being read at once
 class Hooks:
     """Takes webhooks. It belongs to one event loop.
 
-    secret  what they are signed with; b"" refuses all of them
+    secrets gives what they may be signed with; nothing refuses all of them
     wake    is told the name of a forge of which something was heard
     """
 
-    def __init__(self, state: State, secret: bytes, wake: Callable[[str], None]) -> None:
+    def __init__(self, state: State, secrets: Callable[[], Sequence[bytes]], wake: Callable[[str], None]) -> None:
         self._state = state
-        self._secret = secret
+        self._secrets = secrets
         self._wake = wake
         self._hearing = 0
 
@@ -44,11 +47,12 @@ class Hooks:
         """A webhook of a forge, `known` if a project has it: the answer, as a status of HTTP and in words."""
         if request.method != "POST":
             return 405, "Webhooks are posted."
-        if not self._secret:
+        secrets = self._secrets()
+        if not secrets:
             return 503, "This site has no secret for webhooks: byoci host secrets makes it."
         try:
             body = await self._body(request)
-            _check(self._secret, request.headers, body)
+            _check(secrets, request.headers, body)
         except _RefusedError as error:
             return error.status, error.words
         if not known:  # and nobody else is told
@@ -80,6 +84,26 @@ class _RefusedError(Exception):
         self.words = words
 
 
+def secrets_of(file: Path, given: Path | None = None) -> list[bytes]:
+    """What webhooks may be signed with now; none where there is none yet.
+
+    file   holds it; the one before is in `FILE.older`, and counts too until the day in `FILE.older.expires`, so that
+           there is time to tell forges the new one
+    given  holds what counts in any case
+    """
+    older = file.with_name(f"{file.name}.older")
+    places = [*([given] if given else []), file]
+    found = []
+    with contextlib.suppress(OSError):  # there may be none, and a service may be kept from reading them
+        last = older.with_name(f"{older.name}.expires").read_text(encoding="ascii", errors="replace").strip()
+        if last >= datetime.now(UTC).date().isoformat():
+            places.append(older)
+    for place in places:
+        with contextlib.suppress(OSError):
+            found.append(place.read_bytes().strip())
+    return list(dict.fromkeys(filter(None, found)))
+
+
 async def _read(request: Request) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > LARGEST):
@@ -93,13 +117,14 @@ async def _read(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _check(secret: bytes, headers: Mapping[str, str], body: bytes) -> None:
+def _check(secrets: Sequence[bytes], headers: Mapping[str, str], body: bytes) -> None:
     """Whether it is the forge's.
 
     The signature comes first, compared in constant time: who does not know the secret learns nothing else.
     """
-    wanted = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(headers.get(SIGNATURE, "").encode("utf-8", "replace"), wanted.encode()):
+    given = headers.get(SIGNATURE, "").encode("utf-8", "replace")
+    wanted = ("sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest() for secret in secrets)
+    if not sum(hmac.compare_digest(given, one.encode()) for one in wanted):  # with all, so that time tells nothing
         raise _RefusedError(401, "The signature is not the forge's.")
     try:
         told = json.loads(body)

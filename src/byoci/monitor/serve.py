@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from byoci.monitor.notifying import Audience
     from byoci.monitor.watched import Watched
 
+_TURN: Final = 0.0005  # seconds that a thread has before another one's turn
 _OTHER_PORT: Final = "Choose another in the configuration: monitor.port, monitor.listen."
 
 
@@ -47,7 +49,7 @@ class Serving:
     port       0: any free one
     url        its address as people see it; "": the one that it listens at
     longest    seconds between two looks at a forge where nothing happens
-    secret     what webhooks are signed with; b"" where there is none, and none is taken
+    webhooks   gives what webhooks may be signed with; where there is nothing, none is taken
     audience   project → who is told its news
     people     the folder with those who may sign in
     permissions  who may see what at the dashboard
@@ -58,7 +60,7 @@ class Serving:
     port: int
     url: str
     longest: float
-    secret: bytes
+    webhooks: Callable[[], Sequence[bytes]]
     audience: Callable[[str], Audience]
     people: Path
     permissions: Permissions = field(default_factory=Permissions)
@@ -75,6 +77,8 @@ def serve(
     projects  opens what is watched, in the thread that works with it
     find      looks where the controller is; it may not run yet
     """
+    # Who answers waits for the brain's thread at most so long, several times an answer; usually it is ten times that.
+    sys.setswitchinterval(_TURN)
     with contextlib.ExitStack() as ends:
         ends.callback(os.close, hold(serving.folder, "monitor", "Stop it first."))
         listener = ends.enter_context(listening(serving.listen, serving.port, _OTHER_PORT))
@@ -139,7 +143,7 @@ async def _answer(serving: Serving, thinking: _Thinking, listener: socket.socket
 
     host, port = listener.getsockname()[:2]
     own = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    at = At(serving.url or own, own, serving.secret, thinking.wake)
+    at = At(serving.url or own, own, serving.webhooks, thinking.wake)
     with contextlib.closing(State(serving.folder)) as state, contextlib.closing(People(serving.people)) as people:
         cookie = f"byoci-dashboard-{hashlib.sha256(bytes(serving.folder)).hexdigest()[:8]}"
         access = Access(people, state.sessions, secrets.token_hex(), cookie, (OPERATOR, READER))

@@ -8,6 +8,7 @@ is the line after `MARK` on standard output. A request has
     file    a path that takes the place of that user's authorized_keys, or null
     owner   the last word of the lines that are the site's; all others are people's own and stay byte for byte
     keys    the keys that shall be the site's: type and base64
+    revoked keys that nobody shall have, also where a person's own line holds one; may be left out
     own     the path of the agent's own key for hosts of its workers, made where it is missing; or ""
 
 The answer has `changed`, `own` (its public half), and `host_keys` (of the machine); or `error`.
@@ -25,6 +26,7 @@ import tempfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 MARK = "byoci access 1"
@@ -33,16 +35,28 @@ _HOST_KEYS = "/etc/ssh"
 _ADMINISTRATION = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def with_keys(before: bytes, owner: str, keys: list[str]) -> bytes:
-    """The text of authorized_keys with these keys as the owner's, and everybody else's lines as they were."""
+def with_keys(before: bytes, owner: str, keys: list[str], revoked: Sequence[str] = ()) -> bytes:
+    """The text of authorized_keys with these keys as the owner's, and everybody else's lines as they were.
+
+    Two owners may have lines in one file; whose lines are right already, wherever they stand, changes nothing.
+    """
     mark = b" " + owner.encode()
-    others = [line for line in before.splitlines(keepends=True) if not line.rstrip(b"\r\n").endswith(mark)]
+    gone = {key.split()[1].encode() for key in revoked}
+    wanted = [f"{_OPTIONS} {key}".encode() + mark + b"\n" for key in keys]
+    ours, others = [], []
+    for line in before.splitlines(keepends=True):
+        if line.rstrip(b"\r\n").endswith(mark):
+            ours.append(line)
+        elif not gone & set(line.split()):
+            others.append(line)
+    if ours == wanted and len(others) + len(ours) == len(before.splitlines()):
+        return before
     if others and not others[-1].endswith(b"\n"):
         others[-1] += b"\n"
-    return b"".join(others) + b"".join(f"{_OPTIONS} {key}".encode() + mark + b"\n" for key in keys)
+    return b"".join(others + wanted)
 
 
-def authorize(path: str, owner: str, keys: list[str]) -> bool:
+def authorize(path: str, owner: str, keys: list[str], revoked: Sequence[str] = ()) -> bool:
     """Write that to the file, whole or not at all, and durably; whether it changed."""
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
@@ -55,7 +69,7 @@ def authorize(path: str, owner: str, keys: list[str]) -> bool:
             mode = os.stat(path).st_mode & 0o7777
             with open(path, "rb") as file:
                 before = file.read()
-        after = with_keys(before, owner, keys)
+        after = with_keys(before, owner, keys, revoked)
         if after == before:
             return False
         descriptor, draft = tempfile.mkstemp(prefix=".authorized_keys.", dir=folder)
@@ -135,7 +149,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
     file = request["file"] or "~/.ssh/authorized_keys"
-    changed = authorize(_at_home(user, file), request["owner"], request["keys"])
+    changed = authorize(_at_home(user, file), request["owner"], request["keys"], request.get("revoked", ()))
     own = own_key(_at_home(user, request["own"])) if request["own"] else ""
     return {"changed": changed, "own": own, "host_keys": _host_keys()}
 

@@ -18,6 +18,7 @@ class Plan(TypedDict):
 
     header       what the log begins with; {workspace} is filled in
     workspace    a path, in which variables and `~` are filled in
+    turn         which of the job's builds at once on this agent it is, from 1 on
     environment  NAME → VALUE, complete but for what the agent adds: HOME, PATH, USER and the like
     before       lines NAME=VALUE for the environment, one text after the other
     secrets      what is masked in the log
@@ -35,6 +36,7 @@ class Plan(TypedDict):
 
     header: str
     workspace: str
+    turn: int
     clean: list[dict[str, Any]]
     environment: dict[str, str]
     before: list[str]

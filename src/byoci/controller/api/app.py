@@ -80,7 +80,9 @@ class App:
         if len(path) > _LONGEST or not f"{path}/".startswith(self._start):
             raise MissingError("there is nothing at this address")
         words = [unquote(word, errors="surrogateescape") for word in path[len(self._start) :].split("/") if word]
-        if {"transfer-encoding", "content-length"} <= set(request.headers):  # a proxy may take the one, we the other
+        if {b"transfer-encoding", b"content-length"} <= {
+            name for name, _ in request.scope["headers"]
+        }:  # a proxy may take the one, we the other
             answer = http.text("A request has one length.\n", 400)
             answer.headers["Connection"] = "close"
             return answer

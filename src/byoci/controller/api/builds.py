@@ -21,8 +21,8 @@ from byoci.controller.catalog import MissingError
 from byoci.controller.nodexml import Node
 from byoci.controller.plans import environment_of, job_url
 from byoci.controller.render import safe_text
+from byoci.controller.rows import LAST
 from byoci.controller.running import log_size
-from byoci.controller.state import LAST
 from byoci.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from byoci.controller.beans import Bean
 from byoci.controller.estimates import ETA_FROM
 from byoci.controller.job import Result
 from byoci.controller.plans import job_url
-from byoci.controller.state import LAST
+from byoci.controller.rows import LAST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -70,7 +70,7 @@ def _runs(call: Call, path: str) -> list[Running]:
 
 def _tests(call: Call, path: str, newest: Sequence[Brief]) -> Sequence[tuple[int, dict[str, int]]]:
     """Number and counts of the builds that had tests."""
-    if not call.controller.catalog.job(path).tests or not newest:
+    if not call.controller.catalog.job(path).has_tests or not newest:
         return []
     counts = call.controller.state.recent.tests(path, newest[-1].number)
     return [(build.number, counts[build.number]) for build in newest if build.number in counts]
