@@ -237,6 +237,7 @@ class Story(RuleBasedStateMachine):
         type(self).runs += 1
         self.site = self.harness(self.folder / str(self.runs))
         self.table: dict[str, dict[str, object]] = {}
+        self.seen: tuple[str, list[object]] = ("", [])
 
     @rule(target=made, author=st.sampled_from(["ann", "rita"]))
     def propose(self, author: str) -> Proposal:
@@ -328,6 +329,15 @@ class Story(RuleBasedStateMachine):
             assert self.site.comments(found) == row["said"]
         open_ = [id_ for id_, row in self.table.items() if not row["status"].final]  # type: ignore[attr-defined]
         assert [proposal.id for proposal in self.site.forge.proposals(self.site.target)] == open_
+
+    @invariant()
+    def another_edition_tells_of_every_change(self) -> None:
+        edition, forge = self.site.forge.edition(self.site.target), self.site.forge
+        ballots = [forge.ballot_of(proposal) for proposal in forge.proposals(self.site.target)]
+        told: list[object] = [(ballot.proposal, ballot.votes, ballot.requests) for ballot in ballots]
+        assert edition != self.seen[0] or told == self.seen[1]
+        assert forge.edition(self.site.target) == edition
+        self.seen = edition, told
 
     def teardown(self) -> None:
         self.site.close()

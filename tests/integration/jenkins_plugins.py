@@ -36,6 +36,7 @@ class JenkinsPlugins:
         self.failing: set[str] = set()
         self.broken: set[str] = set()
         self.nodes: dict[str, str] = {}
+        self.leads_to = "/"  # where one is sent after a post
         self.restarts = 0
         self.jobs: list[dict[str, Any]] = []
         self._files: dict[str, str] | None = None  # what a restart loads
@@ -136,7 +137,7 @@ def serving(jenkins: JenkinsPlugins) -> Iterator[str]:
             self.send_header("Set-Cookie", "JSESSIONID=s; Path=/; HttpOnly")
             self.send_header("Content-Length", str(len(told.encode())))
             if status == 302:
-                self.send_header("Location", "/")
+                self.send_header("Location", jenkins.leads_to)
             self.end_headers()
             self.wfile.write(told.encode())
 

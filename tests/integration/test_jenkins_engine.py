@@ -51,8 +51,9 @@ def test_a_jenkins_is_asked_with_its_token_and_what_is_wrong_is_told(
     with running(tmp_path / "jenkins") as server:
         url = server.url
         told("the token of admin is missing", str(token), url=url, code=2)
-        token.parent.mkdir(parents=True, mode=0o700)
+        assert "controller/jenkins-token" in byoci("host", "secrets", url=url)[1]
         token.write_text("two words\n")
+        token.chmod(0o600)
         told("holds no token", url=url, code=2)
         token.write_text("0123456789abcdef\n")
         told("does not accept the token of admin", str(token), "docs/jenkins.md", url=url)
@@ -63,6 +64,10 @@ def test_a_jenkins_is_asked_with_its_token_and_what_is_wrong_is_told(
         assert "land-hello" in byoci("job", "update", url=url)[1]
         assert server.get("job/land-hello/api/json").status == 200
         assert byoci("job", "update", url=url)[1] == "All jobs are as they should be.\n"
-        code, said = byoci("up", url=url)
-        assert (code, "byoci: the controller is not byoci's own" in said) == (3, True)
+        for own in (("up",), ("controller", "serve")):
+            code, said = byoci(*own, url=url)
+            assert (code, "byoci: the controller is not byoci's own" in said) == (2, True)
         assert not (tmp_path / "home/testing/controller").exists()
+        assert byoci("host", "systemd-units", "--to", str(tmp_path / "units"), url=url)[0] == 0
+        assert [path.name for path in (tmp_path / "units").iterdir()] == ["byoci-monitor@.service"]
+        assert "jenkins-token" not in byoci("host", "secrets", "--check", url=url)[1]

@@ -100,6 +100,12 @@ def test_where_one_does_not_work_after_the_restart_the_older_ones_are_back(
     assert (server.plugins, server.restarts) == (before, 2)
 
 
+def test_who_is_sent_to_the_login_has_done_nothing(server: JenkinsPlugins, jenkins: Jenkins) -> None:
+    server.leads_to = "/login?from=%2F"
+    with pytest.raises(UnavailableError, match="leads elsewhere"):
+        jenkins.post("computer/doCreateItem", b'name=big&json={"labelString":""}')
+
+
 @pytest.mark.slow
 def test_the_commands_show_what_they_do_and_ask_before_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: JenkinsPlugins

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
+import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from byoci.config.loading import load
@@ -19,6 +24,9 @@ from byoci.host import definition, packages
 from byoci.host.seeds import hello_seeds
 from byoci.host.site import HELLO, Installed, install
 from byoci.model import Landing, Location, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.host, pytest.mark.git, pytest.mark.bzr, pytest.mark.slow]
 
@@ -35,21 +43,51 @@ FATES = (
 )
 
 
-def set_up(home: Path, namespace: str = "testing", checkout: Path | None = None) -> tuple[Installed, list[str]]:
+def set_up(home: Path, namespace: str = "testing", *, run: bool = False) -> tuple[Installed, list[str]]:
     told: list[str] = []
-    return install(home, namespace, checkout, told.append, lambda _: None), told
+    return install(home, namespace, None, told.append, told.append, run=run), told
+
+
+def define(home: Path, more: str) -> None:
+    """Write the definition before the program does, as it would, with something more."""
+    seeds = home / "testing/seeds"
+    trunks = {
+        "hello-git": Location(str(seeds / "hello-git"), "main"),
+        "hello-bzr": Location(f"{seeds}/hello-bzr/trunk"),
+    }
+    definition.write(home / "testing/definition", definition.render("testing", trunks) + more)
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder whose name means something to a shell, to TOML and to who counts letters."""
     home = tmp_path / 'it\'s a (home) for $HOME, "ünïcode" 🏠'
     monkeypatch.setenv("BYOCI_HOME", str(home))
-    return home
+    yield home
+    byoci = Path(sys.executable).with_name("byoci")
+    for namespace in ("testing", "selftest"):
+        subprocess.run([byoci, "--namespace", namespace, "down"], check=False, capture_output=True)
+    assert not processes(home)
 
 
-def test_every_proposal_fares_as_it_should_and_again_nothing_changes(home: Path) -> None:
-    first, _ = set_up(home)
+def processes(home: Path) -> list[str]:
+    """The command lines of all that mention the folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            found.append(" ".join(process.cmdline()))
+    return [line for line in found if str(home) in line]
+
+
+def test_every_proposal_fares_as_it_should_on_a_running_site_and_again_nothing_changes(home: Path) -> None:
+    define(home, "[controller]\nport = 0\n[monitor]\nport = 0\n")
+    first, told = set_up(home, run=True)
+    address = f"the site runs: its dashboard is {first.dashboard}"
+    assert told.index(address) < min(number for number, line in enumerate(told) if "landing as build" in line)
+    with urllib.request.urlopen(f"{first.dashboard}api/projects/hello-bzr", timeout=30) as reply:
+        landings = [(item["title"][:8], item["outcome"]) for item in json.load(reply)["landings"]]
+    assert landings[::-1][:2] == [("Say good", "landed"), ("Tell how", "landed")]
+    assert not [reason for row in first.rows for reason in row.reasons if reason.startswith("as before")]
     assert [(row.project, row.outcome) for row in first.rows] == [(name, fate) for name in HELLO for fate in FATES]
     assert (first.changed, first.errors, first.unexpected) == (True, (), ())
     assert all(bool(row.revision) == (row.outcome is Outcome.LANDED) for row in first.rows)
@@ -57,8 +95,9 @@ def test_every_proposal_fares_as_it_should_and_again_nothing_changes(home: Path)
     for name, id_ in zip(HELLO, attacked, strict=True):
         (log,) = (home / "testing/logs" / name / id_).glob("*.log")
         assert f"refused: reading {home}" in log.read_text()
-    again, told = set_up(home)
+    again, told = set_up(home, run=True)
     assert not again.changed
+    assert again.dashboard == first.dashboard
     assert again.unexpected == again.errors == ()
     assert [(row.proposal, row.outcome, row.revision) for row in again.rows] == [
         (row.proposal, row.outcome, row.revision) for row in first.rows
@@ -66,23 +105,26 @@ def test_every_proposal_fares_as_it_should_and_again_nothing_changes(home: Path)
     assert f"the definition is in {home}/testing/definition, as it was" in told
 
 
-def test_a_proposal_that_does_not_fare_as_it_should_is_told(home: Path) -> None:
-    """As on a machine where tests fail that should pass."""
+def test_a_selftest_tells_what_does_not_fare_as_it_should_and_leaves_nothing_running(home: Path) -> None:
+    """As on a machine where tests fail that should pass. A selftest's site ends with it."""
     definition.write(
-        home / "testing/definition",
-        definition.render("testing", {"hello-git": Location(str(home / "testing/seeds/hello-git"), "main")}).replace(
+        home / "selftest/definition",
+        definition.render("selftest", {"hello-git": Location(str(home / "selftest/seeds/hello-git"), "main")}).replace(
             'tests.command = "./run-tests"', 'tests.command = "false"'
         )
         + f"""[project.hello-bzr]
 vcs = "bzr"
-trunk = {definition.quoted(str(home / "testing/seeds/hello-bzr/trunk"))}
+trunk = {definition.quoted(str(home / "selftest/seeds/hello-bzr/trunk"))}
 tests.command = "false"
 approve.trusted = ["reviewers"]
 """,
     )
-    done, _ = set_up(home)
+    done, told = set_up(home, "selftest", run=True)
     assert {(row.project, row.title[:12]) for row in done.unexpected} >= {("hello-git", "Say goodbye ")}
     assert {row.outcome for row in done.unexpected} == {Outcome.TESTS_FAILED, Outcome.WAITING}  # one needs another
+    assert any("landing as build" in line for line in told)
+    assert done.dashboard == ""
+    assert not processes(home)
 
 
 def test_a_project_that_cannot_be_worked_on_is_told_in_its_rows(home: Path) -> None:
@@ -112,18 +154,26 @@ def test_production_has_no_projects_but_a_key(home: Path) -> None:
     assert (home / "production/secrets/landing_ed25519").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_program_prints_the_documented_list(home: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", "from byoci.cli.install import main; main()", "--json"],
-        env={**os.environ, "BYOCI_HOME": str(home)},
-        capture_output=True,
-        check=True,
-    )
+def test_the_program_prints_the_documented_list_also_where_the_site_cannot_run(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        define(home, f"[controller]\nport = {port}\n")
+        run = subprocess.run(
+            [sys.executable, "-c", "from byoci.cli.install import main; main()", "--json"],
+            env={**os.environ, "BYOCI_HOME": str(home)},
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+    assert f"port {port} cannot be used" in run.stderr
+    assert "this program lands itself" in run.stderr
     rows = json.loads(run.stdout)
     assert {tuple(row) for row in rows} == {("project", "proposal", "title", "outcome", "revision", "reasons")}
     assert [row["outcome"] for row in rows] == [fate.value for fate in FATES] * 2
     run = subprocess.run(
-        [sys.executable, "-c", "from byoci.cli.install import main; main()"],
+        [sys.executable, "-c", "from byoci.cli.install import main; main()", "--no-up"],
         env={**os.environ, "BYOCI_HOME": str(home)},
         capture_output=True,
         check=True,

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +211,58 @@ def test_down_in_the_midst_of_a_restart_ends_it(site: Site) -> None:
         assert background.find(site.home) is None
 
 
+def test_the_monitor_and_its_jobs_and_only_what_is_dead_or_changed_is_started_again(site: Site) -> None:
+    file = site.root / "byoci.toml"
+    site.root.mkdir()
+
+    def write(*projects: str) -> None:
+        table = '[project.{0}]\nvcs = "git"\ntrunk = "{1}/{0};main"\ntests.command = "true"\n'
+        tables = "".join(table.format(name, site.root) for name in projects)
+        file.write_text(
+            '[site]\nlanding.fullname = "L"\nlanding.email = "l@example.com"\n'
+            f"[controller]\nport = 0\n[monitor]\nport = {port}\n{tables}"
+        )
+
+    def up() -> dict[str, Any]:
+        return site.up("--config", str(file))
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        write("hello")
+        run = site.byoci("--config", str(file), "up", "--json")
+    assert run.returncode == 75
+    assert f"port {port} cannot be used" in run.stderr
+    assert "monitor.port" in run.stderr
+    without = json.loads(run.stdout)
+    made = [{"name": f"{kind}-hello", "change": "make"} for kind in ("land", "test")]
+    assert (without["monitor"], without["jobs"]) == (None, made)
+    port = 0
+    write("hello")
+    first = up()
+    assert (first["pid"], first["changed"], first["jobs"]) == (without["pid"], True, [])
+    with urllib.request.urlopen(f"{first['monitor']['url']}healthz", timeout=30) as reply:
+        assert json.load(reply)["ok"]
+    again = up()
+    assert not again["changed"]
+    assert (again["pid"], again["monitor"]) == (first["pid"], first["monitor"])
+    os.kill(first["monitor"]["pid"], signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(first["monitor"]["pid"]))
+    second = up()
+    assert second["pid"] == first["pid"]
+    assert second["monitor"]["pid"] != first["monitor"]["pid"]
+    write("hello", "other")
+    third = up()
+    assert (third["pid"], [job["name"] for job in third["jobs"]]) == (first["pid"], ["land-other", "test-other"])
+    with urllib.request.urlopen(f"{third['monitor']['url']}api/projects", timeout=30) as reply:
+        assert [project["project"] for project in json.load(reply)] == ["hello", "other"]
+    down = site.byoci("--config", str(file), "down")
+    assert (down.returncode, down.stderr) == (0, "The monitor has ended.\nThe controller has ended.\n")
+    wait_for(lambda: not site.processes())
+    assert site.byoci("--config", str(file), "down").returncode == 3
+
+
 @pytest.mark.parametrize("listen", ["127.0.0.1", "::1"])
 def test_the_definition_says_where_the_controller_is(site: Site, tmp_path: Path, listen: str) -> None:
     family = socket.AF_INET6 if ":" in listen else socket.AF_INET
@@ -224,6 +277,7 @@ def test_the_definition_says_where_the_controller_is(site: Site, tmp_path: Path,
     file.write_text(
         '[site]\nlanding.fullname = "L"\nlanding.email = "l@example.com"\n[namespace.testing.controller]\n'
         f'listen = "{listen}"\nport = {port}\nurl = "https://ci.example.com/builds"\nfolder = "{tmp_path}/state"\n'
+        "[monitor]\nport = 0\n"
     )
     site.home = site.api.home = tmp_path / "state/testing"
     told = site.up("--config", str(file))

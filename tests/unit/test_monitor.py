@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,11 @@ def turns(*waiting: Waiting) -> list[str]:
 
 def test_the_oldest_approval_has_its_turn_first() -> None:
     assert turns(Waiting(proposal("1", 2)), Waiting(proposal("2", 1)), Waiting(proposal("3", 3))) == ["2", "1", "3"]
+
+
+def test_of_two_approvals_in_one_second_the_older_proposal_is_first() -> None:
+    young, old = proposal("11"), replace(proposal("9"), created_at=START - timedelta(milliseconds=1))
+    assert turns(Waiting(young), Waiting(old)) == ["9", "11"]
 
 
 def test_priority_goes_before_age_and_a_hotfix_before_all() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from byoci.cli.main import Context
+    from byoci.config.loading import Config
     from byoci.host.agent_access import Row
     from byoci.host.secrets import Finding
 
@@ -85,7 +86,11 @@ def secrets(context: Context, only_check: bool, rotate: str | None) -> int:
         from byoci.host import own_token
 
         made.append(str(own_token.rotate(home)))
-    found = [*kept.check(folder), *agent_access.check(folder, home, context.namespace, config.agents if config else {})]
+    found = [
+        *kept.check(folder),
+        *_token(config),
+        *agent_access.check(folder, home, context.namespace, config.agents if config else {}),
+    ]
     problems = [finding for finding in found if only_check or finding.kind != "pending"]
     if context.json:
         rows = [
@@ -95,6 +100,19 @@ def secrets(context: Context, only_check: bool, rotate: str | None) -> int:
     else:
         _tell(folder, made, found)
     return 2 if problems else 0
+
+
+def _token(config: Config | None) -> list[Finding]:
+    """The token for a Jenkins, which only its people can make."""
+    from byoci.host.secrets import Finding
+
+    if config is None or config.has_own_controller or not config.controller.user or config.jenkins_token_file.exists():
+        return []
+    user = config.controller.user
+    path = str(config.jenkins_token_file.relative_to(config.state / "secrets"))
+    return [
+        Finding(path, "missing", "It is not there.", f"Make an API token of {user} in the Jenkins, and put it there.")
+    ]
 
 
 def _tell(folder: Path, made: Sequence[str], found: Sequence[Finding]) -> None:
@@ -156,14 +174,14 @@ def _as_json(row: Row) -> dict[str, str | None]:
 )
 @click.pass_obj
 def systemd_units(context: Context, own: bool, folder: Path | None) -> None:
-    """Write units of systemd for the controller and the monitor, each with the namespace as its instance.
+    """Write units of systemd for byoci's own controller and the monitor, each with the namespace as its instance.
 
     They run as the owner of $BYOCI_HOME, with what they may do restricted, and are watched. Run it again after byoci
     or its configuration moved.
     """
     from byoci.forge.local_people import user_name
     from byoci.host import secrets as kept
-    from byoci.host.units import Installation, render
+    from byoci.host.units import MONITOR, Installation, render
 
     config = context.site.config
     home = config.home
@@ -171,6 +189,8 @@ def systemd_units(context: Context, own: bool, folder: Path | None) -> None:
     user = "" if own else user_name(home.stat().st_uid)
     byoci = Path(sys.executable).with_name("byoci")
     units = render(Installation(byoci, home, config.path.absolute(), context.namespace, user))
+    if not config.has_own_controller:
+        units = {MONITOR: units[MONITOR]}
     target = folder or (_own_units() if own else Path("/etc/systemd/system"))
     target.mkdir(parents=True, exist_ok=True)
     for name, text in units.items():

@@ -35,16 +35,18 @@ _OUTCOMES: Final = {
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("namespace", type=click.Choice(NAMESPACES), default=NAMESPACES[0], help="What is set up.")
 @click.option("--checkout", type=click.Path(path_type=Path, exists=True, file_okay=False), hidden=True)
+@click.option("--no-up", is_flag=True, help="Leave nothing running: land here, without controller and monitor.")
 @json_option
 @click.pass_obj
-def install(context: Context, namespace: str, checkout: Path | None) -> int:
+def install(context: Context, namespace: str, checkout: Path | None, no_up: bool) -> int:
     """Set up the site of NAMESPACE and land what may land of its seeded projects; again, it makes what is missing.
 
+    The site runs from then on, until `byoci down`; that of `selftest` ends at once.
     The site's definition, secrets and state are in $BYOCI_HOME/NAMESPACE; $BYOCI_HOME is ~/.byoci by default.
     """
     from byoci.host.site import install as install_site
 
-    done = install_site(byoci_home(os.environ), namespace, checkout, _tell, output.doing)
+    done = install_site(byoci_home(os.environ), namespace, checkout, _tell, output.doing, run=not no_up)
     if context.json:
         output.as_json([row.as_json() for row in done.rows])
     else:
@@ -94,6 +96,11 @@ def _next_steps(done: Installed, program: str) -> Iterator[str]:
         steps[f"{program} explain {waiting}"] = "why it waits, and for what"
         steps[f"{program} proposal show {waiting}"] = "all about it"
     steps[f"{program} init PATH"] = "gate your own repository"
+    if done.dashboard:
+        steps[done.dashboard] = "the dashboard: the site runs on, and lands what is approved"
+        steps[f"{program} down"] = f"end it; `{program} up` goes on"
+    else:
+        steps[f"{program} up"] = "have the site run, and land what is approved by itself"
     width = max(map(len, steps))
     yield "Next:"
     yield from (f"  {command.ljust(width)}   {meaning}" for command, meaning in steps.items())

@@ -12,7 +12,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import config_if_any, controller_home, need_controller
+from byoci.cli.sites import config_if_any, controller_home, need_controller, need_own_controller
 from byoci.config.paths import byoci_home
 from byoci.errors import UsageError
 
@@ -37,11 +37,12 @@ def serve(context: Context) -> None:
 
     Agents of the definition are told to it by `byoci host update-agent-access`.
     """
-    from byoci.cli.controller import serving_of
     from byoci.controller import background
     from byoci.host import secrets
+    from byoci.host.running import serving_of
     from byoci.host.site_agent import prepare
 
+    need_own_controller(context)
     need_controller()
     home = controller_home(context)
     prepare(byoci_home(os.environ) / context.namespace / secrets.FOLDER, home, context.namespace)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from byoci.config.paths import NAMESPACES, byoci_home
-from byoci.errors import NothingToDoError, UsageError
+from byoci.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from byoci.cli.main import Context
     from byoci.config.loading import Config
     from byoci.errors import ByociError
+
+_MONITOR: Final = ("starlette", "uvicorn", "jinja2")
 
 
 dry_option = click.option("-n", "--dry-run", "dry", is_flag=True, help="Show what would be done; do nothing.")
@@ -40,10 +42,9 @@ def controller_home(context: Context) -> Path:
 
 def own_program(context: Context) -> tuple[str, ...]:
     """How somebody else on this machine calls this byoci with this configuration."""
-    path, namespace = context.site.config.path, context.namespace
-    program = str(Path(sys.executable).with_name("byoci"))
-    home = f"BYOCI_HOME={context.site.config.home}"  # an agent's environment is not this one
-    return ("env", home, program, "--config", str(path.absolute()), "--namespace", namespace)
+    from byoci.host.running import own_program
+
+    return own_program(context.site.config)
 
 
 def need_controller() -> None:
@@ -52,10 +53,10 @@ def need_controller() -> None:
 
 
 def need_own_controller(context: Context) -> None:
-    """Raises `NothingToDoError` where the controller is a Jenkins, which byoci neither starts nor ends."""
+    """Raises `UsageError` where the controller is a Jenkins, which byoci neither starts nor ends."""
     config = config_if_any(context)
     if config and not config.has_own_controller:
-        raise NothingToDoError(
+        raise UsageError(
             "the controller is not byoci's own",
             details=f'It is the Jenkins at {config.controller.url}: controller.engine = "jenkins"',
             resolution="Type: byoci monitor serve",
@@ -73,7 +74,12 @@ def need_jenkins(context: Context) -> None:
 
 def need_monitor() -> None:
     """Raises `UsageError` where the monitor is not installed."""
-    _need("the monitor", "monitor", ("starlette", "uvicorn", "jinja2"))
+    _need("the monitor", "monitor", _MONITOR)
+
+
+def has_monitor() -> bool:
+    """Whether the monitor is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in _MONITOR)
 
 
 def _need(what: str, extra: str, modules: tuple[str, ...]) -> None:

@@ -23,6 +23,12 @@ class ReadableForge(Protocol):
     def proposals(self, target: Location) -> Sequence[Proposal]:
         """The proposals into `target` that are not final, oldest first."""
 
+    def edition(self, target: Location) -> str:
+        """Another text whenever a proposal into `target` that is not final, or its ballot, has changed; one request.
+
+        It may be another one where nothing has changed. Teams and trust are as they were when the forge was opened.
+        """
+
     def proposal(self, id_: str) -> Proposal:
         """One proposal as it is now, whatever its status."""
 

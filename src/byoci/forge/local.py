@@ -99,6 +99,11 @@ class LocalForge:
         with self._database.reading():
             return self._ledger.into(target)
 
+    def edition(self, target: Location) -> str:
+        """Another text whenever a proposal into `target` that is not final, or its ballot, has changed."""
+        with self._database.reading():
+            return self._ledger.edition(target)
+
     def proposal(self, id_: str) -> Proposal:
         """One proposal as it is now, whatever its status."""
         with self._database.reading():

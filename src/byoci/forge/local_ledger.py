@@ -49,6 +49,15 @@ class Ledger:
         query = f"SELECT * FROM proposal WHERE target_url = ? AND target_branch = ? AND {_OPEN} ORDER BY id"  # noqa: S608
         return [local_rows.proposal_of(self._forge, row) for row in self.rows(query, target.url, target.branch or "")]
 
+    def edition(self, target: Location) -> str:
+        """Another text after every write that concerns a proposal into `target` that is not final."""
+        query = (
+            "SELECT count(DISTINCT proposal.id), max(event.id) FROM proposal JOIN event ON event.proposal = proposal.id"  # noqa: S608
+            f" WHERE target_url = ? AND target_branch = ? AND {_OPEN}"
+        )
+        ((proposals, newest),) = self.rows(query, target.url, target.branch or "")
+        return f"{proposals} {newest}"
+
     def rows(self, query: str, *values: object) -> Sequence[sqlite3.Row]:
         """What a query finds."""
         return self._database.execute(query, values).fetchall()

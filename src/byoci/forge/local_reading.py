@@ -48,6 +48,14 @@ class LocalReader:
         with database.reading():
             return ledger.into(target)
 
+    def edition(self, target: Location) -> str:
+        """Another text whenever a proposal into `target` that is not final, or its ballot, has changed."""
+        if not self._path.exists():
+            return "none"
+        database, ledger, _ = self._open()
+        with database.reading():
+            return ledger.edition(target)
+
     def proposal(self, id_: str) -> Proposal:
         """One proposal as it is now, whatever its status."""
         database, ledger, _ = self._open()

@@ -46,4 +46,6 @@ def order(waiting: Sequence[Waiting]) -> list[Waiting]:
 
 def _rank(item: Waiting) -> tuple[object, ...]:
     proposal = item.proposal
-    return (not item.hotfix, -item.priority, proposal.approved_at or proposal.created_at, proposal.id)
+    # Forges tell approvals to the second: of two in one second the older proposal is first.
+    approved = proposal.approved_at or proposal.created_at
+    return (not item.hotfix, -item.priority, approved, proposal.created_at, proposal.id)

@@ -40,6 +40,14 @@ _OWN: Final = """
 # Projects: `byoci --namespace {namespace} init PATH` adds the one whose repository is at PATH.
 """
 
+_APART: Final = """
+# Apart from all else: any free ports.
+[controller]
+port = 0
+[monitor]
+port = 0
+"""
+
 PACKAGES: Final = "tests-packages.tar.gz"
 """In byoci's own repository: what its tests need."""
 
@@ -80,7 +88,7 @@ def render(namespace: str, trunks: Mapping[str, Location], python: str = "python
         template = _BYOCI if name == "byoci" else _HELLO
         vcs = "bzr" if name.endswith("bzr") else "git"
         parts.append(template.format(name=name, vcs=vcs, trunk=quoted(str(trunk)), python=python, packages=PACKAGES))
-    return "".join(parts)
+    return "".join([*parts, _APART] if namespace == "selftest" else parts)
 
 
 def write(folder: Path, text: str) -> bool:

@@ -14,6 +14,8 @@ from byoci import proc
 from byoci.errors import ByociError, UnavailableError
 from byoci.gate.rounds import land_round, not_worked_on
 from byoci.host import definition, packages, seeds
+from byoci.host.following import follow
+from byoci.host.running import bring_down, bring_up, place_of
 from byoci.model import Landing, Location, Outcome, Status
 from byoci.wiring import open_site
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from byoci.gate.rounds import Told
+    from byoci.host.running import Running
     from byoci.model import Proposal
     from byoci.wiring import Site
 
@@ -36,6 +39,7 @@ class Installed:
     changed     whether anything was written: a definition, a secret, a seed, or a landing
     errors      what byoci itself failed at, where a project could not be worked on
     unexpected  proposals that were seeded in this run and did not fare as they should, byoci's failures aside
+    dashboard   its address, where the site runs now; "" where it does not
     """
 
     site: Site
@@ -43,22 +47,49 @@ class Installed:
     changed: bool
     errors: tuple[ByociError, ...] = ()
     unexpected: tuple[Landing, ...] = ()
+    dashboard: str = ""
 
 
 def install(
-    home: Path, namespace: str, checkout: Path | None, tell: Callable[[str], None], doing: Callable[[str], None]
+    home: Path,
+    namespace: str,
+    checkout: Path | None,
+    tell: Callable[[str], None],
+    doing: Callable[[str], None],
+    *,
+    run: bool = True,
 ) -> Installed:
     """Set up the namespace's site below `home` and land what may land. Again, it makes what is missing only.
 
     checkout  byoci's own source, which becomes the project `byoci`; None leaves that project out
     doing     is told what is being done now, `tell` what came of it
+    run       have the site run, so that it lands; otherwise, and where it cannot run, it is done here
 
     Of several at once each waits for the one before it.
     """
     state = home / namespace
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(state, tell):
-        return _install(state, namespace, checkout, tell, doing)
+        site, made, seeding = _prepare(state, namespace, checkout, tell, doing)
+        before = _fates(site)
+        for name in seeding.names:
+            seeding.seed(name)
+        names = [name for name in seeding.names if name not in seeding.failed]
+        with _running(site, tell, wanted=run and bool(names)) as running:
+            tried = _follow(site, names, tell, doing) if running and running.monitor else set()
+            rows, errors = _land(site, names, tried, tell, doing)
+        expected = seeding.expected
+        odd = [row for row in rows if row.outcome not in (expected.get(row.proposal, row.outcome), Outcome.ERROR)]
+        started = running is not None and running.changed and not _ends(namespace)
+        changed = made or started or _fates(site) != before
+        dashboard = running.monitor.url if running and running.monitor and not _ends(namespace) else ""
+        errors = [*seeding.failed.values(), *errors]
+        return Installed(site, tuple(rows), changed, tuple(errors), tuple(odd), dashboard)
+
+
+def _ends(namespace: str) -> bool:
+    """Whether its site runs only for as long as it is looked at."""
+    return namespace == "selftest"
 
 
 @contextlib.contextmanager
@@ -76,9 +107,10 @@ def _alone(state: Path, tell: Callable[[str], None]) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _install(
+def _prepare(
     state: Path, namespace: str, checkout: Path | None, tell: Callable[[str], None], doing: Callable[[str], None]
-) -> Installed:
+) -> tuple[Site, bool, _Seeding]:
+    """The site, whether its definition or a secret was made now, and who makes its projects."""
     python = packages.worker_python()
     names = _names(namespace, checkout if python else None)
     trunks = {name: _trunk(state, name) for name in names}
@@ -87,14 +119,42 @@ def _install(
     tell(f"the definition is in {state / 'definition'}" + ("" if made else ", as it was"))
     made |= definition.write_secrets(state / "secrets")
     site = open_site(state / "definition" / "byoci.toml", namespace)
-    seeding = _Seeding(site, checkout, python[1] if python else "", tell, doing)
-    before = _fates(site)
-    for name in names:
-        seeding.seed(name)
-    rows, errors = _land(site, [name for name in names if name not in seeding.failed], tell, doing)
-    odd = [row for row in rows if row.outcome not in (seeding.expected.get(row.proposal, row.outcome), Outcome.ERROR)]
-    changed = made or _fates(site) != before
-    return Installed(site, tuple(rows), changed, (*seeding.failed.values(), *errors), tuple(odd))
+    return site, made, _Seeding(site, names, checkout, python[1] if python else "", tell, doing)
+
+
+@contextlib.contextmanager
+def _running(site: Site, tell: Callable[[str], None], *, wanted: bool) -> Iterator[Running | None]:
+    """Have the site run; None where that is not wanted, or cannot be, which is told."""
+    if not wanted or not site.config.has_own_controller:
+        yield None
+        return
+    place = place_of(site.config)
+    try:
+        running = bring_up(place, site)
+    except ByociError as error:
+        tell(f"the site does not run, so this program lands itself. {error}\nThen type: byoci up")
+        yield None
+        return
+    for trouble in running.troubles:
+        tell(str(trouble))
+    if running.monitor is None:
+        tell("the monitor does not run, so this program lands itself; later type: byoci up")
+    else:
+        tell(f"the site runs: its dashboard is {running.monitor.url}")
+    try:
+        yield running
+    finally:
+        if _ends(site.config.namespace):
+            bring_down(place, site.config.monitor_folder)
+
+
+def _follow(site: Site, names: Sequence[str], tell: Callable[[str], None], doing: Callable[[str], None]) -> set[str]:
+    """Wait while the site lands; the proposals that it tried."""
+    try:
+        return follow(site, names, doing)
+    except ByociError as error:
+        tell(f"{error}\nWhat is left to land is landed here.")
+        return set()
 
 
 def _names(namespace: str, checkout: Path | None) -> tuple[str, ...]:
@@ -112,6 +172,7 @@ def _trunk(state: Path, name: str) -> Location:
 class _Seeding:
     """Makes the seeded projects.
 
+    names     of them all
     expected  proposals that were made now: id → what is to become of it
     failed    projects that could not be made, and why; another run tries again
     """
@@ -119,11 +180,13 @@ class _Seeding:
     def __init__(
         self,
         site: Site,
+        names: Sequence[str],
         checkout: Path | None,
         python: str,
         tell: Callable[[str], None],
         doing: Callable[[str], None],
     ) -> None:
+        self.names = names
         self.expected: dict[str, Outcome] = {}
         self.failed: dict[str, ByociError] = {}
         self._site = site
@@ -188,9 +251,12 @@ def _fates(site: Site) -> list[tuple[str, Status, str | None]]:
 
 
 def _land(
-    site: Site, names: Sequence[str], tell: Callable[[str], None], doing: Callable[[str], None]
+    site: Site, names: Sequence[str], tried: set[str], tell: Callable[[str], None], doing: Callable[[str], None]
 ) -> tuple[list[Landing], list[ByociError]]:
-    """Land what may land of these projects: a row for each of their proposals, and what byoci failed at."""
+    """Land what may land of these projects: a row for each of their proposals, and what byoci failed at.
+
+    tried  proposals that were tried in this run already: what came of it is news
+    """
     told: dict[str, Told] = {}
     errors: list[ByociError] = []
     for name in names:
@@ -206,7 +272,18 @@ def _land(
         told |= {row.landing.proposal: row for row in rows}
     _check_outlivers()
     known = [item for item in site.local_forge.list_proposals() if item.project in names]
-    return [_row(site, item, told[item.id].landing if item.id in told else None) for item in known], errors
+    return [_row(site, item, _fresh(site, told.get(item.id), tried)) for item in known], errors
+
+
+def _fresh(site: Site, row: Told | None, tried: set[str]) -> Landing | None:
+    """A row of a round, without the word that it is old where it is not."""
+    if row is None:
+        return None
+    if row.new or row.landing.proposal not in tried:
+        return row.landing
+    attempt = site.store.last_attempt(row.landing.project, row.landing.proposal)
+    news = attempt is not None and attempt.outcome is row.landing.outcome
+    return dataclasses.replace(row.landing, reasons=attempt.reasons) if attempt and news else row.landing
 
 
 def _row(site: Site, proposal: Proposal, row: Landing | None) -> Landing:

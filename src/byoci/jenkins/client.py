@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 20.0  # seconds for an answer
 _LARGEST: Final = 16 << 20  # bytes of an answer
 _WORDS: Final = 500  # characters of what it says where it refuses
+_LOGIN: Final = re.compile(r"/(?:login|loginEntry|securityRealm)(?:[/?]|$)")
 _UNSHOWN: Final = re.compile(r"(?is)<(script|style|head)\b.*?</\1>|<[^>]*>")
+_ITEM: Final = re.compile(r"/queue/item/([0-9]{1,15})/?\Z")
 _NO_JENKINS: Final = "See whether controller.url is the address of a Jenkins, with the whole path to it."
 _FACTS: Final = "number,url,building,result,timestamp,duration,actions[parameters[name,value]]"
 
@@ -144,7 +146,8 @@ class Jenkins:
         address.
         """
         told = self._send(path, b"", "")
-        return told and told[1].rstrip("/").rpartition("/queue/item/")[2]
+        item = _ITEM.search(told[1]) if told else None
+        return None if told is None else item[1] if item else ""
 
     def _send(self, path: str, body: bytes, kind: str) -> tuple[bytes, str] | None:
         """What a post is answered with, and the address that the answer names."""
@@ -201,7 +204,8 @@ class Jenkins:
                 if error.code == 404:
                     yield None
                     return
-                if error.code in (302, 303) and request.data is not None:
+                to_sign_in = _LOGIN.search(error.headers.get("Location", ""))
+                if error.code in (302, 303) and request.data is not None and not to_sign_in:
                     yield b""
                     return
                 raise self._refused(error, path.partition("?")[0]) from None

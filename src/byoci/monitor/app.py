@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from byoci.identity.throttle import TooManyTriesError
 from byoci.monitor import badges, door, feeds, hooks, pages, told
+from byoci.monitor.kept import Kept
 from byoci.monitor.sight import Sight
 from byoci.web import looks
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from byoci.identity.access import Access
-    from byoci.monitor.board import Board
+    from byoci.monitor.board import Board, Tile
     from byoci.monitor.sight import Permissions
     from byoci.monitor.state import State
 
@@ -62,6 +63,7 @@ class App:
         # A page of somebody else's can have its own name mean this machine: a browser's request tells by that name.
         self._hosts = {"localhost", *(urlsplit(address).hostname or "" for address in (at.url, at.own))}
         self._hooks = hooks.Hooks(state, at.secrets, at.wake)
+        self._kept = Kept()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -141,6 +143,9 @@ class App:
         etag = pages.etag_of(sight.version, frame, str(request.scope["path"]))
         if looks.has(etag, request.headers.get("if-none-match", "")):
             return looks.unchanged(etag)
+        return self._kept.page(etag, lambda: self._made(tile, sight, frame, etag))
+
+    def _made(self, tile: Tile | None, sight: Sight, frame: pages.Frame, etag: str) -> Response:
         if tile is None:
             return pages.overview(frame, sight.tiles(), sight.agents, sight.latest(15), etag)
         return pages.project(frame, tile, sight.landings(tile.project), etag)

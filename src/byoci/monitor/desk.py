@@ -59,6 +59,8 @@ class Desk:
         self._since = time.monotonic()
         self._hotfixes: frozenset[str] = frozenset()
         self._freeze: Freeze | None = None
+        self._edition = ""
+        self._judgements: tuple[Seen, ...] = ()
         self._held: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._log = LiveLog()
         self._failed: Started | None = None
@@ -141,17 +143,26 @@ class Desk:
 
     def _look(self) -> None:
         """Read the forge and judge; what did not change is looked at less and less often."""
-        watched = self.watched
-        open_ = [watched.forge.ballot_of(proposal) for proposal in watched.forge.proposals(watched.trunk)]
-        seen = tuple(self._held_back(item) for item in _in_turn([self._judged(ballot) for ballot in open_]))
+        self._read()
+        fixes = self._hotfixes
+        judged = [replace(item, hotfix=True) if item.proposal.id in fixes else item for item in self._judgements]
+        seen = tuple(self._held_back(item) for item in _in_turn(judged))
         self._interval = _SHORTEST if seen != self.seen else min(self._interval * _SLOWER, self._longest)
         self.seen = seen
         self._look_at = time.monotonic() + self._interval
 
+    def _read(self) -> None:
+        """Read the proposals and their ballots, where the forge has others than when they were read last."""
+        forge, trunk = self.watched.forge, self.watched.trunk
+        edition = forge.edition(trunk)  # before the others: what changes meanwhile is read again
+        if edition != self._edition:
+            self._judgements = tuple(self._judged(forge.ballot_of(proposal)) for proposal in forge.proposals(trunk))
+            self._edition = edition
+
     def _judged(self, ballot: Ballot) -> Seen:
-        policy, proposal = self.watched.policy, ballot.proposal
+        policy = self.watched.policy
         reasons = ballots.judge(ballot, policy, None).reasons
-        return Seen(proposal, reasons, ballots.explain(ballot, policy, None), proposal.id in self._hotfixes)
+        return Seen(ballot.proposal, reasons, ballots.explain(ballot, policy, None))
 
     def _next(self) -> Proposal | None:
         """Whose turn it is: the first that may land, is not to wait, and whose source has not moved on."""

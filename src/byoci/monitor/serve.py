@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from byoci.monitor.notifying import Audience
     from byoci.monitor.watched import Watched
 
+_TURN: Final = 0.0005  # seconds that a thread has before another one's turn
 _OTHER_PORT: Final = "Choose another in the configuration: monitor.port, monitor.listen."
 
 
@@ -75,6 +77,8 @@ def serve(
     projects  opens what is watched, in the thread that works with it
     find      looks where the controller is; it may not run yet
     """
+    # Who answers waits for the brain's thread at most so long, several times an answer; usually it is ten times that.
+    sys.setswitchinterval(_TURN)
     with contextlib.ExitStack() as ends:
         ends.callback(os.close, hold(serving.folder, "monitor", "Stop it first."))
         listener = ends.enter_context(listening(serving.listen, serving.port, _OTHER_PORT))
