@@ -20,8 +20,13 @@ MONITOR: Final = "byoci-monitor@.service"
 # What only who lands and who sets agents up needs.
 _HIDDEN: Final = (
     "landing_ed25519",
+    "landing_ed25519.older",
     "administration_ed25519",
+    "administration_ed25519.older",
     "controller/controller_ed25519",
+    "controller/controller_ed25519.older",
+    ".git",  # the secrets may be a branch, whose history has them as well
+    ".bzr",
     "agent",
     "agents",
     "setup",
