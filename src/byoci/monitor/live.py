@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from byoci.monitor.state import Started
 
 KEPT: Final = 32 << 10  # bytes
+LINES: Final = 400
 _MOST: Final = 4 << 20  # bytes that are read at once; of more, only what comes after it is shown
 _PAUSE: Final = 1.0  # seconds between two looks
 
@@ -74,8 +75,10 @@ class LiveLog:
         if told is None:
             return
         before = b"" if told.skipped or self.tail is None else self.tail.data
-        cut = told.skipped or len(before) + len(told.data) > KEPT or (self.tail is not None and self.tail.cut)
-        self.tail, self._next = Tail((before + told.data)[-KEPT:], cut), told.next
+        cut = told.skipped or (self.tail is not None and self.tail.cut)
+        data = before + told.data
+        kept = b"\n".join(data[-KEPT:].split(b"\n")[-LINES:])
+        self.tail, self._next = Tail(kept, cut or len(kept) < len(data)), told.next
 
     def lose(self) -> None:
         """The controller cannot be asked."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from markupsafe import Markup, escape
+
 import byoci
 from byoci.model import Outcome
 from byoci.monitor.forecast import expected, seconds
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from byoci.monitor.board import Agents, Tile
     from byoci.monitor.forecast import Record
+    from byoci.monitor.live import Tail
     from byoci.monitor.state import Started
 
 _PROCESS: Final = secrets.token_hex(8)  # another process may have other templates
@@ -123,6 +126,7 @@ def _rendered(frame: Frame, template: str, **values: Any) -> str:
         "fates": _FATES,
         "address": functools.partial(_address, frame.start),
         "web": _web,
+        "log_html": _log_html,
         "feed": lambda name: f"{frame.start}feed/{quote(name, safe='')}",
     }
     return _environment().get_template(template).render(common | values)
@@ -132,6 +136,17 @@ def _menu(frame: Frame, template: str) -> list[tuple[str, str, tuple[int, str], 
     projects = ("Projects", frame.start, (0, ""), template in ("overview.html", "project.html"))
     sign_in = ("Sign in", f"{frame.start}login", (0, ""), template == "signin.html")
     return [projects] if frame.user else [projects, sign_in]
+
+
+@functools.lru_cache(maxsize=16)
+def _log_html(tail: Tail) -> Markup:
+    """A log for a page: made once, however many look."""
+    made: list[str] = []
+    for number, line in enumerate(tail.lines()):
+        if number and line.kind != "more":
+            made.append("\n")
+        made += [f'<span class="{look}">{escape(text)}</span>' if look else escape(text) for look, text in line.parts]
+    return Markup("".join(made))  # noqa: S704 - escaped; looks are names of ours
 
 
 def _address(start: str, name: str) -> str:
