@@ -88,7 +88,7 @@ def bring_up(place: Place, site: Site | None, port: int | None = None, *, with_m
     Raises `UnavailableError` where the controller does not start. Of several at once each waits for the one before it.
     """
     place.controller.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(place.controller):
+    with locked(place.controller.parent):  # the controller itself, which is asked meanwhile, holds its own folder's
         before = controllers.find(place.controller)
         controller = _controller(place, site.config if site else None, before, port)
         started = before is None or before.pid != controller.pid
