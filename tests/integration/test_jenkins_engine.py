@@ -64,10 +64,16 @@ def test_a_jenkins_is_asked_with_its_token_and_what_is_wrong_is_told(
         assert "land-hello" in byoci("job", "update", url=url)[1]
         assert server.get("job/land-hello/api/json").status == 200
         assert byoci("job", "update", url=url)[1] == "All jobs are as they should be.\n"
-        for own in (("up",), ("controller", "serve")):
-            code, said = byoci(*own, url=url)
-            assert (code, "byoci: the controller is not byoci's own" in said) == (2, True)
-        assert not (tmp_path / "home/testing/controller").exists()
+        code, said = byoci("controller", "serve", url=url)
+        assert (code, "byoci: the controller is not byoci's own" in said) == (2, True)
+        assert server.post("job/land-hello/doDelete", headers={}).status == 302
+        monitor = 'user = "admin"\n[monitor]\nport = 0'
+        try:
+            code, said = byoci("up", url=url, more=monitor)
+            assert (code, "Job land-hello: make" in said, "The dashboard is at" in said) == (0, True, True), said
+            assert not (tmp_path / "home/testing/controller/address").exists()
+        finally:
+            assert byoci("down", url=url, more=monitor)[1] == "The monitor has ended.\n"
         assert byoci("host", "systemd-units", "--to", str(tmp_path / "units"), url=url)[0] == 0
         assert [path.name for path in (tmp_path / "units").iterdir()] == ["byoci-monitor@.service"]
         assert "jenkins-token" not in byoci("host", "secrets", "--check", url=url)[1]

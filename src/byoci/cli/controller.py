@@ -10,7 +10,7 @@ import click
 
 from byoci.cli import output
 from byoci.cli.main import json_option
-from byoci.cli.sites import config_if_any, controller_home, has_monitor, need_controller, need_own_controller
+from byoci.cli.sites import config_if_any, controller_home, has_monitor, need_controller
 from byoci.config.paths import byoci_home
 from byoci.controller.places import LOOPBACK, NO_SSHD, sshd_program
 from byoci.errors import NothingToDoError
@@ -40,20 +40,21 @@ def up(context: Context, port: int | None, no_monitor: bool) -> int:
     What runs already as the configuration says stays as it is; what does not is started again. The monitor's dashboard
     shows all that happens. The controller speaks the remote API of Jenkins; sign in as `admin` with the API token in
     the file that is told. This host is its agent, also over ssh: the agent `loopback` is reached through an sshd of the
-    site's own, at loopback only, which ends with the controller.
+    site's own, at loopback only, which ends with the controller. Where the controller is a Jenkins, only its jobs and
+    the monitor are byoci's.
     """
     from byoci.host.running import bring_up
 
-    need_own_controller(context)
-    need_controller()
     config = config_if_any(context)
+    if config is None or config.has_own_controller:
+        need_controller()
     wanted = config is not None and not no_monitor
     if wanted and not has_monitor():
         wanted = False
         output.progress("The monitor is not installed: nothing lands by itself. Install byoci[monitor] to have it.")
     place = _place(context)
     running = bring_up(place, context.site if config else None, port, with_monitor=wanted)
-    reason = _await_agent(running.controller.url, place.controller)
+    reason = _await_agent(running.controller.url, place.controller) if running.controller else ""
     for trouble in running.troubles:
         output.error(trouble)
     for name in running.foreign:
@@ -68,11 +69,14 @@ def up(context: Context, port: int | None, no_monitor: bool) -> int:
 
 def _as_json(running: Running, token: Path, reason: str) -> dict[str, Any]:
     controller, monitor = running.controller, running.monitor
-    return {
+    own = controller and {
         "url": controller.url,
         "token_file": str(token),
         "pid": controller.pid,
         "agent": {"name": LOOPBACK, "online": not reason, "reason": reason},
+    }
+    return {
+        **(own or {}),
         "monitor": monitor and {"url": monitor.url, "pid": monitor.pid},
         "jobs": [{"name": change.name, "change": change.verb} for change in running.jobs],
         "changed": running.changed,
@@ -82,8 +86,9 @@ def _as_json(running: Running, token: Path, reason: str) -> dict[str, Any]:
 def _show(running: Running, token: Path, reason: str) -> None:
     for change in running.jobs:
         output.say(f"Job {change.name}: {change.verb}")
-    output.say(f"The controller answers at {running.controller.url}\nUser admin, API token in {token}")
-    output.say(f"Agent {LOOPBACK} over ssh: " + (f"offline. {reason}" if reason else "online"))
+    if running.controller is not None:
+        output.say(f"The controller answers at {running.controller.url}\nUser admin, API token in {token}")
+        output.say(f"Agent {LOOPBACK} over ssh: " + (f"offline. {reason}" if reason else "online"))
     if running.monitor is not None:
         output.say(f"The dashboard is at {running.monitor.url}")
     if not running.changed:

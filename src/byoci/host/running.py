@@ -32,6 +32,7 @@ MONITOR: Final = "monitor"
 class Running:
     """What of a site runs now.
 
+    controller  None where it is a Jenkins, which byoci does not start
     monitor   None where it is not wanted, or could not be started
     jobs      what was done about the controller's jobs
     foreign   jobs of wanted names that are somebody else's
@@ -39,7 +40,7 @@ class Running:
     troubles  what could not be done, although the controller runs
     """
 
-    controller: Found
+    controller: Found | None
     monitor: Found | None = None
     jobs: tuple[Change, ...] = ()
     foreign: tuple[str, ...] = ()
@@ -89,6 +90,8 @@ def bring_up(place: Place, site: Site | None, port: int | None = None, *, with_m
     """
     place.controller.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(place.controller.parent):  # the controller itself, which is asked meanwhile, holds its own folder's
+        if site is not None and not site.config.has_own_controller:
+            return _with_the_rest(place, site, None, started=False, with_monitor=with_monitor)
         before = controllers.find(place.controller)
         controller = _controller(place, site.config if site else None, before, port)
         started = before is None or before.pid != controller.pid
@@ -119,9 +122,10 @@ def serving_of(config: Config | None) -> controllers.Serving:
     return controllers.Serving(settings.port, settings.listen, settings.url or "", bounds)
 
 
-def _with_the_rest(place: Place, site: Site, controller: Found, *, started: bool, with_monitor: bool) -> Running:
+def _with_the_rest(place: Place, site: Site, controller: Found | None, *, started: bool, with_monitor: bool) -> Running:
     """Agents, jobs and monitor; each may fail, and the others go on."""
-    troubles = sync(Client(controller.url, place.controller), site.config.agents, place.namespace)
+    agents = site.config.agents
+    troubles = sync(Client(controller.url, place.controller), agents, place.namespace) if controller else []
     plan = monitor = None
     changed = started
     try:
