@@ -88,8 +88,11 @@ def bring_up(place: Place, site: Site | None, port: int | None = None, *, with_m
 
     Raises `UnavailableError` where the controller does not start. Of several at once each waits for the one before it.
     """
-    place.controller.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(place.controller.parent):  # the controller itself, which is asked meanwhile, holds its own folder's
+    # A folder for this lock alone: who installs a site holds the site's, and the controller, which is asked, its own.
+    lock = place.controller.parent / "running"
+    for folder in (place.controller, lock):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(lock):
         if site is not None and not site.config.has_own_controller:
             return _with_the_rest(place, site, None, started=False, with_monitor=with_monitor)
         before = controllers.find(place.controller)
