@@ -78,7 +78,8 @@ def tell_story(home: Path, story: Callable[[Controller, Evil], Awaitable[None]])
             controller.save_node(Node("evil", ssh=Ssh("evil.example")), new=True)
             for job, label, script in (("there", "evil", "true"), ("here", "built-in", "true")):
                 step = f"<builders><hudson.tasks.Shell><command>{script}</command></hudson.tasks.Shell></builders>"
-                keep = f"<publishers><{ARCHIVER}><artifacts>**</artifacts></{ARCHIVER}></publishers>"
+                wanted = "<artifacts>**</artifacts><allowEmptyArchive>true</allowEmptyArchive>"
+                keep = f"<publishers><{ARCHIVER}>{wanted}</{ARCHIVER}></publishers>"
                 node = f"<assignedNode>{label}</assignedNode><canRoam>false</canRoam>"
                 controller.catalog.create("", job, f"<project>{node}{step}{keep}</project>".encode())
             async with asyncio.timeout(20):
