@@ -137,11 +137,11 @@ class Server:
         ballast(Path(folder)).unlink(missing_ok=True)
 
     def do_move(self, pairs: list[tuple[str, str]]) -> None:
-        """Move each first folder to where the second says."""
+        """Move each first folder to where the second says, which may be on another disk."""
         for source, target in pairs:
             shutil.rmtree(target, ignore_errors=True)
             if Path(source).exists():
-                Path(source).rename(target)
+                subprocess.run(["mv", source, target], check=True)
 
     def do_copy(self, pairs: list[tuple[str, str]]) -> None:
         """Make each second folder a copy of the first; one that is not there is no folder then."""

@@ -38,4 +38,14 @@ def test_measures_take_turns_and_each_is_first_as_often() -> None:
 
 
 def test_every_benchmark_is_found() -> None:
-    assert sorted(found()) == ["agents", "controller", "day", "landing", "memory", "proof", "startup", "worker"]
+    assert sorted(found()) == [
+        "agents",
+        "controller",
+        "day",
+        "landing",
+        "memory",
+        "monitor",
+        "proof",
+        "startup",
+        "worker",
+    ]
