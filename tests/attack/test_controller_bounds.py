@@ -47,6 +47,7 @@ def test_a_log_without_end(controller: ControllerProcess) -> None:
     assert end == "Finished: FAILURE"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "kept"),
     [

@@ -150,6 +150,7 @@ def test_texts_between_commas() -> None:
     assert job_names(" a ,b,, c" + " " * 300_000 + "d") == ("a", "b", "c" + " " * 300_000 + "d")
 
 
+@pytest.mark.slow
 def test_what_a_checkout_tells() -> None:
     entry = f"{'-' * 60}\nrevision-id: x\ncommitter: {' ' * 900}x{' ' * 900}\nmessage:\n  m\n"
     assert [change.id for change in read_changes(entry * 20, "")] == ["x"] * 20

@@ -20,6 +20,7 @@ INJECTED = "x\r\nBcc: eve@example.com\r\n\r\nfree text"
 HIDDEN = f"=?utf-8?b?{base64.b64encode(INJECTED.encode()).decode()}?="
 
 
+@pytest.mark.slow
 @example("x\nBcc: eve@example.com")
 @example("x\r\n\r\nBcc: eve@example.com")
 @example(HIDDEN)

@@ -237,6 +237,7 @@ WORDS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(WORDS, max_size=12))
 @settings(max_examples=60)
 def test_any_mixture_is_migrated_or_refused_with_its_place(

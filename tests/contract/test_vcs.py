@@ -170,6 +170,7 @@ def test_an_approved_revision_that_was_rewritten_is_gone(play: Playground, vcs: 
     assert vcs.fetch(source) == rewritten
 
 
+@pytest.mark.slow
 def test_a_source_that_is_gone_is_unreachable(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

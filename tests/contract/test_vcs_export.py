@@ -50,6 +50,7 @@ def test_an_export_is_exactly_the_files(play: Playground, vcs: Vcs, tmp_path: Pa
     assert read_folder(tmp_path / "empty", without=()) == EXACT == play.tree(trunk)
 
 
+@pytest.mark.slow
 def test_a_candidate_is_exported_before_it_is_published(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

@@ -161,6 +161,7 @@ def test_a_reverted_source_that_was_taken_up_again_lands_only_what_is_new(play: 
     assert set(play.tree(trunk)) == {"a", "c"}
 
 
+@pytest.mark.slow
 def test_a_revision_that_adds_nothing_is_no_candidate(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

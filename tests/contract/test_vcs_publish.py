@@ -108,6 +108,7 @@ def test_another_trunks_lease_proves_nothing(play: Playground, vcs: Vcs) -> None
     assert play.tip(trunk) == made.base
 
 
+@pytest.mark.slow
 def test_a_trunk_that_is_gone_is_unreachable(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -135,6 +136,7 @@ def test_nothing_else_is_published(play: Playground, vcs: Vcs) -> None:
 # a trunk that a person has checked out
 
 
+@pytest.mark.slow
 def test_a_checked_out_trunk_gets_its_files(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk({**TEXT, "gone": File(b"x\n"), "old": File(b"o\n")}, checked_out=True)
     source = play.branch(trunk)
@@ -150,6 +152,7 @@ def test_a_checked_out_trunk_gets_its_files(play: Playground, vcs: Vcs) -> None:
     assert play.tree(trunk) == {**want, "d": File(b"d\n")}
 
 
+@pytest.mark.slow
 def test_a_checked_out_trunk_with_changes_is_refused_whole(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk({**TEXT, "b": File(b"b\n")}, checked_out=True)
     source = play.branch(trunk)
@@ -167,6 +170,7 @@ def test_a_checked_out_trunk_with_changes_is_refused_whole(play: Playground, vcs
     assert read_folder(play.folder(trunk)) == {"a": File(b"theirs\n"), "b": File(b"theirs\n")}
 
 
+@pytest.mark.slow
 def test_a_file_of_the_persons_own_is_not_overwritten(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT, checked_out=True)
     source = play.branch(trunk)
@@ -251,6 +255,7 @@ def test_a_landing_that_is_imitated_by_a_message_does_not_count(play: Playground
     assert list(vcs.landings(trunk)) == []
 
 
+@pytest.mark.slow
 def test_a_landing_of_an_imitated_committer_stays_out(play: Playground, vcs: Vcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)
@@ -302,6 +307,7 @@ def test_history_needs_a_fetch(play: Playground, vcs: Vcs) -> None:
         vcs.history(play.trunk(TEXT))
 
 
+@pytest.mark.slow
 def test_a_landing_can_be_made_again_from_what_trunk_holds(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

@@ -108,6 +108,7 @@ def test_what_did_not_change_is_not_touched(play: Playground, vcs: Vcs, tmp_path
     assert (folder / "d/other").read_bytes() == b"2"
 
 
+@pytest.mark.slow
 def test_from_one_candidate_to_the_next(play: Playground, vcs: Vcs, tmp_path: Path) -> None:
     trunk = play.trunk(TEXT)
     sources = [play.branch(trunk) for _ in range(2)]

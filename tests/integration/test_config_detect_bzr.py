@@ -71,6 +71,7 @@ def test_a_checkout_gates_what_it_is_a_checkout_of(hello: Path, tmp_path: Path) 
     assert detect(tmp_path / "bound", home=tmp_path).trunk == Location(str(tmp_path / "bound"))
 
 
+@pytest.mark.slow
 def test_a_branch_bound_to_a_server(hello: Path, tmp_path: Path) -> None:
     settings = hello / ".bzr/branch/branch.conf"
     settings.write_text('# bound\nbound = True\nbound_location = "bzr+ssh://bzr.example.com/hello/trunk/"\n')

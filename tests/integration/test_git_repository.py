@@ -191,6 +191,7 @@ def test_a_tag_is_no_branch(play: GitPlayground, vcs: GitVcs) -> None:
         vcs.merge(base, tag, "x", meta(tag))
 
 
+@pytest.mark.slow
 def test_a_trunk_with_a_detached_head_needs_a_branch(play: GitPlayground, vcs: GitVcs) -> None:
     trunk = play.trunk(TEXT)
     source = play.branch(trunk)

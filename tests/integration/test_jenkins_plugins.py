@@ -18,7 +18,7 @@ from byoci.jenkins.plugins import Step, Update, installed, plan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.monitor]
+pytestmark = [pytest.mark.monitor, pytest.mark.slow]
 
 CONFIG = """
 [site]

@@ -82,6 +82,7 @@ def test_a_conflict_is_told_with_its_paths(story: Story) -> None:
     assert story.land_one().outcome is Outcome.CONFLICT
 
 
+@pytest.mark.slow
 def test_one_that_nobody_approved_waits(story: Story) -> None:
     story.propose("topic", {"new": "1\n"}, approve=False)
     rows = story.land()
@@ -150,6 +151,7 @@ def test_one_without_changes_never_lands(story: Story) -> None:
     assert story.trunk_tip() == tip
 
 
+@pytest.mark.slow
 def test_trunk_that_moves_while_testing_starts_the_landing_anew(story: Story) -> None:
     proposal = story.propose("topic", {"new": "1\n"})
     moves = iter([{"moved": "once\n"}])

@@ -28,6 +28,7 @@ def test_format() -> None:
     lint("ruff", "format", "--check", ".")
 
 
+@pytest.mark.slow
 def test_imports_go_down_the_house_only() -> None:
     lint("lint-imports")
 

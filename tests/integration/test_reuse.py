@@ -34,6 +34,7 @@ def logs(story: Story) -> int:
     return sum(path.read_text().count("tested") for path in (story.site.config.state / "logs").rglob("*.log"))
 
 
+@pytest.mark.slow
 def test_what_shadow_tested_lands_without_a_second_test(story: Story) -> None:
     story.propose("topic", {"new": "1\n"})
     story.shadow()

@@ -111,6 +111,7 @@ def test_nothing_outlives_it_whenever_it_is_killed(site: BubblewrapHarness, tmp_
         until(lambda: not processes(f"sleep\0{mark}"))
 
 
+@pytest.mark.slow
 def test_what_it_left_is_removed_by_the_next_one(site: BubblewrapHarness, tmp_path: Path, mark: str) -> None:
     body = f"site.ready().sh('echo begun; touch file; sleep {mark}', on_output=lambda b: print(b.decode(), flush=True))"
     victim = start(site, tmp_path, body)

@@ -92,6 +92,7 @@ def test_elsewhere_than_in_a_terminal_what_is_done_is_a_line_each() -> None:
     assert stream.getvalue() == "merging\ntesting \\x1b[2J\n"
 
 
+@pytest.mark.slow
 def test_in_a_terminal_it_is_one_line_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()

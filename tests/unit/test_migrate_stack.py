@@ -132,6 +132,7 @@ def test_exponential_growth_is_stopped_before_it_costs_anything() -> None:
     assert f"b comes to more than {MAX_LENGTH} characters" in complaint(stack(wide), "b")
 
 
+@pytest.mark.slow
 def test_a_long_chain_ends() -> None:
     chain = "x0 = end\n" + "\n".join(f"x{n} = {{x{n - 1}}}" for n in range(1, 5000))
     assert "more than 60 deep" in complaint(stack(chain), "x4999")
