@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 
 import pytest
-from both import VCS
 from crash_client import Landers
 from test_faults import Fault, cut, failed
 from test_kills import cases, killed
@@ -13,7 +12,7 @@ from test_kills import cases, killed
 pytestmark = [pytest.mark.agent]
 
 
-@pytest.mark.parametrize("vcs", VCS)
+@pytest.mark.parametrize("vcs", ["git", pytest.param("bzr", marks=pytest.mark.slow)])
 def test_a_sample(vcs: str) -> None:
     moves = "git.push" if vcs == "git" else "bzr.move"
     torn = {"do": "tear", "when": "after", "act": "all", "name": moves, "nth": 1}
