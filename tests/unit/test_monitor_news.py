@@ -6,16 +6,19 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import byoci
 from byoci.model import Location, Outcome, Proposal, Status
 from byoci.monitor import notifying, outbox
 from byoci.monitor.health import Health
@@ -26,7 +29,6 @@ from receiver import SECRET, receiving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from receiver import Receiver
 
@@ -117,7 +119,8 @@ def test_who_was_told_before_a_kill_is_told_once_more_with_the_same_id(
     """Killed after the receiver took it, before that was noted."""
     land(state, "1", Outcome.LANDED)
     command = [sys.executable, "-c", TELLING, str(tmp_path), receiver.hook.url]
-    with subprocess.Popen(command) as process:
+    source = str(Path(byoci.__file__).parents[1])
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": source}) as process:
         receiver.when_heard = process.kill
         assert process.wait(30) == -signal.SIGKILL
     receiver.when_heard = lambda: None
