@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from byoci.cli.main import Context
     from byoci.controller.checking import Checked
+    from byoci.jenkins.client import Jenkins
     from byoci.jenkins.jobs import Plan
 
 
@@ -45,8 +46,9 @@ def update(context: Context, regex: str, dry: bool) -> int:
     """
     from byoci.jenkins.jobs import plan_update
 
-    site = context.site
-    return _carry_out(context, plan_update(site.jenkins(), site.jobs(own_program(context)), regex), dry=dry)
+    jenkins = context.site.jenkins()
+    plan = plan_update(jenkins, context.site.jobs(own_program(context)), regex)
+    return _carry_out(context, jenkins, plan, dry=dry)
 
 
 @job.command(short_help="Delete jobs that byoci made.")
@@ -58,17 +60,18 @@ def delete(context: Context, regex: str, dry: bool) -> int:
     """Delete jobs that byoci made, with all their builds. Others stay, and that is told where REGEX names them."""
     from byoci.jenkins.jobs import plan_delete
 
-    return _carry_out(context, plan_delete(context.site.jenkins(), regex), dry=dry)
+    jenkins = context.site.jenkins()
+    return _carry_out(context, jenkins, plan_delete(jenkins, regex), dry=dry)
 
 
-def _carry_out(context: Context, plan: Plan, *, dry: bool) -> int:
+def _carry_out(context: Context, jenkins: Jenkins, plan: Plan, *, dry: bool) -> int:
     from byoci.jenkins.jobs import carry_out
 
     for change in plan.changes:
         if not context.json:
             output.say(change.diff().rstrip() if change.new is not None else f"{change.name}: to be deleted")
         if not dry:
-            carry_out(context.site.jenkins(), change)
+            carry_out(jenkins, change)
     for name in plan.foreign:
         output.progress(f"{name} is not byoci's job, and stays as it is.")
     if context.json:
@@ -98,14 +101,14 @@ def check(context: Context, source: str, user: str, token_file: Path | None) -> 
     FOLDER holds what `jenkins-jobs test --config-xml -o FOLDER` wrote, or is the `jobs` of a Jenkins' own home. At a
     URL everything is only read. The exit code is 1 where a job would not run.
     """
-    from byoci.controller.checking import Jenkins, check_folder
+    from byoci.controller import checking
 
     need_controller()
     if "://" in source:
         word = token_file.read_text(encoding="utf-8").strip() if token_file else ""
-        found: Iterable[Checked] = Jenkins(source, user, word).check()
+        found: Iterable[Checked] = checking.Jenkins(source, user, word).check()
     elif Path(source).is_dir():
-        found = check_folder(Path(source))
+        found = checking.check_folder(Path(source))
     else:
         raise UsageError(f"{source} is neither a folder nor a URL")
     jobs = list(found)

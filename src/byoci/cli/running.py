@@ -27,6 +27,7 @@ def run_job(context: Context, regex: str, dry: bool) -> int:
     Parameters have the values that the jobs say. Exit code: 0 where all builds succeeded; 1 where one did not; 75 where
     one was not built to an end, as one that was taken out of the queue. Ctrl-C ends the showing; the builds go on.
     """
+    from byoci.jenkins.client import job_path
     from byoci.jenkins.jobs import chosen
     from byoci.jenkins.running import GOOD, OURS, ask_for, follow
 
@@ -44,7 +45,7 @@ def run_job(context: Context, regex: str, dry: bool) -> int:
         show.begin(asked.job)
         number, result = follow(jenkins, asked, show.feed, output.progress)
         show.end(f"{asked.job} #{number}: {result or 'is gone'}" if number else f"{asked.job}: was not built")
-        url = f"{jenkins.url}job/{asked.job}/{number}/" if number else None
+        url = f"{jenkins.url}{job_path(asked.job)}/{number}/" if number else None
         rows.append(_row(asked.job, number, url, result or None))
     if context.json:
         output.as_json(rows)

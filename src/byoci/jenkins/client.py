@@ -111,7 +111,7 @@ class Jenkins:
 
     def builds(self, job: str, newest: int = 50) -> list[Build]:
         """The job's newest builds, newest first; none where there is no such job."""
-        told = as_object(self.get(f"{job_path(job)}/api/json?{urlencode({'tree': f'builds[{_FACTS}]'})}"))
+        told = self.told(f"{job_path(job)}/api/json?{urlencode({'tree': f'builds[{_FACTS}]'})}")
         return [build for build in map(_build, as_objects(told.get("builds"))[:newest]) if build is not None]
 
     def build(self, job: str, number: int) -> Build | None:
@@ -121,7 +121,7 @@ class Jenkins:
 
     def is_queued(self, job: str, name: str, value: str) -> bool:
         """Whether a build of the job waits for its start that was given this value of a parameter."""
-        items = as_objects(as_object(self.get("queue/api/json?depth=0")).get("items"))
+        items = as_objects(self.told("queue/api/json?depth=0").get("items"))
         return any(
             as_object(item.get("task")).get("name") == job
             and (_parameters(item).get(name) == value or f"{name}={value}" in str(item.get("params", "")).split())

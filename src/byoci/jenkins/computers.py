@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from byoci.jenkins.client import as_object, as_objects
+from byoci.jenkins.client import as_objects
 
 if TYPE_CHECKING:
     from byoci.jenkins.client import Jenkins
@@ -32,7 +32,7 @@ class Computer:
 
 def computers(jenkins: Jenkins) -> tuple[Computer, ...]:
     """All that can run builds, in the controller's order. Raises `UnavailableError`."""
-    told = as_object(jenkins.get(f"computer/api/json?tree=computer[{_FACTS}]"))
+    told = jenkins.told(f"computer/api/json?tree=computer[{_FACTS}]")
     made = (
         Computer(
             name=str(one.get("displayName") or ""),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from byoci.errors import UnavailableError, UsageError
+from byoci.jenkins.client import as_object, job_path
 from byoci.jenkins.configs import same
 from byoci.jenkins.landing_job import MANAGED
 
@@ -84,11 +85,11 @@ def plan_delete(jenkins: Jenkins, pattern: str = "") -> Plan:
 
 def carry_out(jenkins: Jenkins, change: Change) -> None:
     """Do it. Raises `UsageError` where the job has become somebody else's, or has come or gone, meanwhile."""
-    description = jenkins.jobs().get(change.name)
-    known = None if description is None else description.startswith(MANAGED)
+    path = job_path(change.name)
+    told = jenkins.get(f"{path}/api/json?tree=description")
+    known = None if told is None else str(as_object(told).get("description") or "").startswith(MANAGED)
     if known is not (None if change.old is None else True):
         raise UsageError(f"the job {change.name} is no longer what it was", resolution="Look again, with -n.")
-    path = f"job/{quote(change.name, safe='')}"
     if change.new is None:
         done = jenkins.post(f"{path}/doDelete")
     else:
@@ -101,4 +102,4 @@ def carry_out(jenkins: Jenkins, change: Change) -> None:
 
 
 def _config(jenkins: Jenkins, name: str) -> str:
-    return (jenkins.get(f"job/{quote(name, safe='')}/config.xml") or b"").decode("utf-8", "replace")
+    return (jenkins.get(f"{job_path(name)}/config.xml") or b"").decode("utf-8", "replace")

@@ -40,7 +40,7 @@ class Asked:
 
 def ask_for(jenkins: Jenkins, job: str) -> Asked:
     """Have a build of a job queued, its parameters as the job itself has them. Raises `NoJobError`."""
-    facts = as_object(jenkins.get(f"{job_path(job)}/api/json?tree={_FACTS}"))
+    facts = jenkins.told(f"{job_path(job)}/api/json?tree={_FACTS}")
     least = facts.get("nextBuildNumber")
     known = (*as_objects(facts.get("property")), *as_objects(facts.get("actions")))
     verb = "buildWithParameters" if any(one.get("parameterDefinitions") for one in known) else "build"
@@ -111,7 +111,7 @@ def _number(jenkins: Jenkins, asked: Asked, tell: Callable[[str], None], patient
 
 def _item(jenkins: Jenkins, asked: Asked) -> dict[str, Any]:
     """Its item in the queue; an empty one where the server tells none, or has forgotten it."""
-    return as_object(jenkins.get(f"queue/item/{asked.item}/api/json") if asked.item else {})
+    return jenkins.told(f"queue/item/{asked.item}/api/json") if asked.item else {}
 
 
 class _Patience:
