@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import threading
 from typing import TYPE_CHECKING, Any
 
 from byoci.monitor.notifying import Hook
+from loopback import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,11 +56,6 @@ class Hearing(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def receiving() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    receiver = Receiver()
+    with served(receiver):
+        yield receiver

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import threading
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from byoci.monitor.desk import Desk
 from byoci.monitor.line import Line
 from byoci.monitor.state import State
 from byoci.monitor.watched import Watched
+from loopback import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,11 +71,8 @@ class Controller:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        self._ends = contextlib.ExitStack()
+        self.url = self._ends.enter_context(served(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)))
 
     def _answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
         status, body = self._healthy(request) if self.healthy else (self.status, self.body)
@@ -105,9 +102,7 @@ class Controller:
         return 200, json.dumps({"items": [], "jobs": []}).encode()
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._ends.close()
 
 
 class Story:

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+
+from loopback import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,15 +150,8 @@ def redirecting_http(url: str) -> Iterator[Http]:
 
 @contextmanager
 def _running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        yield url.removesuffix("/")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from agent_fleet import BYOCI, PEOPLE, Fleet
+from agent_sshd import need_sshd
 from controller_process import wait_for
 
 if TYPE_CHECKING:
@@ -22,10 +23,7 @@ pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
 @pytest.fixture
 def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    if not shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ["PATH"]):
-        pytest.skip("missing: sshd")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    need_sshd()
     fleet = Fleet(tmp_path / "byoci", getattr(request, "param", 1))
     yield fleet
     fleet.byoci("down")

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import psutil
 import pytest
-from agent_sshd import Sshd
+from agent_sshd import Sshd, need_sshd
 from controller_process import ControllerProcess, running, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.controller, pytest.mark.slow]
 
@@ -60,10 +59,7 @@ def oldest_python() -> str:
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[ControllerProcess]:
-    if not shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ["PATH"]):
-        pytest.skip("missing: sshd")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    need_sshd()
     with running(tmp_path / "home") as process:
         yield process
 

@@ -5,20 +5,20 @@ What stands for Java copies its input to its output, so that the stream can be s
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import getpass
 import hashlib
 import json
 import subprocess
 import sys
-import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from agent_sshd import Sshd
+
+from loopback import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,20 +54,6 @@ java = {java}
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The files of a folder on loopback, at the addresses that a Jenkins has for its own."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=folder))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class Launcher:
@@ -125,7 +111,9 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch
     sshd = Sshd(tmp_path / "sshd", BANNER)
     (tmp_path / "files").mkdir()
     try:
-        with served(tmp_path / "files") as url:
+        # At the addresses that a Jenkins has for its own.
+        files = functools.partial(_Quiet, directory=tmp_path / "files")
+        with served(ThreadingHTTPServer(("127.0.0.1", 0), files)) as url:
             made = Launcher(tmp_path, url, sshd)
             yield made
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from byoci.monitor import live
 from byoci.monitor.board import Seen, Tile
 from byoci.monitor.forecast import Record, expected, record
 from byoci.monitor.state import Freeze, Started
+from loopback import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,12 +75,8 @@ class Logging(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def controller() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Logging) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with served(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Logging)) as url:
+        yield url
 
 
 def test_the_end_of_a_growing_log_is_kept_and_stays_while_the_controller_is_away(
