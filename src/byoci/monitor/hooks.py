@@ -5,13 +5,14 @@ A webhook carries no decision. One that is genuine wakes the brain, which reads 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import hmac
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+
+from byoci.web.bodies import TooLargeError, TooSlowError, read_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,8 +69,11 @@ class Hooks:
             raise _RefusedError(503, "Too much is said at once.")
         self._hearing += 1
         try:
-            return await asyncio.wait_for(_read(request), _PATIENCE)
-        except TimeoutError:
+            _check_length(request)
+            return await read_body(request, LARGEST, _PATIENCE)
+        except TooLargeError:
+            raise _too_large() from None
+        except TooSlowError:
             raise _RefusedError(408, "The body did not arrive in time.") from None
         finally:
             self._hearing -= 1
@@ -104,17 +108,15 @@ def secrets_of(file: Path, given: Path | None = None) -> list[bytes]:
     return list(dict.fromkeys(filter(None, found)))
 
 
-async def _read(request: Request) -> bytes:
+def _check_length(request: Request) -> None:
+    """One that says of itself that it is too large is not read at all."""
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > LARGEST):
-        raise _RefusedError(413, f"A webhook has at most {LARGEST} bytes.")
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST:
-            raise _RefusedError(413, f"A webhook has at most {LARGEST} bytes.")
-        parts.append(part)
-    return b"".join(parts)
+        raise _too_large()
+
+
+def _too_large() -> _RefusedError:
+    return _RefusedError(413, f"A webhook has at most {LARGEST} bytes.")
 
 
 def _check(secrets: Sequence[bytes], headers: Mapping[str, str], body: bytes) -> None:

@@ -14,17 +14,25 @@ if TYPE_CHECKING:
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
+class TooLargeError(UsageError):
+    """A body is longer than it may be."""
+
+
+class TooSlowError(UsageError):
+    """A body was not there in time."""
+
+
 async def read_body(request: Request, most: int, seconds: float) -> bytes:
-    """A request's body. Raises `UsageError` for one that is too large, or takes too long."""
+    """A request's body. Raises `TooLargeError` and `TooSlowError`."""
     body = bytearray()
     try:
         async with asyncio.timeout(seconds):
             async for part in request.stream():
                 body += part
                 if len(body) > most:
-                    raise UsageError(f"a request of more than {most} bytes is too large")
+                    raise TooLargeError(f"a request of more than {most} bytes is too large")
     except TimeoutError as error:
-        raise UsageError(f"the request was not there within {seconds:g} seconds") from error
+        raise TooSlowError(f"the request was not there within {seconds:g} seconds") from error
     return bytes(body)
 
 
