@@ -56,7 +56,7 @@ def test_its_file_is_open_for_reading_only(tmp_path: Path) -> None:
     reader.proposal("1")
     modes = [fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE for number in opened(path)]
     assert modes == [os.O_RDONLY]
-    database, _, _ = reader._open()
+    database, _, _ = reader._parts()
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         database.execute("UPDATE proposal SET status = 'Merged'")
     database.close()

@@ -17,7 +17,7 @@ from byoci import effects
 from byoci.errors import UsageError
 from byoci.forge import local_input, local_rows
 from byoci.forge.local_ledger import Ledger
-from byoci.forge.local_reading import people_of, read_ballot
+from byoci.forge.local_reading import Reading, people_of
 from byoci.model import Location, Proposal, ReviewRequest, Status, Vote, VoteValue
 from byoci.sqlite import open_database
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from byoci.forge.local_people import Actor
+    from byoci.forge.local_people import Actor, People
     from byoci.forge.local_rows import Comment, Event
-    from byoci.model import Ballot
+    from byoci.sqlite import Database
 
 _log = logging.getLogger(__name__)
 _COMMENT = effects.declare(
@@ -53,7 +53,7 @@ _MERGED = effects.declare(
 _MODE: Final = 0o660  # less the umask: a group shares the forge where its members' umask lets it
 
 
-class LocalForge:
+class LocalForge(Reading):
     """The lander's part is the protocol in `forge.base`; the other methods are what `byoci proposal` does.
 
     user            who calls: the unix user
@@ -66,8 +66,6 @@ class LocalForge:
     Errors: `UsageError` for what does not exist, is not allowed or is not well-formed, `UnavailableError` where the
     file cannot be used. Nothing was changed after either.
     """
-
-    name = "local"
 
     def __init__(
         self,
@@ -94,24 +92,8 @@ class LocalForge:
         """Close the file. Nothing else may be called after that."""
         self._database.close()
 
-    def proposals(self, target: Location) -> Sequence[Proposal]:
-        """The proposals into `target` that are not final, oldest first."""
-        with self._database.reading():
-            return self._ledger.into(target)
-
-    def edition(self, target: Location) -> str:
-        """Another text whenever a proposal into `target` that is not final, or its ballot, has changed."""
-        with self._database.reading():
-            return self._ledger.edition(target)
-
-    def proposal(self, id_: str) -> Proposal:
-        """One proposal as it is now, whatever its status."""
-        with self._database.reading():
-            return self._ledger.get(id_)
-
-    def ballot_of(self, proposal: Proposal) -> Ballot:
-        """The proposal as it is now, its votes, requests and who is trusted: all of one moment."""
-        return read_ballot(self._database, self._ledger, self._people, proposal.id)
+    def _parts(self) -> tuple[Database, Ledger, People]:
+        return self._database, self._ledger, self._people
 
     @_COMMENT
     def comment(self, proposal: Proposal, key: str, text: str) -> bool:
