@@ -29,7 +29,8 @@ from byoci.monitor.board import Agents, Board, Seen, Tile
 from byoci.monitor.hooks import LARGEST
 from byoci.monitor.live import Tail
 from byoci.monitor.sight import Permissions
-from byoci.monitor.state import Started, State
+from byoci.monitor.state import State
+from byoci.monitor.values import Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from byoci.model import Status
-    from byoci.monitor.state import Started
+    from byoci.monitor.values import Started
 
 BYOCI = str(Path(sys.executable).with_name("byoci"))
 

@@ -16,8 +16,8 @@ from byoci.jenkins.client import Jenkins
 from byoci.model import Location, Outcome, Proposal, Status
 from byoci.monitor import live
 from byoci.monitor.board import Seen, Tile
-from byoci.monitor.forecast import Record, expected, record
-from byoci.monitor.state import Freeze, Started
+from byoci.monitor.forecast import expected, record
+from byoci.monitor.values import Freeze, Record, Started
 from loopback import served
 
 if TYPE_CHECKING:

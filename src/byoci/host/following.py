@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from byoci.gate.plan import Gate
-    from byoci.monitor.state import Started
+    from byoci.monitor.values import Started
     from byoci.wiring import Site
 
 _LOOK: Final = 0.3  # seconds between looks

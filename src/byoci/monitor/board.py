@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from byoci.monitor.forecast import Record
+from byoci.monitor.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from byoci.jenkins.computers import Computer
     from byoci.model import Proposal
     from byoci.monitor.live import Tail
-    from byoci.monitor.state import Freeze, Started
+    from byoci.monitor.values import Freeze, Started
 
 NO_RECORD: Final = Record()
 

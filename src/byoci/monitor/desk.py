@@ -15,9 +15,10 @@ from byoci.model import Outcome
 from byoci.monitor import retries
 from byoci.monitor.board import Seen, Tile
 from byoci.monitor.fate import fate
-from byoci.monitor.forecast import Record, record
+from byoci.monitor.forecast import record
 from byoci.monitor.live import LiveLog
 from byoci.monitor.state import approval_of
+from byoci.monitor.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from byoci.model import Ballot, Proposal
     from byoci.monitor.fate import Fate
     from byoci.monitor.line import Line
-    from byoci.monitor.state import Freeze, Started, State
+    from byoci.monitor.state import State
+    from byoci.monitor.values import Freeze, Started
     from byoci.monitor.watched import Watched
 
 _SHORTEST: Final = 1.0  # seconds between two looks at a forge

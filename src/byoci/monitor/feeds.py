@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from byoci.monitor.board import Tile
-    from byoci.monitor.state import Started
+    from byoci.monitor.values import Started
 
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 _LONGEST: Final = 4000  # characters of reasons

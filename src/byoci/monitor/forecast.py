@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from byoci.model import Outcome
+from byoci.monitor.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from byoci.monitor.board import Tile
-    from byoci.monitor.state import Started
+    from byoci.monitor.values import Started
 
 _RECENT: Final = 20  # landings that say how long one takes
 _COUNTED: Final = (Outcome.LANDED, Outcome.TESTS_FAILED, Outcome.CONFLICT, Outcome.ERROR)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """How a project's latest landings went.
-
-    ended   how many of them ended, but for those that only had to wait
-    landed  how many of these landed
-    usual   seconds that one takes which is tested; None where none was
-    """
-
-    ended: int = 0
-    landed: int = 0
-    usual: float | None = None
 
 
 def record(newest: Sequence[Started]) -> Record:

@@ -12,7 +12,7 @@ from byoci.web.logtext import Line, Lines
 
 if TYPE_CHECKING:
     from byoci.jenkins.client import Jenkins
-    from byoci.monitor.state import Started
+    from byoci.monitor.values import Started
 
 KEPT: Final = 32 << 10  # bytes
 LINES: Final = 400

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from byoci.monitor.board import Agents, Tile
-    from byoci.monitor.forecast import Record
     from byoci.monitor.live import Tail
-    from byoci.monitor.state import Started
+    from byoci.monitor.values import Record, Started
 
 _PROCESS: Final = secrets.token_hex(8)  # another process may have other templates
 _PLOTTED: Final = 60

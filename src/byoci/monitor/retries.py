@@ -9,7 +9,7 @@ from byoci.model import Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from byoci.monitor.state import Started
+    from byoci.monitor.values import Started
 
 _FIRST: Final = 15.0  # seconds until a landing that failed for a reason of ours is tried again
 _LONGEST: Final = 1800.0

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from byoci.monitor.board import Agents, Board, Tile
-    from byoci.monitor.state import Started, State
+    from byoci.monitor.state import State
+    from byoci.monitor.values import Started
 
 
 @dataclass(frozen=True, slots=True)

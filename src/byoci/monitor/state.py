@@ -10,7 +10,6 @@ import json
 import secrets
 import sqlite3
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from byoci.identity import sessions
@@ -18,6 +17,7 @@ from byoci.model import Outcome
 from byoci.monitor import told
 from byoci.monitor.news import OF_OUTCOME
 from byoci.monitor.outbox import MIGRATION, Outbox
+from byoci.monitor.values import Freeze, Started
 from byoci.sqlite import open_database
 
 if TYPE_CHECKING:
@@ -73,43 +73,6 @@ MIGRATIONS: Final = (
 )
 _REMEMBERED: Final = 30 * 86400.0  # seconds that a webhook's delivery is known
 FILE: Final = "monitor.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A landing that the monitor started.
-
-    approval   which approval of the proposal it is about, as text
-    number     the build's, None until it has started
-    times      seconds since 1970; `ended` is None while it is under way
-    """
-
-    id: int
-    token: str
-    project: str
-    proposal: str
-    title: str
-    approval: str
-    asked: float
-    number: int | None
-    url: str
-    started: float | None
-    ended: float | None
-    outcome: Outcome | None
-    revision: str | None
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Freeze:
-    """Why a trunk is frozen: only hotfixes land.
-
-    at   seconds since 1970
-    """
-
-    reason: str
-    person: str
-    at: float
 
 
 class State:

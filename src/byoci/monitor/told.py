@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from byoci.monitor.board import Agents, Seen, Tile
     from byoci.monitor.live import Tail
-    from byoci.monitor.state import Started
+    from byoci.monitor.values import Started
 
 _HELP: Final = {
     "byoci_proposals": ("gauge", "Open proposals; landable ones may land."),
