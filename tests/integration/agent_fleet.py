@@ -36,7 +36,7 @@ class Fleet:
         self.define(*self.servers)
 
     def define(self, *names: str) -> None:
-        text = '[site]\nlanding.fullname = "L"\nlanding.email = "l@example.com"\n'
+        text = '[site]\nlanding.fullname = "L"\nlanding.email = "l@example.com"\n[monitor]\nport = 0\n'
         for name in names:
             server = self.servers[name]
             key = " ".join((server.folder / f"{self.hosts[name]}.pub").read_text().split()[:2])
